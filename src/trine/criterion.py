@@ -1,0 +1,162 @@
+"""The criterion L(f): a weighted sum of terms, each the mean of a divergence over the examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trine.divergences import Divergence, LearnedDivergence, Value
+from trine.errors import ChoiceError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """The value of a criterion on a batch.
+
+    Attributes:
+        total: scalar, what is descended.
+        terms: name of each term → its unweighted mean over the examples that have a target, scalar and detached.
+    """
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+
+class Term(nn.Module):
+    """One comparison: ``divergence(predicted, target, given)``, by names of model outputs or batch fields.
+
+    Args:
+        divergence: what compares.
+        predicted: name of a model's output, e.g. ``"y_hat"``.
+        target: name of a model's output or of a batch field, e.g. ``"y"``. Where the batch has ``"<target>.present"``,
+            rows without a target do not count in this term.
+        given: optional name of the condition, e.g. of a conditional critic.
+        weight: factor of the term in the criterion.
+        name: how the term is called in logs; ``predicted`` by default.
+    """
+
+    def __init__(
+        self,
+        divergence: Divergence,
+        predicted: str,
+        target: str,
+        given: str | None = None,
+        weight: float = 1.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.divergence = divergence
+        self.predicted = predicted
+        self.target = target
+        self.given = given
+        self.weight = weight
+        self.name = name or predicted
+
+    def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
+        """The divergence of each example, (batch,)."""
+        compare = self.divergence.tighten if tighten else self.divergence
+        assert callable(compare)
+        given = None if self.given is None else _look_up(self.given, outputs, batch)
+        values: Tensor = compare(
+            _look_up(self.predicted, outputs, batch), _look_up(self.target, outputs, batch), given
+        )
+        return values
+
+    def describe(self) -> str:
+        """The term as a formula."""
+        formula = self.divergence.describe(self.predicted, self.target)
+        return formula if self.weight == 1.0 else f"{self.weight:g} · {formula}"
+
+
+class Criterion(nn.Module):
+    """L(f) = Σ weight · mean over examples of the term's divergence.
+
+    A batch field ``"weight"``, (batch,), weighs the examples of every term (class and row weights). The parameters of a
+    criterion are its critics.
+
+    Args:
+        terms: the terms; those of the same name are told apart by a number.
+    """
+
+    def __init__(self, *terms: Term) -> None:
+        super().__init__()
+        self.terms = nn.ModuleList(terms)
+        taken: dict[str, int] = {}
+        for term in terms:
+            taken[term.name] = taken.get(term.name, 0) + 1
+            if taken[term.name] > 1:
+                term.name = f"{term.name}_{taken[term.name]}"
+
+    def forward(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Loss:
+        """What the model descends."""
+        return self._sum(self._terms, outputs, batch, tighten=False)
+
+    def tighten(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Loss:
+        """What the critics descend; only learned terms count."""
+        return self._sum(self.learned, outputs, batch, tighten=True)
+
+    @property
+    def _terms(self) -> list[Term]:
+        return [term for term in self.terms if isinstance(term, Term)]
+
+    @property
+    def learned(self) -> list[Term]:
+        """The terms whose divergence owns a critic."""
+        return [term for term in self._terms if isinstance(term.divergence, LearnedDivergence)]
+
+    def _sum(
+        self, terms: list[Term], outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool
+    ) -> Loss:
+        weight = batch["weight"] if "weight" in batch else None
+        total: Tensor | None = None
+        means: dict[str, Tensor] = {}
+        for term in terms:
+            values = term.values(outputs, batch, tighten=tighten)
+            mean = _mean(values, weight, _present(term, batch))
+            means[term.name] = mean.detach()
+            part = mean if term.weight == 1.0 else term.weight * mean
+            total = part if total is None else total + part
+        assert total is not None, "a criterion has at least one term"
+        return Loss(total, means)
+
+    def check(self, outputs: Iterable[str], fields: Iterable[str]) -> None:
+        """Check once, before the first step, that every name of every term exists.
+
+        Raises:
+            ChoiceError: names the unknown name, what there is, and the nearest.
+        """
+        outputs, fields = sorted(outputs), sorted(fields)
+        for term in self._terms:
+            for name in (term.predicted, term.target, term.given):
+                if name is not None and name not in outputs and name not in fields:
+                    raise ChoiceError(
+                        f"A term compares {name!r}, which is neither an output of the model {outputs} nor a field of the "
+                        f"batch {fields}.{nearest(name, [*outputs, *fields])}"
+                    )
+
+    def describe(self) -> str:
+        """The criterion as a formula."""
+        return "L(θ) = " + " + ".join(term.describe() for term in self._terms)
+
+
+def _look_up(name: str, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Value:
+    return outputs[name] if name in outputs else batch[name]
+
+
+def _present(term: Term, batch: Mapping[str, Tensor]) -> Tensor | None:
+    name = f"{term.target}.present"
+    return batch[name] if name in batch else None
+
+
+def _mean(values: Tensor, weight: Tensor | None, present: Tensor | None) -> Tensor:
+    """Weighted mean over the examples that count; 0 when none does."""
+    if weight is None and present is None:
+        return values.mean()
+    weight = torch.ones_like(values) if weight is None else weight.to(values.dtype)
+    if present is not None:
+        weight = weight * present
+        values = torch.where(present, values, 0.0)
+    return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)

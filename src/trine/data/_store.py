@@ -1,0 +1,144 @@
+"""Compact columns, and the batches selected from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from trine.errors import SchemaError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One array of the store and the columns that live in it.
+
+    Attributes:
+        data: (n, ...) compact tensor: float32 numbers, small integer codes, uint8 pixels.
+        columns: logical name (``"x.age"``) → columns of ``data`` (a slice of its second axis), or None for all of it.
+        divisor: a batch holds ``data / divisor`` as float32 (255 for 8-bit pixels); None leaves the values.
+        index: a batch holds ``data`` as int64 (codes).
+        present: (n,) bool, False where the value is missing; None when no row misses it.
+    """
+
+    data: Tensor
+    columns: Mapping[str, slice | None]
+    divisor: float | None = None
+    index: bool = False
+    present: Tensor | None = None
+
+    def select(self, rows: Tensor) -> Tensor:
+        """The working tensor for ``rows``: one index-select, then the cast."""
+        part = self.data.index_select(0, rows)
+        if self.divisor is not None:
+            return part.to(torch.float32).mul_(1.0 / self.divisor)
+        return part.to(torch.int64) if self.index else part
+
+
+class Batch(Mapping[str, Tensor]):
+    """Named tensors of some rows.
+
+    A name is a field (``"x.numbers"``, (batch, k)), or a logical column in it (``"x.age"``, (batch,)), or
+    ``"<name>.present"``, (batch,) bool. The short names ``"x"`` and ``"y"`` stand for the only column of their side.
+    """
+
+    def __init__(
+        self,
+        tensors: dict[str, Tensor],
+        views: Mapping[str, tuple[str, slice | None]] | None = None,
+    ) -> None:
+        self.tensors = tensors
+        self.views = views or {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        found = self.tensors.get(name)
+        if found is not None:
+            return found
+        view = self.views.get(name)
+        if view is None:
+            raise KeyError(name)
+        field, columns = view
+        tensor = self.tensors[field]
+        if columns is None:
+            return tensor
+        part = tensor[:, columns]
+        return part.squeeze(1) if part.shape[1] == 1 else part
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors or (name in self.views and self.views[str(name)][0] in self.tensors)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.tensors
+        yield from (name for name in self.views if name not in self.tensors and name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.tensors.values())))
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on another device."""
+        return Batch({k: v.to(device, non_blocking=True) for k, v in self.tensors.items()}, self.views)
+
+
+class Store:
+    """All rows, encoded once: field name → compact tensor.
+
+    Args:
+        fields: name → :class:`Field`; all have the same number of rows.
+
+    Raises:
+        SchemaError: the fields differ in their number of rows.
+    """
+
+    def __init__(self, fields: Mapping[str, Field]) -> None:
+        self.fields = dict(fields)
+        lengths = {name: len(field.data) for name, field in self.fields.items()}
+        if len(set(lengths.values())) > 1:
+            raise SchemaError(f"The columns differ in their number of rows: {lengths}.")
+        self.rows = next(iter(lengths.values()), 0)
+        self.views: dict[str, tuple[str, slice | None]] = {
+            logical: (name, part) for name, field in self.fields.items() for logical, part in field.columns.items()
+        }
+        for side in ("x", "y"):
+            only = [logical for logical in self.views if logical.startswith(f"{side}.")]
+            if len(only) == 1 and side not in self.fields:
+                self.views[side] = self.views[only[0]]
+
+    @classmethod
+    def of(cls, **tensors: Tensor) -> Store:
+        """A store of plain tensors, each a field of its own: ``Store.of(x=images, y=labels)``."""
+        return cls({name: Field(tensor, {name: None}) for name, tensor in tensors.items()})
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Rows ``rows`` (int64 index tensor): one index-select a field."""
+        tensors = {name: field.select(rows) for name, field in self.fields.items()}
+        for name, field in self.fields.items():
+            if field.present is not None:
+                tensors[f"{name}.present"] = field.present.index_select(0, rows)
+        views = self.views
+        if any(field.present is not None for field in self.fields.values()):
+            views = dict(views)
+            for logical, (name, _) in self.views.items():
+                if self.fields[name].present is not None:
+                    views[f"{logical}.present"] = (f"{name}.present", None)
+        return Batch(tensors, views)
+
+    def names(self) -> list[str]:
+        """All names that a batch of this store answers to, for messages."""
+        return sorted({*self.fields, *self.views})
+
+    def require(self, name: str) -> None:
+        """Raise :class:`SchemaError` unless batches have ``name``."""
+        if name not in self.fields and name not in self.views:
+            raise SchemaError(f"The batch has no field {name!r}.{nearest(name, self.names())} It has {self.names()}.")
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all fields in bytes."""
+        return sum(field.data.element_size() * field.data.nelement() for field in self.fields.values())

@@ -1,0 +1,51 @@
+"""How far what a model gives is from its target."""
+
+from __future__ import annotations
+
+import abc
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from trine.registry import Registry
+
+Value = Tensor | Distribution
+"""What a divergence compares: a distribution, data points or samples."""
+
+divergences: Registry[type[Divergence]] = Registry("divergence", "trine.divergences")
+
+
+class Divergence(nn.Module, abc.ABC):
+    """How far what the model gives is from its target: one value an example.
+
+    The same name serves whatever it is asked to compare: a distribution with data points (a proper scoring rule), two
+    distributions (closed form), samples with samples (a two-sample estimate). What has no form is refused with the reason.
+
+    Class attributes:
+        formula: how the derivation prints it, with ``{p}`` for the predicted and ``{t}`` for the target.
+        unbiased: whether its minibatch gradient is unbiased.
+    """
+
+    formula: ClassVar[str]
+    unbiased: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        """What the model descends, (batch,).
+
+        A distribution with leading member dimensions, batch shape (members, batch), is compared member by member and
+        the values are averaged over members.
+        """
+
+    def describe(self, predicted: str, target: str) -> str:
+        """The formula with the names of a term put in."""
+        return self.formula.format(p=predicted, t=target)
+
+
+class LearnedDivergence(Divergence):
+    """A divergence known only as the supremum of a bound over critics: it owns a critic, built of its parameters."""
+
+    @abc.abstractmethod
+    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        """What the critic descends, (batch,), so that the bound approaches the divergence."""

@@ -1,0 +1,68 @@
+"""How θ moves: the contract of every optimisation procedure."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from trine.criterion import Criterion
+from trine.registry import Registry
+
+procedures: Registry[type[Procedure]] = Registry("procedure", "trine.procedures")
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What one step did; tensors are scalars, detached, and not yet synchronised with the host.
+
+    Attributes:
+        loss: the criterion's value on the batch.
+        terms: name of term → value; a critic's are named ``"<term>.critic"``.
+        grad_norm: norm of the model's gradient before clipping, or None.
+        step_size: α_t.
+    """
+
+    loss: Tensor
+    terms: Mapping[str, Tensor]
+    grad_norm: Tensor | None
+    step_size: float
+
+
+class State(abc.ABC):
+    """All that a procedure needs to go on, besides the model and the criterion themselves.
+
+    ``t`` is the number of steps taken. ``state_dict`` gives nested dicts and lists of tensors and JSON scalars only, so
+    that a checkpoint needs no pickle; loading it back continues bit for bit.
+    """
+
+    t: int
+
+    @abc.abstractmethod
+    def state_dict(self) -> dict[str, Any]: ...
+
+    @abc.abstractmethod
+    def load_state_dict(self, data: dict[str, Any]) -> None: ...
+
+
+class Procedure(abc.ABC):
+    """The only thing that moves θ."""
+
+    @abc.abstractmethod
+    def init(self, model: nn.Module, criterion: Criterion) -> State:
+        """The state before the first step."""
+
+    @abc.abstractmethod
+    def step(self, state: State, model: nn.Module, criterion: Criterion, batch: Mapping[str, Tensor]) -> Step:
+        """Advance ``state``, the model and the critics by one step on ``batch``."""
+
+    def solution(self, state: State, model: nn.Module) -> dict[str, Tensor]:
+        """θ*: the model's state dict to predict with (an average of iterates, where the procedure keeps one)."""
+        return model.state_dict()
+
+    @abc.abstractmethod
+    def describe(self) -> str:
+        """The procedure with its step sizes, as the derivation prints it."""
