@@ -1,5 +1,13 @@
 """Tables, folders and arrays → schema → compact columns → batches."""
 
+from ._batches import Batches as Batches
+from ._encode import encode as encode
+from ._read import read as read
+from ._split import split as split
 from ._store import Batch as Batch
 from ._store import Field as Field
 from ._store import Store as Store
+from ._table import Table as Table
+from ._write import write as write
+from .formats import Reader as Reader
+from .formats import readers as readers

@@ -109,6 +109,10 @@ class Store:
             only = [logical for logical in self.views if logical.startswith(f"{side}.")]
             if len(only) == 1 and side not in self.fields:
                 self.views[side] = self.views[only[0]]
+        self._batch_views = dict(self.views)
+        for logical, (name, _) in self.views.items():
+            if self.fields[name].present is not None:
+                self._batch_views[f"{logical}.present"] = (f"{name}.present", None)
 
     @classmethod
     def of(cls, **tensors: Tensor) -> Store:
@@ -121,13 +125,7 @@ class Store:
         for name, field in self.fields.items():
             if field.present is not None:
                 tensors[f"{name}.present"] = field.present.index_select(0, rows)
-        views = self.views
-        if any(field.present is not None for field in self.fields.values()):
-            views = dict(views)
-            for logical, (name, _) in self.views.items():
-                if self.fields[name].present is not None:
-                    views[f"{logical}.present"] = (f"{name}.present", None)
-        return Batch(tensors, views)
+        return Batch(tensors, self._batch_views)
 
     def names(self) -> list[str]:
         """All names that a batch of this store answers to, for messages."""

@@ -1,0 +1,89 @@
+"""Rows in an order that a seed fixes, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trine.data._store import Batch, Store
+from trine.errors import ChoiceError
+
+
+class Batches:
+    """Batches of a store's rows, epoch after epoch, resumable at any batch.
+
+    The order of epoch e is a pure function of (seed, e), so that a place in training is two numbers, (epoch, index),
+    and no state of a generator has to be kept. The last batch of an epoch may be smaller; one of a single row, which
+    batch normalisation cannot use, is joined to the batch before.
+
+    Args:
+        store: where the rows are.
+        rows: (n,) int64 index of the rows to go through; None for all.
+        batch_size: rows a batch, 1 or more.
+        seed: fixes the order of every epoch.
+        shuffle: whether an epoch is a random order; the given order otherwise (evaluation).
+        drop_last: whether a last batch of fewer rows is left out (shapes stay the same, as ``torch.compile`` likes
+            them); never leaves an epoch without a batch.
+
+    Attributes:
+        state: (epoch, index) of the batch that iterating gives next. Set it to go on from there.
+
+    Raises:
+        ChoiceError: a batch size below 1, or no rows.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: Tensor | None = None,
+        batch_size: int = 256,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+    ) -> None:
+        self.store = store
+        self.rows = torch.arange(store.rows) if rows is None else torch.as_tensor(rows, dtype=torch.int64)
+        self.batch_size = int(batch_size)
+        self.seed = int(seed)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        if self.batch_size < 1:
+            raise ChoiceError(f"The batch size is {batch_size}; it must be at least 1.")
+        if len(self.rows) == 0:
+            raise ChoiceError("There are no rows to take batches of.")
+        self.state = (0, 0)
+        full, rest = divmod(len(self.rows), self.batch_size)
+        joined = rest == 1 and full > 0
+        self.steps_per_epoch = full if full and (rest == 0 or drop_last or joined) else full + 1
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def order(self, epoch: int) -> Tensor:
+        """(n,) int64: the rows in the order of ``epoch``."""
+        if not self.shuffle:
+            return self.rows
+        # A seed sequence, since generators seeded by neighbouring numbers may give related orders.
+        seed = np.random.SeedSequence([self.seed % 2**64, epoch]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(seed))
+        return self.rows[torch.randperm(len(self.rows), generator=generator)]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch`` from number ``start`` on."""
+        order = self.order(epoch)
+        last = self.steps_per_epoch - 1
+        for index in range(start, self.steps_per_epoch):
+            first = index * self.batch_size
+            stop = first + self.batch_size if index < last or self.drop_last else len(order)
+            yield self.store.batch(order[first:stop])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The rest of the epoch that :attr:`state` stands in; afterwards it stands at the next epoch's start."""
+        epoch, start = self.state
+        for index, batch in enumerate(self.epoch(epoch, start), start=start):
+            # Set before the batch is given: a checkpoint after its step goes on with the next.
+            self.state = (epoch, index + 1) if index + 1 < self.steps_per_epoch else (epoch + 1, 0)
+            yield batch

@@ -1,0 +1,123 @@
+"""Raw columns from arrow and numpy arrays: text factorised, numbers plain, missing values in one way each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trine.domains import Column
+from trine.errors import DataError
+
+
+def column_from_arrow(name: str, data: Any, base: str | None = None) -> Column:
+    """The column that a ``pyarrow`` array or chunked array holds.
+
+    Text becomes int32 codes into its distinct levels; integers with nulls become float64 with NaN; decimals float64;
+    lists of equal length (n, length) numbers.
+
+    Raises:
+        DataError: values that are no column of numbers, texts, truths or dates (nested or binary values).
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    chunked = data if isinstance(data, pa.ChunkedArray) else pa.chunked_array([data])
+    kind = chunked.type
+    if pa.types.is_dictionary(kind):
+        if _is_text(kind.value_type):
+            return _factorised(name, chunked, base)
+        return column_from_arrow(name, chunked.cast(kind.value_type), base)
+    if pa.types.is_time(kind):
+        chunked, kind = chunked.cast(pa.string()), pa.string()
+    if pa.types.is_boolean(kind) and chunked.null_count:
+        # Numpy's truth values have no missing; as text they keep it.
+        chunked, kind = pc.if_else(chunked, "True", "False"), pa.string()
+    if _is_text(kind):
+        return _factorised(name, chunked.dictionary_encode(), base)
+    if pa.types.is_null(kind):
+        return Column(name, np.full(len(chunked), np.nan), base=base)
+    if pa.types.is_decimal(kind):
+        chunked = chunked.cast(pa.float64())
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return Column(name, _vectors(name, chunked), base=base)
+    elif not (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_timestamp(kind)
+        or pa.types.is_duration(kind)
+    ):
+        raise DataError(
+            f"Column {name!r} holds {kind} values; a column holds numbers, texts, truth values or dates. "
+            "Leave the column out or convert it."
+        )
+    return Column(name, _native(chunked.to_numpy()), base=base)
+
+
+def column_from_numpy(name: str, array: np.ndarray, base: str | None = None) -> Column:
+    """The column that a numpy array holds, without a copy where it is a plain one.
+
+    Raises:
+        DataError: complex or structured values, or objects that are neither numbers nor text.
+    """
+    if array.dtype.kind in "iufbmM":
+        return Column(name, _native(array), base=base)
+    if array.dtype.kind == "c":
+        raise DataError(f"Column {name!r} holds complex numbers; give their real and imaginary parts as two columns.")
+    if array.ndim != 1 or array.dtype.kind not in "USOT":
+        raise DataError(
+            f"Column {name!r} is a {array.dtype} array of shape {array.shape}; one value a row is expected."
+        )
+    import pyarrow as pa
+
+    values = array if array.dtype.kind == "O" else array.astype(object)
+    try:
+        return column_from_arrow(name, pa.array(values, from_pandas=True), base)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        # Objects of several types: compared by how they are written.
+        texts = [None if value is None or value != value else str(value) for value in values]
+        return column_from_arrow(name, pa.array(texts, pa.string()), base)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _factorised(name: str, chunked: Any, base: str | None) -> Column:
+    chunked = chunked.unify_dictionaries()
+    if chunked.num_chunks == 0:
+        return Column(name, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object), base=base)
+    levels = chunked.chunk(0).dictionary.to_numpy(zero_copy_only=False).astype(object)
+    codes = np.empty(len(chunked), dtype=np.int32)
+    start = 0
+    for chunk in chunked.chunks:
+        stop = start + len(chunk)
+        codes[start:stop] = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        start = stop
+    return Column(name, codes, levels, base=base)
+
+
+def _vectors(name: str, chunked: Any) -> np.ndarray:
+    """(n, length) numbers of lists of one length."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.list_value_length(chunked)
+    if not (pa.types.is_integer(chunked.type.value_type) or pa.types.is_floating(chunked.type.value_type)):
+        raise DataError(f"Column {name!r} holds lists of {chunked.type.value_type}; only lists of numbers can be used.")
+    distinct = pc.unique(lengths.drop_null()).to_pylist()
+    if len(distinct) != 1 or lengths.null_count:
+        found = "missing lists" if lengths.null_count else f"lists of {len(distinct)} different lengths"
+        raise DataError(f"Column {name!r} holds {found}; every row must have a list of the same length.")
+    return np.asarray(_native(pc.list_flatten(chunked).to_numpy()).reshape(len(chunked), distinct[0]))
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order; half-precision numbers widened, since few operations know them."""
+    if array.dtype == np.float16 or (array.dtype.kind == "f" and array.dtype.itemsize > 8):
+        return array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -1,0 +1,104 @@
+"""Whatever the user has, as a table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from trine.data._table import Table
+from trine.data.formats import readers
+from trine.errors import ChoiceError, DataError, nearest
+
+
+def read(data: Any, *, y: Any = None, on_bad: str = "stop") -> Table:
+    """The user's data as a :class:`Table`.
+
+    Args:
+        data: a path to a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or a folder of class folders of images; a
+            pandas or polars DataFrame; an array or tensor, alone or as a pair ``(X, y)``; a mapping from name to
+            array; a table.
+        y: name or names of target columns, which must be there; or an array of targets beside ``data``, as in a pair,
+        which
+            become the column ``y`` (``y0``, ``y1`` … when there are several). See :attr:`Table.targets`.
+        on_bad: ``"stop"`` raises on an unreadable row or image among good ones; ``"skip"`` leaves it out and lists it
+            in :attr:`Table.skipped`.
+
+    Raises:
+        DataError: no such file, an unknown or damaged format, no rows; names the place and the remedy.
+        ChoiceError: another ``on_bad``.
+    """
+    if on_bad not in ("stop", "skip"):
+        raise ChoiceError(f"on_bad is {on_bad!r}; it is 'stop' or 'skip'.")
+    pair = isinstance(data, tuple) and len(data) == 2 and y is None
+    if pair:
+        data, y = data
+    table = _read(data, on_bad)
+    if y is None:
+        return table
+    names = [y] if isinstance(y, str) else y
+    if pair or not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return _beside(table, y)
+    for name in names:
+        if name not in table:
+            table.column(name)
+    if table.key == "image" and table.default_target in names:
+        _several_classes(table, str(table.default_target))
+    return table
+
+
+def _read(data: Any, on_bad: str) -> Table:
+    if isinstance(data, Table):
+        return data
+    if isinstance(data, str | os.PathLike):
+        data = Path(data)
+        if not data.exists():
+            raise DataError(f"There is no file {data}.{_similar(data)}")
+    for reader in readers.values():
+        if reader.accepts(data):
+            return reader().read(data, on_bad)
+    known = ", ".join(dict.fromkeys(suffix for reader in readers.values() for suffix in reader.suffixes))
+    if isinstance(data, Path):
+        raise DataError(
+            f"{data} is of no format that trine reads. It reads files ending in {known}, and folders with a "
+            "sub-folder of images "
+            "for each class."
+        )
+    raise DataError(
+        f"A {type(data).__name__} is no data that trine reads; give a path, a DataFrame, an array or tensor, a pair "
+        "(X, y), or a "
+        "mapping from column name to array."
+    )
+
+
+def _similar(path: Path) -> str:
+    """A hint on the nearest name in the folder, or on the folder that is not there either."""
+    if not path.parent.is_dir():
+        return f" The folder {path.parent} does not exist either."
+    return nearest(path.name, [other.name for other in path.parent.iterdir()]) or " Check the path."
+
+
+def _beside(table: Table, y: Any) -> Table:
+    """The table with its targets as further columns."""
+    from trine.data.formats.arrays import as_array, table_of_arrays
+
+    if hasattr(y, "columns"):
+        other = _read(y, "stop")
+    else:
+        name = "y"
+        while name in table:
+            name += "_"
+        # A Series keeps its own type, which may be richer than an array's.
+        series = hasattr(y, "to_frame")
+        other = _read(y.rename(name), "stop") if series else table_of_arrays({name: as_array(y)})
+    return table.beside(other, targets=other.names)
+
+
+def _several_classes(table: Table, label: str) -> None:
+    """Refuse a folder whose images are all of one class."""
+    levels = table.column(label).levels
+    if levels is not None and len(levels) == 1:
+        raise DataError(
+            f"{table.source} has images of a single class, {levels[0]!r}; put the images of each class "
+            "into a sub-folder of its own, two or more."
+        )

@@ -1,0 +1,66 @@
+"""Numpy's archives of arrays."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from trine.data._table import Table
+from trine.data.formats._base import Reader, readers
+from trine.data.formats.arrays import table_of_arrays
+from trine.errors import DataError
+
+PAIRS = (("x", "y"), ("x_train", "y_train"), ("images", "labels"), ("data", "target"))
+"""Names, in lower case, under which an archive holds its inputs and targets."""
+
+
+@readers.register("npz")
+class Npz(Reader):
+    """A ``.npz`` archive. Arrays called x and y (or X, x_train …) are the data, and whatever else is there is left out;
+    otherwise all arrays are, and must have one length. Pickled objects are refused, since loading them would execute
+    them.
+    """
+
+    suffixes = (".npz",)
+
+    def read(self, data: Path, on_bad: str) -> Table:
+        try:
+            with np.load(data, allow_pickle=False) as archive:
+                if isinstance(archive, np.ndarray):
+                    raise DataError(
+                        f"{data} is a single array, not an archive; save it with `numpy.savez(path, x=...)`."
+                    )
+                arrays = {name: archive[name] for name in _wanted(archive.files)}
+        except DataError:
+            raise
+        except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+            if "allow_pickle" in str(error):
+                raise DataError(
+                    f"{data} holds pickled Python objects, which are never loaded since they can execute code; save "
+                    "arrays of "
+                    "numbers or of fixed-width text."
+                ) from None
+            raise DataError(f"{data} is not a whole .npz archive ({error}); write or copy it again.") from None
+        if not arrays:
+            raise DataError(f"{data} holds no arrays; save it with `numpy.savez(path, x=..., y=...)`.")
+        return table_of_arrays(_titled(arrays), source=str(data))
+
+
+def _wanted(files: list[str]) -> list[str]:
+    """The arrays that are the data."""
+    lower = {name.lower(): name for name in files}
+    for x, y in PAIRS:
+        if x in lower:
+            return [lower[name] for name in (x, y) if name in lower]
+    return files
+
+
+def _titled(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays under ``x`` and ``y`` when they are such a pair."""
+    for x, y in PAIRS:
+        if any(name.lower() == x for name in arrays):
+            return {{x: "x", y: "y"}.get(name.lower(), name): array for name, array in arrays.items()}
+    return dict(arrays)

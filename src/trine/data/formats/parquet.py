@@ -1,0 +1,59 @@
+"""Parquet files: a column is read when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from trine.data._columns import column_from_arrow
+from trine.data._table import Table, unique
+from trine.data.formats._base import Reader, readers
+from trine.domains import Column
+from trine.errors import DataError
+
+
+@readers.register("parquet")
+class Parquet(Reader):
+    """A Parquet file. Nothing is kept in memory: a file larger than memory is read column by column."""
+
+    suffixes = (".parquet", ".pq")
+
+    def read(self, data: Path, on_bad: str) -> Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if data.stat().st_size == 0:
+            raise DataError(f"{data} is empty (0 bytes); give a file with data in it.")
+        try:
+            file = pq.ParquetFile(data, memory_map=True)
+            schema = file.schema_arrow
+            text = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+            # Text comes factorised, so that a long column is never held as strings.
+            file = pq.ParquetFile(data, memory_map=True, read_dictionary=text)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"{data} is not a whole Parquet file ({str(error).splitlines()[0]}); it was cut off or is of another "
+                "format. "
+                "Write or copy it again."
+            ) from None
+        if file.metadata.num_rows == 0:
+            raise DataError(f"{data} has columns and no rows; give a file with at least one row.")
+        unique(schema.names, str(data))
+        base = str(data.resolve().parent)
+        return Table(
+            {name: functools.partial(_load, file, name, base) for name in schema.names},
+            file.metadata.num_rows,
+            source=str(data),
+            files=[data],
+        )
+
+
+def _load(file: Any, name: str, base: str) -> Column:
+    import pyarrow as pa
+
+    try:
+        data = file.read(columns=[name], use_threads=False).column(name)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"Column {name!r} of the Parquet file cannot be read: {str(error).splitlines()[0]}.") from None
+    return column_from_arrow(name, data, base)
