@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -56,14 +57,22 @@ class Term(nn.Module):
         self.name = name or predicted
 
     def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
-        """The divergence of each example, (batch,)."""
-        compare = self.divergence.tighten if tighten else self.divergence
-        assert callable(compare)
+        """The divergence of each example, (batch,); 0, and no gradient, where the target is missing."""
+        predicted, target = _look_up(self.predicted, outputs, batch), _look_up(self.target, outputs, batch)
         given = None if self.given is None else _look_up(self.given, outputs, batch)
-        values: Tensor = compare(
-            _look_up(self.predicted, outputs, batch), _look_up(self.target, outputs, batch), given
-        )
-        return values
+        present = self.present(batch)
+        if present is not None and isinstance(target, Tensor):
+            target = _filled(target, present)
+        if not tighten:
+            values: Tensor = self.divergence(predicted, target, given)
+        else:
+            assert isinstance(self.divergence, LearnedDivergence), "only a divergence with a critic is tightened"
+            values = self.divergence.tighten(predicted, target, given)
+        return values if present is None else torch.where(present, values, 0.0)
+
+    def present(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """(batch,) bool, which rows have a target; None when all have."""
+        return batch.get(f"{self.target}.present")
 
     def describe(self) -> str:
         """The term as a formula."""
@@ -74,8 +83,13 @@ class Term(nn.Module):
 class Criterion(nn.Module):
     """L(f) = Σ weight · mean over examples of the term's divergence.
 
-    A batch field ``"weight"``, (batch,), weighs the examples of every term (class and row weights). The parameters of a
-    criterion are its critics.
+    A batch field ``"weight"``, (batch,), non-negative, weighs the examples of every term (class and row weights): a term
+    is Σ weight · value / Σ weight over the rows of the batch that have its target. So only ratios of weights matter, a
+    row of weight 0 is as good as absent, and a batch in which no row counts gives 0. With equal weights the minibatch
+    gradient is unbiased for the mean over all rows that have a target (given a batch's number of them, they are a uniform
+    sample); with unequal weights it is a ratio of two unbiased estimates, whose bias falls as 1/batch.
+
+    The parameters of a criterion are its critics.
 
     Args:
         terms: the terms; those of the same name are told apart by a number.
@@ -84,11 +98,11 @@ class Criterion(nn.Module):
     def __init__(self, *terms: Term) -> None:
         super().__init__()
         self.terms = nn.ModuleList(terms)
-        taken: dict[str, int] = {}
+        taken: set[str] = set()
         for term in terms:
-            taken[term.name] = taken.get(term.name, 0) + 1
-            if taken[term.name] > 1:
-                term.name = f"{term.name}_{taken[term.name]}"
+            free = (f"{term.name}_{number}" for number in itertools.count(2))
+            term.name = term.name if term.name not in taken else next(name for name in free if name not in taken)
+            taken.add(term.name)
 
     def forward(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Loss:
         """What the model descends."""
@@ -110,12 +124,12 @@ class Criterion(nn.Module):
     def _sum(
         self, terms: list[Term], outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool
     ) -> Loss:
-        weight = batch["weight"] if "weight" in batch else None
+        weight = batch.get("weight")
         total: Tensor | None = None
         means: dict[str, Tensor] = {}
         for term in terms:
             values = term.values(outputs, batch, tighten=tighten)
-            mean = _mean(values, weight, _present(term, batch))
+            mean = _mean(values, weight, term.present(batch))
             means[term.name] = mean.detach()
             part = mean if term.weight == 1.0 else term.weight * mean
             total = part if total is None else total + part
@@ -133,8 +147,8 @@ class Criterion(nn.Module):
             for name in (term.predicted, term.target, term.given):
                 if name is not None and name not in outputs and name not in fields:
                     raise ChoiceError(
-                        f"A term compares {name!r}, which is neither an output of the model {outputs} nor a field of the "
-                        f"batch {fields}.{nearest(name, [*outputs, *fields])}"
+                        f"A term compares {name!r}, which is neither an output of the model {outputs} nor a field of "
+                        f"the batch {fields}.{nearest(name, [*outputs, *fields])}"
                     )
 
     def describe(self) -> str:
@@ -146,17 +160,21 @@ def _look_up(name: str, outputs: Mapping[str, Value], batch: Mapping[str, Tensor
     return outputs[name] if name in outputs else batch[name]
 
 
-def _present(term: Term, batch: Mapping[str, Tensor]) -> Tensor | None:
-    name = f"{term.target}.present"
-    return batch[name] if name in batch else None
+def _filled(target: Tensor, present: Tensor) -> Tensor:
+    """``target`` with 1, which every domain of numbers and codes has, where it is missing.
+
+    A missing number is NaN, and NaN times a zero gradient is NaN: masking the values alone would poison θ.
+    """
+    return torch.where(present.reshape(-1, *(1,) * (target.dim() - 1)), target, torch.ones_like(target))
 
 
 def _mean(values: Tensor, weight: Tensor | None, present: Tensor | None) -> Tensor:
-    """Weighted mean over the examples that count; 0 when none does."""
+    """Σ weight · value / Σ weight over the examples that count; 0 when none does."""
     if weight is None and present is None:
         return values.mean()
     weight = torch.ones_like(values) if weight is None else weight.to(values.dtype)
     if present is not None:
         weight = weight * present
-        values = torch.where(present, values, 0.0)
-    return (values * weight).sum() / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    # An example of weight 0 does not count, whatever its value: infinity times 0 would be NaN.
+    total = torch.where(weight > 0, weight * values, 0.0).sum()
+    return total / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from trine.errors import ChoiceError
 from trine.registry import Registry
 
 Value = Tensor | Distribution
@@ -20,7 +21,8 @@ class Divergence(nn.Module, abc.ABC):
     """How far what the model gives is from its target: one value an example.
 
     The same name serves whatever it is asked to compare: a distribution with data points (a proper scoring rule), two
-    distributions (closed form), samples with samples (a two-sample estimate). What has no form is refused with the reason.
+    distributions (closed form), samples with samples (a two-sample estimate). What has no form is refused, with the
+    reason.
 
     Class attributes:
         formula: how the derivation prints it, with ``{p}`` for the predicted and ``{t}`` for the target.
@@ -49,3 +51,31 @@ class LearnedDivergence(Divergence):
     @abc.abstractmethod
     def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         """What the critic descends, (batch,), so that the bound approaches the divergence."""
+
+
+def over_members(values: Tensor) -> Tensor:
+    """(members..., batch) → (batch,): the mean over members."""
+    return values.flatten(0, -2).mean(0) if values.dim() > 1 else values
+
+
+def check_shapes(predicted: Distribution, target: Tensor) -> None:
+    """Refuse a target that would silently broadcast against another shape of predictions.
+
+    Raises:
+        ChoiceError: ``target`` is not one event for each example.
+    """
+    expected = (*predicted.batch_shape[-1:], *predicted.event_shape)
+    if predicted.batch_shape and tuple(target.shape) != expected:
+        raise ChoiceError(
+            f"A target of shape {tuple(target.shape)} is compared with a {type(predicted).__name__} over values of "
+            f"shape {expected} (batch, then one value); give one target for each example, of the same shape."
+        )
+
+
+def refused(divergence: str, predicted: Value, target: Value, reason: str) -> ChoiceError:
+    """The error of a comparison that a divergence has no form for: what was compared, why not, what does."""
+    return ChoiceError(f"{divergence} between {_kind(predicted)} and {_kind(target)} has no form here: {reason}")
+
+
+def _kind(value: Value) -> str:
+    return "samples" if isinstance(value, Tensor) else f"a {type(value).__name__} distribution"

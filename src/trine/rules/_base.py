@@ -24,17 +24,23 @@ class Rule(nn.Module, abc.ABC):
     """Representation z to q(y given x), in the encoded units of y's domain.
 
     A rule is built as ``Rule(features, domain, linear)``. ``forward`` takes features of shape (..., features), leading
-    dimensions being (batch,) or (members, batch), and returns a ``torch.distributions.Distribution`` whose batch shape is
-    those leading dimensions and whose event shape is that of one y. Its support is the domain: a prediction outside it
-    cannot be. At initialisation q is close to the marginal of y in the training rows (the domain knows it).
+    dimensions being (batch,) or (members, batch), and returns a ``torch.distributions.Distribution`` whose batch shape
+    is those leading dimensions and whose event shape is that of one y. Its support is the domain: a prediction outside
+    it cannot be. At initialisation q is close to the marginal of y in the training rows (the domain knows it).
 
     Class attributes:
         serves: the domain types the rule can decide.
         formula: how the derivation prints it, e.g. ``"softplus → Gamma(concentration, rate)"``.
+        identity: what −log q(y) is up to a constant, e.g. the squared error, so that the derivation can say which
+            familiar loss follows.
     """
 
     serves: ClassVar[tuple[type[Domain], ...]]
     formula: ClassVar[str]
+    identity: ClassVar[str]
+
+    def __init__(self, features: int, domain: Domain, linear: Linear = nn.Linear) -> None:
+        super().__init__()
 
     @abc.abstractmethod
     def forward(self, features: Tensor) -> Distribution: ...
