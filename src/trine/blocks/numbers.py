@@ -87,8 +87,8 @@ class Piecewise(nn.Module):
     the mean over bins.
     """
 
-    left: Tensor
-    inverse_width: Tensor
+    scale: Tensor
+    shift: Tensor
     atoms: Tensor
 
     def __init__(self, domains: Sequence[Numeric], dims: int) -> None:
@@ -100,9 +100,10 @@ class Piecewise(nn.Module):
         ends = torch.tensor([column + [math.inf] * (bins + 1 - len(column)) for column in knots]).view(
             len(knots), bins + 1
         )
-        self.register_buffer("left", ends[:, :-1].nan_to_num(posinf=0.0))
         # A padded bin is infinitely wide: its code stays 0.
-        self.register_buffer("inverse_width", torch.where(ends[:, 1:].isinf(), 0.0, 1.0 / (ends[:, 1:] - ends[:, :-1])))
+        scale = torch.where(ends[:, 1:].isinf(), 0.0, 1.0 / (ends[:, 1:] - ends[:, :-1]))
+        self.register_buffer("scale", scale.unsqueeze(1))
+        self.register_buffer("shift", -(ends[:, :-1].nan_to_num(posinf=0.0) * scale).unsqueeze(1))
 
         count = torch.tensor([float(len(column) - 1) for column in knots])[:, None, None]
         # A walk over n bins, started from its middle, has mean square n/4 over the bins.
@@ -121,9 +122,9 @@ class Piecewise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         missing = x.isnan()
-        code = ((x.unsqueeze(-1) - self.left) * self.inverse_width).clamp(0.0, 1.0)  # (batch, k, bins)
-        code = torch.where(missing.unsqueeze(-1), 0.0, code)
-        out = torch.einsum("bkm,kmd->bkd", code, self.weight) + self.bias
+        columns = torch.where(missing, 0.0, x).t().unsqueeze(-1)
+        code = torch.addcmul(self.shift, columns, self.scale).clamp_(0.0, 1.0)  # (k, batch, bins)
+        out = torch.baddbmm(self.bias.unsqueeze(1), code, self.weight).transpose(0, 1)
         if self.atom is not None:
             out = out + self._atoms(x)
         return torch.where(missing.unsqueeze(-1), self.missing, out)
@@ -141,8 +142,7 @@ class Piecewise(nn.Module):
 
 
 class Periodic(nn.Module):
-    """Sines and cosines of learned frequencies, then a linear map and ReLU for each column: (batch, k) → (batch, k,
-    dims).
+    """Waves of learned frequencies, a linear map and ReLU for each column: (batch, k) → (batch, k, dims).
 
     The inputs of a column's map are z, cos 2πcz and sin 2πcz, for z the standardised, smoothly clipped value and
     frequencies that start as c ~ N(0, ``spread``²).

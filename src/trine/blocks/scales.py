@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def layer_scales(model: nn.Module, run_backward: Callable[[], Tensor]) -> list[dict[str, Any]]:
-    """Standard deviations of each layer's output and of the loss's gradient with respect to it, on one batch.
+    """The scale of each layer's output, and of the loss's gradient with respect to it, on one batch.
 
     A layer is a module that says so by ``is_layer = True`` (with all that is in it), else one with a weight of its own
     of two or more dimensions (linear, convolutional, embedding …), in the order of the forward pass. Observing changes
@@ -21,8 +21,8 @@ def layer_scales(model: nn.Module, run_backward: Callable[[], Tensor]) -> list[d
         run_backward: computes the loss of one batch through ``model``, calls its ``backward`` and returns it.
 
     Returns:
-        One row a layer: ``layer`` (dotted name), ``kind`` (class), ``depth`` (from 0), ``activation`` and ``gradient``
-        (standard deviations; ``gradient`` is None for a layer that the loss does not reach).
+        One row a layer: ``layer`` (dotted name), ``kind`` (class), ``depth`` (from 0), ``activation`` (standard
+        deviation) and ``gradient`` (root mean square; None for a layer that the loss does not reach).
     """
     rows: dict[str, dict[str, Any]] = {}
     handles = [module.register_forward_hook(_observe(name, rows)) for name, module in _layers(model)]
@@ -63,9 +63,13 @@ def _observe(name: str, rows: dict[str, dict[str, Any]]) -> Callable[[nn.Module,
         row["activation"] = _std(tensor)
         row.setdefault("gradient", None)
         if tensor.requires_grad:
-            tensor.register_hook(lambda gradient: row.update(gradient=_std(gradient)))  # type: ignore[no-untyped-call]
+            tensor.register_hook(lambda gradient: row.update(gradient=_rms(gradient)))  # type: ignore[no-untyped-call]
 
     return hook
+
+
+def _rms(tensor: Tensor) -> float:
+    return float(tensor.detach().float().square().mean().sqrt())
 
 
 def _std(tensor: Tensor) -> float:
