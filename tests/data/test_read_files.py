@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import struct
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from trine.data import read
+from trine.data.formats.delimited import MISSING
 from trine.errors import ChoiceError, DataError
 
 
@@ -104,6 +109,8 @@ def test_ragged_rows_are_named_by_line_or_skipped(tmp_path):
         ("a.csv", "a,b\n1,2\n".encode("utf-16"), "iconv -f UTF-16"),
         ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:40], "ends too early"),
         ("a.csv.gz", b"a,b\n1,2\n", "not a whole gzip file"),
+        ("a.csv", b'a,"b\n' + b"1,2\n" * 99999, "no header that can be read"),
+        ("a.csv", b'a,b\n1,"2\n3,4\n', "never closed"),
         ("a.jsonl", b"", "is empty"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2: not a JSON value"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', "line 2: a list"),
@@ -151,6 +158,38 @@ def test_on_bad_is_checked(tmp_path):
         read(tmp_path, on_bad="ignore")
 
 
+def number(text):
+    """What a value of a text table is when it is a number, in plain Python."""
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text):
+        return float(text)
+    return None
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([*MISSING, " ", "x y", "1_0", "0x1", "007", "1e", "é", "+5", "1.", ".5", "-0"]),
+            st.integers().map(str),
+            st.floats(allow_nan=False, allow_infinity=False).map(repr),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_a_text_column_is_numbers_when_all_that_is_there_are(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_text("a,b\n" + "".join(f" {value} ,1\n" for value in values), encoding="utf-8")
+    column = read(path).column("a")
+    present = [v.strip() for v in values if v.strip() not in MISSING]
+    assert column.missing.tolist() == [v.strip() in MISSING for v in values]
+    numeric = all(number(v) is not None and not re.match(r"[+-]?0\d", v) for v in present)
+    assert (column.levels is None) == numeric
+    if numeric:
+        np.testing.assert_array_equal(column.values[~column.missing], [number(v) for v in present])
+    else:
+        assert [t for t in texts(column) if t is not None] == present
+
+
 # Parquet, JSON lines, npz --------------------------------------------------------------------------------------------
 
 
@@ -164,6 +203,11 @@ def test_parquet(tmp_path):
     assert texts(table.column("s")) == ["u", None, "u"]
     assert table.column("v").values.shape == (3, 2)
     assert table.column("a.b").values.tolist() == [1, 2, 3]
+
+
+def test_parquet_leaves_the_index_of_pandas_out(tmp_path):
+    pd.DataFrame({"n": [1, 2]}, index=["a", "b"]).to_parquet(tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet").names == ["n"]
 
 
 def test_parquet_cut_off_or_without_rows(tmp_path):

@@ -49,6 +49,18 @@ def test_pandas_types():
     assert table.column("7").values.tolist() == [1, 2, 3]
 
 
+def test_polars_types():
+    frame = pl.DataFrame(
+        {"c": pl.Series(["b", None, "a"], dtype=pl.Categorical), "e": pl.Series(["u"] * 3, dtype=pl.Enum(["u", "v"]))}
+    )
+    assert texts(read(frame).column("c")) == ["b", None, "a"]
+    assert texts(read(frame).column("e")) == ["u", "u", "u"]
+
+
+def test_masked_values_are_missing():
+    np.testing.assert_array_equal(read(np.ma.array([[1], [2]], mask=[[0], [1]])).column("x0").values, [1, np.nan])
+
+
 def test_duplicate_names_in_a_frame():
     with pytest.raises(DataError, match="2 columns called 'a'"):
         read(pd.DataFrame([[1, 2]], columns=["a", "a"]))

@@ -28,6 +28,8 @@ def column_from_arrow(name: str, data: Any, base: str | None = None) -> Column:
         if _is_text(kind.value_type):
             return _factorised(name, chunked, base)
         return column_from_arrow(name, chunked.cast(kind.value_type), base)
+    if isinstance(kind, pa.BaseExtensionType):
+        return column_from_arrow(name, chunked.cast(kind.storage_type), base)
     if pa.types.is_time(kind):
         chunked, kind = chunked.cast(pa.string()), pa.string()
     if pa.types.is_boolean(kind) and chunked.null_count:
@@ -88,6 +90,8 @@ def _is_text(kind: Any) -> bool:
 
 
 def _factorised(name: str, chunked: Any, base: str | None) -> Column:
+    import pyarrow as pa
+
     chunked = chunked.unify_dictionaries()
     if chunked.num_chunks == 0:
         return Column(name, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=object), base=base)
@@ -96,7 +100,7 @@ def _factorised(name: str, chunked: Any, base: str | None) -> Column:
     start = 0
     for chunk in chunked.chunks:
         stop = start + len(chunk)
-        codes[start:stop] = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes[start:stop] = chunk.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
         start = stop
     return Column(name, codes, levels, base=base)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 DIVISORS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 """Type of stored pixels → the value that is 1 in a batch."""
 
-BLOCK = 16
-"""Columns written into a pack at a time: a row of the pack then takes one cache line of each pass, not one a column."""
+BLOCK, STRIPE = 8, 4096
+"""Columns and rows written into a pack at a time, so that a stripe stays in the cache until all its columns are in."""
 
 
 def encode(
@@ -83,8 +83,10 @@ def _numbers(table: Table, domains: Mapping[str, Domain], names: list[str]) -> F
     for first in range(0, len(names), BLOCK):
         block = names[first : first + BLOCK]
         parts = [_two(domains[name].encode(table.column(name))) for name in block]
-        left, right = views[block[0]].start, views[block[-1]].stop  # type: ignore[union-attr]
-        pack[:, left:right] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1, dtype=np.float32)
+        for start in range(0, table.rows, STRIPE):
+            rows = slice(start, start + STRIPE)
+            for name, part in zip(block, parts, strict=True):
+                pack[rows, views[name]] = part[rows]
     return Field(torch.from_numpy(pack), {f"x.{name}": part for name, part in views.items()})
 
 

@@ -57,6 +57,8 @@ def as_array(data: Any) -> np.ndarray:
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu()
         return np.asarray((data.to(torch.float32) if data.dtype == torch.bfloat16 else data).numpy())
+    if isinstance(data, np.ma.MaskedArray) and data.dtype.kind in "iufb":
+        return np.asarray(np.ma.filled(data.astype(np.float64), np.nan))
     if hasattr(data, "toarray"):
         raise DataError("Sparse data are not supported; make them dense with `.toarray()`.")
     try:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from trine.data._columns import column_from_arrow
-from trine.data._table import Table, unique
+from trine.data._table import CHUNK, Table, unique
 from trine.data.formats._base import Reader, decompressed, readers
 from trine.domains import Column
 from trine.errors import DataError
@@ -59,12 +59,17 @@ class Delimited(Reader):
                 )
         except UnicodeDecodeError:
             _wrong_encoding(data)
+        except csv.Error as error:
+            raise DataError(
+                f"{data} has no header that can be read: {error}. Give a text table, with closed quotes."
+            ) from None
         except pa.ArrowInvalid as error:
             if "UTF8" in str(error):
                 _wrong_encoding(data)
             _ragged(data, str(error))
         if raw.num_rows == 0:
             raise DataError(f"{data} has a header and no rows below it; give a file with at least one row.")
+        _closed(data, raw)
         titles = [name.strip() or f"column{position}" for position, name in enumerate(names, start=1)]
         unique(titles, str(data))
         kept = np.setdiff1d(np.arange(1, raw.num_rows + len(bad) + 1), np.array(bad) - 1) if bad else None
@@ -128,6 +133,20 @@ def _header(path: Path) -> tuple[list[str], str]:
 def _chain(first: str, rest: Any) -> Any:
     yield first
     yield from rest
+
+
+def _closed(path: Path, raw: Any) -> None:
+    """Refuse a file whose last value is all that follows a quote that nobody closed."""
+    last = raw.column(raw.num_columns - 1)[raw.num_rows - 1].as_py()
+    if "\n" not in last:
+        return
+    with decompressed(path) as stream:
+        quotes = sum(block.count(b'"') for block in iter(lambda: stream.read(CHUNK), b""))
+    if quotes % 2:
+        raise DataError(
+            f"{path}: the quote before {last.splitlines()[0][:40]!r} (row {raw.num_rows}) is never closed; close it, or "
+            "double it if it belongs to the value."
+        )
 
 
 def _wrong_encoding(path: Path) -> NoReturn:

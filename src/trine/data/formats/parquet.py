@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ class Parquet(Reader):
         if data.stat().st_size == 0:
             raise DataError(f"{data} is empty (0 bytes); give a file with data in it.")
         try:
-            file = pq.ParquetFile(data, memory_map=True)
+            # Neither mapped nor buffered ahead: what is read and used is not kept.
+            file = pq.ParquetFile(data, pre_buffer=False)
             schema = file.schema_arrow
             text = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
             # Text comes factorised, so that a long column is never held as strings.
-            file = pq.ParquetFile(data, memory_map=True, read_dictionary=text)
+            file = pq.ParquetFile(data, pre_buffer=False, read_dictionary=text)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(
                 f"{data} is not a whole Parquet file ({str(error).splitlines()[0]}); it was cut off or is of another "
@@ -39,10 +41,12 @@ class Parquet(Reader):
             ) from None
         if file.metadata.num_rows == 0:
             raise DataError(f"{data} has columns and no rows; give a file with at least one row.")
-        unique(schema.names, str(data))
+        # What pandas wrote as the index of its frame is no column of the user's.
+        names = [name for name in schema.names if not re.fullmatch(r"__index_level_\d+__", name)]
+        unique(names, str(data))
         base = str(data.resolve().parent)
         return Table(
-            {name: functools.partial(_load, file, name, base) for name in schema.names},
+            {name: functools.partial(_load, file, name, base) for name in names},
             file.metadata.num_rows,
             source=str(data),
             files=[data],
