@@ -341,6 +341,43 @@ def test_a_single_class_cannot_be_told_apart(tmp_path):
         read(tmp_path, y="label")
 
 
+def test_unreadable_images_are_left_out_and_counted(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "b/3.png"):
+        picture(tmp_path / name)
+    whole = (tmp_path / "a/1.png").read_bytes()
+    write(tmp_path / "a/2.png", b"")
+    write(tmp_path / "b/2.png", whole[: len(whole) // 2])
+    write(tmp_path / "b/3.png", "no picture")
+    assert read(tmp_path).rows == 5
+    table = read(tmp_path, on_bad="skip")
+    assert texts(table.column("image")) == ["a/1.png", "b/1.png"]
+    assert [table.column("image").row(i) for i in range(2)] == [1, 3]
+    assert [note.split(": ")[:2] for note in table.skipped] == [
+        ["row 2", "a/2.png"],
+        ["row 4", "b/2.png"],
+        ["row 5", "b/3.png"],
+    ]
+    assert "the file is empty" in table.skipped[0]
+
+
+def test_giant_and_absent_images_of_a_table_are_left_out(tmp_path, monkeypatch):
+    picture(tmp_path / "pictures/small.png")
+    Picture.new("L", (64, 64)).save(tmp_path / "pictures/giant.png")
+    monkeypatch.setattr(Picture, "MAX_IMAGE_PIXELS", 1000)
+    path = write(tmp_path / "a.csv", "file,y\npictures/small.png,1\npictures/giant.png,2\npictures/none.png,3\n,4\n")
+    table = read(path, on_bad="skip")
+    assert table.column("y").values.tolist() == [1, 4]
+    assert "exceeds limit" in table.skipped[0]
+    assert "no such file" in table.skipped[1]
+
+
+def test_nothing_but_unreadable_images(tmp_path):
+    (tmp_path / "a").mkdir()
+    write(tmp_path / "a" / "1.png", "no picture")
+    with pytest.raises(DataError, match="None of the 1 images"):
+        read(tmp_path, on_bad="skip")
+
+
 def test_folder_without_images(tmp_path):
     write(tmp_path / "readme.txt", "nothing here")
     with pytest.raises(DataError, match="has no images"):

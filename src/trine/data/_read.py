@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from trine.data._skip import without_unreadable
 from trine.data._table import Table
 from trine.data.formats import readers
 from trine.errors import ChoiceError, DataError, nearest
@@ -56,7 +57,8 @@ def _read(data: Any, on_bad: str) -> Table:
             raise DataError(f"There is no file {data}.{_similar(data)}")
     for reader in readers.values():
         if reader.accepts(data):
-            return reader().read(data, on_bad)
+            table = reader().read(data, on_bad)
+            return without_unreadable(table) if on_bad == "skip" and isinstance(data, Path) else table
     known = ", ".join(dict.fromkeys(suffix for reader in readers.values() for suffix in reader.suffixes))
     if isinstance(data, Path):
         raise DataError(

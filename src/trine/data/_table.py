@@ -152,6 +152,12 @@ class Table:
         """
         return self.beside(Table.of([column_from_numpy(name, np.asarray(values))]), targets=[name])
 
+    def noting(self, skipped: Sequence[str]) -> Table:
+        """The same table, with more rows listed as left out."""
+        table = self._with(self._columns, self.rows, self._selection)
+        table.skipped += tuple(skipped)
+        return table
+
     def fingerprint(self) -> str:
         """SHA-256, as hexadecimal digits, of the columns' names, types and values.
 

@@ -144,8 +144,8 @@ def _closed(path: Path, raw: Any) -> None:
         quotes = sum(block.count(b'"') for block in iter(lambda: stream.read(CHUNK), b""))
     if quotes % 2:
         raise DataError(
-            f"{path}: the quote before {last.splitlines()[0][:40]!r} (row {raw.num_rows}) is never closed; close it, or "
-            "double it if it belongs to the value."
+            f"{path}: the quote before {last.splitlines()[0][:40]!r} (row {raw.num_rows}) is never closed; close it, "
+            "or double it if it belongs to the value."
         )
 
 
