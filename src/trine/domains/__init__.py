@@ -3,3 +3,12 @@
 from ._base import Column as Column
 from ._base import Domain as Domain
 from ._base import domains as domains
+from ._numeric import Numeric as Numeric
+from .category import Category as Category
+from .count import Count as Count
+from .date import Date as Date
+from .image import Image as Image
+from .positive import Positive as Positive
+from .real import Real as Real
+from .unit import Unit as Unit
+from .vector import Vector as Vector

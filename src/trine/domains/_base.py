@@ -10,6 +10,8 @@ import numpy as np
 
 from trine.registry import Registry
 
+from ._text import missing_levels
+
 domains: Registry[type[Domain]] = Registry("domain", "trine.domains")
 
 
@@ -46,15 +48,18 @@ class Column:
     def take(self, rows: np.ndarray) -> Column:
         """The column at ``rows`` (an integer index array); row numbers in messages stay the user's."""
         numbers = (
-            self.row_numbers[rows] if self.row_numbers is not None else self.first_row + np.asarray(rows, dtype=np.int64)
+            self.row_numbers[rows]
+            if self.row_numbers is not None
+            else self.first_row + np.asarray(rows, dtype=np.int64)
         )
         return dataclasses.replace(self, values=self.values[rows], row_numbers=numbers)
 
     @property
     def missing(self) -> np.ndarray:
-        """(n,) bool: which rows have no value."""
+        """(n,) bool: which rows have no value; texts such as ``?`` and ``NA`` are none."""
         if self.levels is not None:
-            return np.asarray(self.values < 0)
+            # The last entry is for the code −1.
+            return np.asarray(np.append(missing_levels(self.levels), True)[self.values])
         if self.values.dtype.kind == "f":
             axes = tuple(range(1, self.values.ndim))
             return np.asarray(np.isnan(self.values).any(axis=axes)) if axes else np.isnan(self.values)
@@ -90,6 +95,14 @@ class Domain(abc.ABC):
         """Whether :meth:`fit` has seen the training rows."""
         return True
 
+    @classmethod
+    def recognise(cls, column: Column) -> str | None:
+        """Why raw values are of this domain, e.g. ``"paths of images"``, or None: they are not, or not by their look.
+
+        The inference asks every registered domain before it takes a column for numbers or categories.
+        """
+        return None
+
     @abc.abstractmethod
     def fit(self, column: Column) -> Self:
         """A copy that has learned from ``column`` (training rows only).
@@ -105,6 +118,14 @@ class Domain(abc.ABC):
         Raises:
             DataError: a value does not belong to the domain; names column, row, value and remedy.
         """
+
+    def encode_known(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`encode` gives, and (n,) bool, which rows have a value."""
+        encoded = self.encode(column)
+        flat = encoded.reshape(len(encoded), -1)
+        if encoded.dtype.kind == "f":
+            return encoded, ~np.isnan(flat).any(axis=1)
+        return encoded, (flat >= 0).all(axis=1) if encoded.dtype.kind == "i" else ~column.missing
 
     @abc.abstractmethod
     def decode(self, encoded: np.ndarray) -> np.ndarray:
@@ -129,5 +150,9 @@ class Domain(abc.ABC):
         unknown = sorted(set(fields) - set(known))
         if unknown:
             raise SchemaError(f"A {kind.kind!r} domain has no field {unknown[0]!r}; it has {sorted(known)}.")
-        frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return kind(**frozen)
+        return kind(**{k: _frozen(v) for k, v in fields.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """JSON lists as tuples, at any depth."""
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
