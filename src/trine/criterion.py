@@ -83,11 +83,11 @@ class Term(nn.Module):
 class Criterion(nn.Module):
     """L(f) = Σ weight · mean over examples of the term's divergence.
 
-    A batch field ``"weight"``, (batch,), non-negative, weighs the examples of every term (class and row weights): a term
-    is Σ weight · value / Σ weight over the rows of the batch that have its target. So only ratios of weights matter, a
-    row of weight 0 is as good as absent, and a batch in which no row counts gives 0. With equal weights the minibatch
-    gradient is unbiased for the mean over all rows that have a target (given a batch's number of them, they are a uniform
-    sample); with unequal weights it is a ratio of two unbiased estimates, whose bias falls as 1/batch.
+    A batch field ``"weight"``, (batch,), non-negative, weighs the examples of every term (class and row weights): a
+    term is Σ weight · value / Σ weight over the rows of the batch that have its target. So only ratios of weights
+    matter, a row of weight 0 is as good as absent, and a batch in which no row counts gives 0. With equal weights the
+    minibatch gradient is unbiased for the mean over all rows that have a target (given a batch's number of them, they
+    are a uniform sample); with unequal weights it is a ratio of two unbiased estimates, whose bias falls as 1/batch.
 
     The parameters of a criterion are its critics.
 
@@ -161,11 +161,12 @@ def _look_up(name: str, outputs: Mapping[str, Value], batch: Mapping[str, Tensor
 
 
 def _filled(target: Tensor, present: Tensor) -> Tensor:
-    """``target`` with 1, which every domain of numbers and codes has, where it is missing.
+    """``target`` with a value that every domain has where it is missing: code 0, number 1.
 
     A missing number is NaN, and NaN times a zero gradient is NaN: masking the values alone would poison θ.
     """
-    return torch.where(present.reshape(-1, *(1,) * (target.dim() - 1)), target, torch.ones_like(target))
+    known = present.reshape(-1, *(1,) * (target.dim() - 1))
+    return torch.where(known, target, torch.full_like(target, float(target.is_floating_point())))
 
 
 def _mean(values: Tensor, weight: Tensor | None, present: Tensor | None) -> Tensor:

@@ -25,7 +25,8 @@ class Divergence(nn.Module, abc.ABC):
     reason.
 
     Class attributes:
-        formula: how the derivation prints it, with ``{p}`` for the predicted and ``{t}`` for the target.
+        formula: how the derivation prints it, with ``{p}`` for the predicted and ``{t}`` for the target (and
+            ``{x}`` for what is given, where a member puts it in).
         unbiased: whether its minibatch gradient is unbiased.
     """
 

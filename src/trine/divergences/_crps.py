@@ -105,7 +105,7 @@ def _(q: Beta, y: Tensor) -> Tensor:
 @crps.register
 def _(q: Poisson, y: Tensor) -> Tensor:
     rate, y = q.rate.double(), y.double()
-    below = torch.special.gammaincc(y + 1, rate)
+    below = 1 - special.gammainc(y + 1, rate)
     at = torch.exp(y * rate.log() - rate - torch.lgamma(y + 1))
     spread = torch.special.i0e(2 * rate) + torch.special.i1e(2 * rate)
     value: Tensor = (y - rate) * (2 * below - 1) + rate * (2 * at - spread)

@@ -43,7 +43,7 @@ class Cramer(Divergence):
         Bellemare et al., `The Cramer Distance as a Solution to Biased Wasserstein Gradients`, 2017.
     """
 
-    formula = "Cramér(data, q) = E ∫ (F_q(t | x, θ) − 1{{t ≥ {t}}})² dt"
+    formula = "Cramér(data, q) = E ∫ (F_q(t | {x}, θ) − 1{{t ≥ {t}}})² dt"
 
     def __init__(self, samples: int = 32) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Cramer(Divergence):
         """The CRPS for a field of the batch, ∫ (F − G)² for two outputs of the model."""
         side, _, column = target.partition(".")
         if side in ("x", "y"):
-            return self.formula.format(p=predicted, t=column or side)
+            return self.formula.format(p=predicted, t=column or side, x="x" if side == "y" else "z")
         return f"∫ (F_{predicted}(t) − F_{target}(t))² dt"
 
 

@@ -64,7 +64,7 @@ class KL(Divergence):
         Kullback and Leibler, `On Information and Sufficiency`, 1951.
     """
 
-    formula = "KL(data ‖ q) = E[−log q({t} | x, θ)] + const"
+    formula = "KL(data ‖ q) = E[−log q({t} | {x}, θ)] + const"
 
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         if isinstance(predicted, Distribution) and isinstance(target, Tensor):
@@ -84,5 +84,5 @@ class KL(Divergence):
         """The log-likelihood for a field of the batch, KL(target ‖ predicted) for two outputs of the model."""
         side, _, column = target.partition(".")
         if side in ("x", "y"):
-            return self.formula.format(p=predicted, t=column or side)
+            return self.formula.format(p=predicted, t=column or side, x="x" if side == "y" else "z")
         return f"KL({target} ‖ {predicted})"

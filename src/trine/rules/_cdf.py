@@ -15,8 +15,10 @@ from torch.distributions import (
     Distribution,
     Gamma,
     Independent,
+    LogNormal,
     MixtureSameFamily,
     NegativeBinomial,
+    Normal,
     Poisson,
     StudentT,
     constraints,
@@ -46,6 +48,18 @@ def _(q: Independent[Any], value: Tensor) -> Tensor:
 
 
 @cdf.register
+def _(q: Normal, value: Tensor) -> Tensor:
+    below: Tensor = torch.special.ndtr((value - q.loc) / q.scale)
+    return below
+
+
+@cdf.register
+def _(q: LogNormal, value: Tensor) -> Tensor:
+    inside = value.clamp_min(torch.finfo(q.loc.dtype).tiny).log()
+    return torch.where(value > 0, cdf(q.base_dist, inside), 0.0)
+
+
+@cdf.register
 def _(q: Gamma, value: Tensor) -> Tensor:
     return gammainc(q.concentration, q.rate * value)
 
@@ -63,7 +77,7 @@ def _(q: StudentT, value: Tensor) -> Tensor:
 @cdf.register
 def _(q: Poisson, value: Tensor) -> Tensor:
     k = value.double().floor()
-    below = torch.special.gammaincc(k.clamp_min(0.0) + 1, q.rate.double())
+    below = 1 - gammainc(k.clamp_min(0.0) + 1, q.rate.double())
     return torch.where(k >= 0, below, 0.0).to(q.rate.dtype)
 
 

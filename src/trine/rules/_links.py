@@ -62,6 +62,11 @@ def spread(std: float) -> float:
     return std if math.isfinite(std) and std > 0 else 1.0
 
 
+def level(mean: float) -> float:
+    """A mean to start from for numbers above zero: away from zero, where its logarithm is not finite."""
+    return max(mean, 1e-3)
+
+
 def logit(p: float) -> float:
     """log(p / (1 − p)), for p in (0, 1)."""
     return math.log(p) - math.log1p(-p)

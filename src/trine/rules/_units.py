@@ -20,7 +20,7 @@ from torch.distributions import (
     TransformedDistribution,
 )
 
-from trine.domains import Positive, Real
+from trine.domains import Positive, Real, Vector
 
 from ._base import in_units
 from ._parameters import double
@@ -82,3 +82,12 @@ def _(domain: Real, q: Distribution) -> Distribution:
 @in_units.register
 def _(domain: Positive, q: Distribution) -> Distribution:
     return affine(double(q), 0.0, domain.scale)
+
+
+@in_units.register
+def _(domain: Vector, q: Distribution) -> Distribution:
+    device = q.mean.device
+    centre, scale = (
+        torch.tensor(values, dtype=torch.float64, device=device) for values in (domain.centre, domain.scale)
+    )
+    return affine(double(q), centre, scale)

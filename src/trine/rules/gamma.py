@@ -11,7 +11,7 @@ from torch.distributions import Gamma
 from trine.domains import Positive
 
 from ._base import Linear, Rule, default_rule, rules
-from ._links import Head, bounded, inverse_softplus, positive, spread
+from ._links import Head, bounded, inverse_softplus, level, positive, spread
 
 SHAPES = (0.05, 1e4)
 """Least and greatest concentration: coefficients of variation between 4.5 and 1 %, exact in float32."""
@@ -19,7 +19,7 @@ SHAPES = (0.05, 1e4)
 
 def concentration_of(domain: Positive) -> float:
     """Concentration whose coefficient of variation is that of the training values, within reason."""
-    ratio: float = domain.mean / spread(domain.std)
+    ratio: float = level(domain.mean) / spread(domain.std)
     return min(max(ratio * ratio, 0.1), 1e3)
 
 
@@ -40,7 +40,9 @@ class GammaRule(Rule):
 
     def __init__(self, features: int, domain: Positive, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        self.head = Head(features, [inverse_softplus(domain.mean), inverse_softplus(concentration_of(domain))], linear)
+        self.head = Head(
+            features, [inverse_softplus(level(domain.mean)), inverse_softplus(concentration_of(domain))], linear
+        )
 
     def forward(self, features: Tensor) -> Gamma:
         mean, concentration = self.head(features).unbind(-1)
@@ -59,7 +61,7 @@ class GammaExpRule(Rule):
 
     def __init__(self, features: int, domain: Positive, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        self.head = Head(features, [math.log(domain.mean), math.log(concentration_of(domain))], linear)
+        self.head = Head(features, [math.log(level(domain.mean)), math.log(concentration_of(domain))], linear)
 
     def forward(self, features: Tensor) -> Gamma:
         log_mean, log_concentration = self.head(features).unbind(-1)
@@ -78,7 +80,7 @@ class GammaFixedRule(Rule):
     def __init__(self, features: int, domain: Positive, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
         self.start = math.log(concentration_of(domain))
-        self.head = Head(features, [math.log(domain.mean)], linear)
+        self.head = Head(features, [math.log(level(domain.mean))], linear)
         self.log_concentration = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Gamma:

@@ -14,6 +14,7 @@ from torch.distributions import Distribution, Normal, SigmoidTransform, Transfor
 from trine.domains import Unit
 
 from ._base import Linear, Rule, rules
+from ._cdf import cdf
 from ._links import Head, bounded, inverse_softplus, logit, positive
 
 NODES = 64
@@ -72,6 +73,13 @@ class LogitNormal(TransformedDistribution):
     def variance(self) -> Tensor:
         """Var Y."""
         return (self._moment(2) - self._moment(1) ** 2).clamp_min(0.0)
+
+
+@cdf.register
+def _(q: LogitNormal, value: Tensor) -> Tensor:
+    limits = torch.finfo(q.loc.dtype)
+    inside = cdf(q.base_dist, torch.logit(value.clamp(limits.tiny, 1 - limits.eps)))
+    return torch.where(value <= 0, 0.0, torch.where(value < 1, inside, 1.0))
 
 
 @rules.register("logit-normal")

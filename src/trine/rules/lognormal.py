@@ -10,7 +10,7 @@ from torch.distributions import LogNormal
 from trine.domains import Positive
 
 from ._base import Linear, Rule, rules
-from ._links import Head, bounded, inverse_softplus, positive, spread
+from ._links import Head, bounded, inverse_softplus, level, positive, spread
 
 
 @rules.register("lognormal")
@@ -29,9 +29,9 @@ class LogNormalRule(Rule):
 
     def __init__(self, features: int, domain: Positive, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        variance = math.log1p((spread(domain.std) / domain.mean) ** 2)
+        variance = math.log1p((spread(domain.std) / level(domain.mean)) ** 2)
         self.unit = max(math.sqrt(variance), 1e-3)
-        self.head = Head(features, [math.log(domain.mean) - variance / 2, inverse_softplus(1.0)], linear)
+        self.head = Head(features, [math.log(level(domain.mean)) - variance / 2, inverse_softplus(1.0)], linear)
 
     def forward(self, features: Tensor) -> LogNormal:
         location, scale = self.head(features).unbind(-1)

@@ -10,7 +10,7 @@ from torch.distributions import NegativeBinomial
 from trine.domains import Count
 
 from ._base import Linear, Rule, default_rule, rules
-from ._links import Head, bounded
+from ._links import Head, bounded, level
 
 
 @rules.register("negative-binomial")
@@ -28,7 +28,7 @@ class NegativeBinomialRule(Rule):
 
     def __init__(self, features: int, domain: Count, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        mean = max(domain.mean, 1e-3)
+        mean = level(domain.mean)
         excess = domain.std**2 - mean
         total = min(max(mean**2 / excess, 0.05), 1e3) if excess > 0 else 1e3
         self.head = Head(features, [math.log(mean), math.log(total)], linear)

@@ -10,7 +10,7 @@ from torch.distributions import Poisson
 from trine.domains import Count
 
 from ._base import Linear, Rule, rules
-from ._links import Head, bounded
+from ._links import Head, bounded, level
 
 
 @rules.register("poisson")
@@ -28,7 +28,7 @@ class PoissonRule(Rule):
 
     def __init__(self, features: int, domain: Count, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        self.head = Head(features, [math.log(max(domain.mean, 1e-3))], linear)
+        self.head = Head(features, [math.log(level(domain.mean))], linear)
 
     def forward(self, features: Tensor) -> Poisson:
         return Poisson(bounded(self.head(features).squeeze(-1), -15.0, 20.0).exp(), validate_args=False)

@@ -1,10 +1,10 @@
 """Incomplete gamma and beta functions and Student's distribution function, differentiable in every argument.
 
-PyTorch has no derivative of the incomplete gamma function in its shape, and neither an incomplete beta function nor
-Student's distribution function. Values are computed in float64 (the last two by SciPy, on the CPU) and returned in the
-dtype of the arguments. The derivative in the upper limit is the density. The derivative in a shape a is the central
-difference of the function itself, ``(F(a(1 + h)) − F(a(1 − h))) / (2 a h)`` with h = 1e-5: in float64 the
-truncation and rounding errors both stay below 1e-5 of the derivative's scale for shapes up to 1e4.
+PyTorch has no derivative of the incomplete gamma function in its shape (and computes it to 1e-10, far less for small
+shapes), and neither an incomplete beta function nor Student's distribution function. Values are SciPy's, in float64 on
+the CPU, returned in the dtype and on the device of the arguments. The derivative in the upper limit is the density. The
+derivative in a shape a is the central difference of the function itself, (F(a(1 + h)) − F(a(1 − h))) / (2 a h) with
+h = 1e-5: its truncation and rounding errors stay below 1e-5 of the derivative's scale for shapes up to 1e4.
 """
 
 from __future__ import annotations
@@ -96,8 +96,7 @@ class _Gammainc(_Shaped):
     @staticmethod
     def value(*args: Tensor) -> Tensor:
         a, x = args
-        below: Tensor = torch.special.gammainc(a, x.clamp_min(0.0))
-        return below
+        return scipy_elementwise(scipy.special.gammainc, a, x.clamp_min(0.0))
 
     @staticmethod
     def slope(*args: Tensor) -> Tensor:
