@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trine.data import encode, read
-from trine.domains import Domain
+from trine.domains import Category, Domain, Image, Positive, Real
 from trine.errors import DataError
 
 
@@ -98,6 +100,36 @@ def test_packs_views_and_fields():
     assert (batch["y.k"].tolist(), batch["y.k.present"].tolist()) == ([0, 0], [True, False])
     assert batch["weight"].tolist() == [2.0, 0.0]
     assert "x.image.present" not in batch
+
+
+def test_a_file_through_the_real_domains_and_back(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("size,city,price,sold\n1.5,Oslo,10,yes\n,Rome,20,no\n3,?,30,\n4,Oslo,40,yes\n")
+    table = read(path)
+    x = {"size": Real().fit(table.column("size")), "city": Category().fit(table.column("city"))}
+    y = {"price": Positive().fit(table.column("price")), "sold": Category(strict=True).fit(table.column("sold"))}
+    store = encode(table, Schema(x, y))
+    batch = store.batch(torch.tensor([3, 1, 2]))
+    assert x["size"].decode(batch["x.size"].numpy())[0] == pytest.approx(4)
+    assert torch.isnan(batch["x.size"]).tolist() == [False, True, False]
+    assert batch["x.city"].tolist() == [0, 1, -1]
+    np.testing.assert_allclose(y["price"].decode(batch["y.price"].numpy()), [40, 20, 30], rtol=1e-6)
+    assert batch["y.sold.present"].tolist() == [True, True, False]
+    assert y["sold"].decode(batch["y.sold"].numpy())[:2].tolist() == ["yes", "no"]
+    assert "y.price.present" not in batch
+
+
+def test_mnist_shaped_pixels_are_not_copied():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8)
+    image = Image().fit(read(pixels).column("image"))
+    store = encode(read(pixels), Schema({"image": image}, {}))
+    assert store.fields["x.image"].data.shape == (40, 1, 28, 28)
+    assert np.shares_memory(store.fields["x.image"].data.numpy(), pixels)
+
+
+def test_reading_libraries_load_when_something_is_read():
+    code = "import sys, trine.data; print([m for m in ('pyarrow', 'sklearn', 'pandas', 'PIL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @given(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from trine.data import read
-from trine.data.formats.delimited import MISSING
+from trine.domains._text import MISSING
 from trine.errors import ChoiceError, DataError
 
 
@@ -168,7 +168,7 @@ def number(text):
 @given(
     st.lists(
         st.one_of(
-            st.sampled_from([*MISSING, " ", "x y", "1_0", "0x1", "007", "1e", "é", "+5", "1.", ".5", "-0"]),
+            st.sampled_from([*sorted(MISSING), " ", "x y", "1_0", "0x1", "007", "1e", "é", "+5", "1.", ".5", "-0"]),
             st.integers().map(str),
             st.floats(allow_nan=False, allow_infinity=False).map(repr),
         ),
@@ -319,6 +319,13 @@ def test_class_folders(tmp_path):
     assert texts(table.column("label")) == ["ants", "ants", "ants", "bees"]
 
 
+def test_fingerprint_of_a_folder_knows_the_classes(tmp_path):
+    for name in ("p/a/1.png", "p/b/1.png", "q/a/1.png", "q/c/1.png"):
+        picture(tmp_path / name)
+    assert read(tmp_path / "p").fingerprint() == read(tmp_path / "p").fingerprint()
+    assert read(tmp_path / "p").fingerprint() != read(tmp_path / "q").fingerprint()
+
+
 def test_parts_of_a_split_folder(tmp_path):
     for name in ("train/a/1.png", "train/b/1.png", "val/a/9.png", "val/b/9.png"):
         picture(tmp_path / name)
@@ -363,11 +370,11 @@ def test_unreadable_images_are_left_out_and_counted(tmp_path):
 def test_giant_and_absent_images_of_a_table_are_left_out(tmp_path, monkeypatch):
     picture(tmp_path / "pictures/small.png")
     Picture.new("L", (64, 64)).save(tmp_path / "pictures/giant.png")
-    monkeypatch.setattr(Picture, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr("trine.domains._pictures.MOST_PIXELS", 1000)
     path = write(tmp_path / "a.csv", "file,y\npictures/small.png,1\npictures/giant.png,2\npictures/none.png,3\n,4\n")
     table = read(path, on_bad="skip")
     assert table.column("y").values.tolist() == [1, 4]
-    assert "exceeds limit" in table.skipped[0]
+    assert "more than the 1,000" in table.skipped[0]
     assert "no such file" in table.skipped[1]
 
 

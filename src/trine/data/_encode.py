@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -106,25 +105,22 @@ def _categories(table: Table, domains: Mapping[str, Domain], names: list[str]) -
 
 def _own(name: str, column: Column, domain: Domain) -> Field:
     """A field of one column, its missing values masked."""
-    encoded = domain.encode(column)
+    encoded, known = domain.encode_known(column)
     if domain.pack is not None and encoded.ndim == 2 and encoded.shape[1] == 1:
         encoded = encoded[:, 0]
     divisor = DIVISORS.get(encoded.dtype) if domain.pack is None else None
     index = divisor is None and encoded.dtype.kind in "iu"
-    if divisor is not None:
-        present = ~column.missing
-    elif index:
-        present = encoded >= 0 if encoded.ndim == 1 else ~column.missing
+    if index:
         encoded = _compact(encoded)
-    else:
+    elif divisor is None:
         encoded = encoded.astype(np.float32, copy=False)
-        present = ~np.isnan(encoded.reshape(len(encoded), -1)).any(axis=1)
-    field = Field(_tensor(encoded), {name: None}, divisor, index)
-    if present.all():
-        return field
-    filled = encoded.copy()
-    filled[~present] = 0
-    return dataclasses.replace(field, data=_tensor(filled), present=torch.from_numpy(present))
+    if known.all():
+        return Field(_tensor(encoded), {name: None}, divisor, index)
+    if encoded[~known].any():
+        # A copy, since the array may be the user's own.
+        encoded = encoded.copy()
+        encoded[~known] = 0
+    return Field(_tensor(encoded), {name: None}, divisor, index, torch.from_numpy(known))
 
 
 def _two(encoded: np.ndarray) -> np.ndarray:

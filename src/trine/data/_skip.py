@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
+import os
 
 import numpy as np
 
 from trine.data._table import Table
-from trine.data.formats.images import SUFFIXES
-from trine.domains import Column
+from trine.domains._pictures import SUFFIXES, Unreadable, in_parallel, pixels_of
+from trine.domains._text import missing_levels
 from trine.errors import DataError
 
 
@@ -28,8 +27,9 @@ def without_unreadable(table: Table) -> Table:
         column = table.column(name)
         if column.levels is None or not _are_paths(column.levels):
             continue
-        causes = {code: cause for code, path in enumerate(column.levels) if (cause := _cause(column, path))}
-        for index in np.flatnonzero(np.isin(column.values, list(causes))):
+        paths = [os.path.join(column.base or "", str(level)) for level in column.levels]
+        causes = {code: cause for code, cause in enumerate(in_parallel(_cause, paths)) if cause}
+        for index in np.flatnonzero(np.isin(column.values, list(causes)) & ~column.missing):
             keep[index] = False
             code = int(column.values[index])
             skipped.append(f"row {column.row(int(index))}: {column.levels[code]}: {causes[code]}")
@@ -41,22 +41,15 @@ def without_unreadable(table: Table) -> Table:
 
 
 def _are_paths(levels: np.ndarray) -> bool:
-    return len(levels) > 0 and all(str(level).lower().endswith(SUFFIXES) for level in levels)
+    texts = levels[~missing_levels(levels)]
+    return len(texts) > 0 and all(str(text).lower().endswith(SUFFIXES) for text in texts)
 
 
-def _cause(column: Column, path: str) -> str:
+def _cause(path: str) -> str:
     """Why the image at ``path`` cannot be read; empty when it can."""
-    from PIL import Image
-
-    file = Path(column.base or ".") / path
     try:
-        if file.stat().st_size == 0:
-            return "the file is empty"
-        with warnings.catch_warnings():
-            # A picture of a size that only an attack or a mistake has.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as picture:
-                picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        return "there is no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
+        # All of the file is decoded, at the smallest size that its format allows.
+        pixels_of(path, channels=3, height=1, width=1, bits=8)
+    except Unreadable as error:
+        return str(error)
     return ""

@@ -169,13 +169,16 @@ class Table:
         if self._files:
             for file in self._files:
                 _hash_file(digest, file)
+            if self.key is not None:
+                # The paths of images say which class each belongs to.
+                digest.update(_text(self.column(self.key)))
             return digest.hexdigest()
         for load in self._columns.values():
             column = load()
             digest.update(f"{column.values.dtype.str}{column.values.shape}".encode())
             digest.update(_bytes(column.values))
             if column.levels is not None:
-                digest.update("\0".join(map(str, column.levels)).encode("utf-8", "surrogatepass"))
+                digest.update(_text(column))
         return digest.hexdigest()
 
     def _with(self, columns: Mapping[str, Callable[[], Column]], rows: int, selection: np.ndarray | None) -> Table:
@@ -205,6 +208,10 @@ def unique(names: Sequence[str], what: str) -> None:
         f"{what} has {len(found)} columns called {name!r} (columns {', '.join(map(str, found))}); "
         "give every column a name of its own."
     )
+
+
+def _text(column: Column) -> bytes:
+    return b"" if column.levels is None else "\0".join(map(str, column.levels)).encode("utf-8", "surrogatepass")
 
 
 def _bytes(array: np.ndarray) -> memoryview:

@@ -13,6 +13,7 @@ from trine.data._columns import column_from_numpy
 from trine.data._table import Table
 from trine.data.formats._base import Reader, readers
 from trine.domains import Column
+from trine.domains._pictures import SUFFIXES
 from trine.errors import DataError
 
 CHANNELS = (1, 3, 4)
@@ -122,8 +123,6 @@ def _title(name: str, array: np.ndarray) -> str:
     if array.ndim == 4 or (array.ndim == 3 and min(array.shape[1:]) >= 8):
         return "image"
     if array.ndim == 1 and array.dtype.kind in "UO" and len(array):
-        from trine.data.formats.images import SUFFIXES
-
         return "image" if all(isinstance(v, str) and v.lower().endswith(SUFFIXES) for v in array) else name
     return name
 

@@ -14,10 +14,8 @@ from trine.data._columns import column_from_arrow
 from trine.data._table import CHUNK, Table, unique
 from trine.data.formats._base import Reader, decompressed, readers
 from trine.domains import Column
+from trine.domains._text import MISSING
 from trine.errors import DataError
-
-MISSING = ("", "?", "-", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "nan", "NaN", "None")
-"""Texts that stand for a missing value, after surrounding blanks are taken off."""
 
 
 @readers.register("csv")
@@ -100,7 +98,7 @@ def parsed(text: Any) -> Any:
     import pyarrow.compute as pc
 
     text = pc.utf8_trim_whitespace(text)
-    missing = pc.is_in(text, value_set=pa.array(MISSING))
+    missing = pc.is_in(text, value_set=pa.array(sorted(MISSING)))
     text = pc.if_else(missing, pa.scalar(None, pa.string()), text)
     if text.null_count == len(text):
         return pa.chunked_array([pa.nulls(len(text), pa.float64())])

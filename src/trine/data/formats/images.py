@@ -11,10 +11,8 @@ import numpy as np
 from trine.data._table import Table
 from trine.data.formats._base import Reader, readers
 from trine.domains import Column
+from trine.domains._pictures import SUFFIXES
 from trine.errors import DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-"""Endings of the file names that are images."""
 
 TRAIN = ("train", "training")
 """Names of the sub-folder that holds the training part, when a folder is split into parts."""
