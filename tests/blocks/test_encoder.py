@@ -124,13 +124,13 @@ def test_a_lone_field_of_its_own_has_no_trunk_unless_asked() -> None:
 def test_missing_field_is_answered_by_the_absent_vector() -> None:
     encoder = Encoder({"thing": AThing()}, Choices()).eval()
     with torch.no_grad():
-        encoder.absent[0].fill_(7.0)
+        encoder.absent["0"].fill_(7.0)
     x = torch.full((3, 3), 1e9)
     z = encoder({"x.thing": x, "x.thing.present": torch.tensor([True, False, True])})
     assert (z[1] == 7.0).all()
     assert (z[0] != 7.0).any()
     encoder({"x.thing": x, "x.thing.present": torch.tensor([True, False, True])}).sum().backward()
-    assert (encoder.absent[0].grad == 1.0).all()
+    assert (encoder.absent["0"].grad == 1.0).all()
 
 
 def test_hidden_rows_have_nothing_known_and_only_in_training() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from trine.blocks import Augment, Convolutional, layer_scales
@@ -51,6 +52,25 @@ def test_input_is_standardised() -> None:
 def test_unknown_normalisation_is_refused() -> None:
     with pytest.raises(ChoiceError, match="'group'"):
         Convolutional(1, 8, 8, 4, normalization="group")
+
+
+def test_learns_digits() -> None:
+    pixels, digits = load_digits(return_X_y=True)
+    x = torch.tensor(pixels / 16.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    y = torch.tensor(digits)
+    block = Convolutional(1, 8, 8, 16, mean=float(x.mean()), std=float(x.std()))
+    model = nn.Sequential(Augment(1), block, nn.Linear(block.features, 10))
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    order = torch.randperm(len(x))
+    train, test = order[:1400], order[1400:]
+    for _ in range(5):
+        for rows in train[torch.randperm(1400)].split(64):
+            loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    model.eval()
+    assert (model(x[test]).argmax(1) == y[test]).float().mean() > 0.93
 
 
 def test_augment_is_off_in_evaluation() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trine.choices import Choices
+from trine.domains import Category, Domain
 from trine.errors import ChoiceError, nearest
+
+from ._base import field_encoder
 
 DIMS = 16
 """Width of a category's embedding."""
@@ -79,3 +83,9 @@ class Categories(nn.Module):
         """The row of the derivation."""
         each = f"{self.features // self.columns} features each" if self.kind == "embedding" else "one-hot"
         return f"{self.columns} categor{'ies' if self.columns != 1 else 'y'}, {self.places} places, {each}"
+
+
+@field_encoder.register(Category)
+def categories(first: Domain, domains: Sequence[Domain], choices: Choices) -> Categories:
+    """The block of the pack ``categories``; by default embedded."""
+    return Categories(cast(Sequence[Categorical], domains), choices.categories or "embedding")

@@ -49,9 +49,8 @@ class Encoder(nn.Module):
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.blocks = nn.ModuleList(field_encoder(members[0], members, choices) for members in fields.values())
         widths = [_features(block) for block in self.blocks]
-        self.absent = nn.ParameterList(
-            torch.zeros(width) if pack is None else torch.zeros(0)
-            for width, pack in zip(widths, self.packs, strict=True)
+        self.absent = nn.ParameterDict(
+            {str(i): torch.zeros(widths[i]) for i, pack in enumerate(self.packs) if pack is None}
         )
         self.unknown = choices.unknown or 0.0
         joined = sum(widths)
@@ -95,11 +94,12 @@ class Encoder(nn.Module):
             part: Tensor = block(values)
             return part
         part = block(values)
+        absent = torch.zeros(len(part), dtype=torch.bool, device=part.device) if hidden is None else hidden
         name = f"{self.fields[i]}.present"
-        absent = ~batch[name] if name in batch else None
-        if hidden is not None:
-            absent = hidden if absent is None else absent | hidden
-        return part if absent is None else torch.where(absent[:, None], self.absent[i], part)
+        if name in batch:
+            absent = absent | ~batch[name]
+        # Always taken, so that every process of a distributed run has a gradient for every parameter.
+        return torch.where(absent[:, None], self.absent[str(i)], part)
 
 
 MISSING: dict[str | None, float] = {"numbers": float("nan"), "categories": -1}

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trine.choices import Choices
+from trine.domains import Date, Domain, Numeric
 from trine.errors import ChoiceError, nearest
+
+from ._base import field_encoder
 
 DIMS = 16
 """Width of a number's embedding."""
 
 
-class Numeric(Protocol):
+class NumberDomain(Protocol):
     """What a packed numeric domain tells about its columns, in encoded units.
 
     A domain of several columns (``width`` > 1, a date) gives a sequence with an entry for each of them, in place of the
@@ -57,7 +61,7 @@ class Numbers(nn.Module):
         ChoiceError: an unknown kind.
     """
 
-    def __init__(self, domains: Sequence[Numeric], dims: int = DIMS, kind: str = "piecewise") -> None:
+    def __init__(self, domains: Sequence[NumberDomain], dims: int = DIMS, kind: str = "piecewise") -> None:
         super().__init__()
         if kind not in kinds:
             raise ChoiceError(
@@ -91,7 +95,7 @@ class Piecewise(nn.Module):
     shift: Tensor
     atoms: Tensor
 
-    def __init__(self, domains: Sequence[Numeric], dims: int) -> None:
+    def __init__(self, domains: Sequence[NumberDomain], dims: int) -> None:
         super().__init__()
         self.dims = dims
         knots = [_increasing(column) for domain in domains for column in _columns(domain, "knots")]
@@ -148,7 +152,7 @@ class Periodic(nn.Module):
     frequencies that start as c ~ N(0, ``spread``²).
     """
 
-    def __init__(self, domains: Sequence[Numeric], dims: int, frequencies: int = 24, spread: float = 0.3) -> None:
+    def __init__(self, domains: Sequence[NumberDomain], dims: int, frequencies: int = 24, spread: float = 0.3) -> None:
         super().__init__()
         self.dims = dims
         self.standardise = Standardise(domains)
@@ -172,7 +176,7 @@ class Periodic(nn.Module):
 class Plain(nn.Module):
     """The standardised value and whether it is missing: (batch, k) → (batch, k, 2)."""
 
-    def __init__(self, domains: Sequence[Numeric], dims: int = 2) -> None:
+    def __init__(self, domains: Sequence[NumberDomain], dims: int = 2) -> None:
         super().__init__()
         self.dims = 2
         self.standardise = Standardise(domains)
@@ -191,7 +195,7 @@ class Standardise(nn.Module):
     mean: Tensor
     inverse_std: Tensor
 
-    def __init__(self, domains: Sequence[Numeric]) -> None:
+    def __init__(self, domains: Sequence[NumberDomain]) -> None:
         super().__init__()
         mean = [value for domain in domains for value in _columns(domain, "mean")]
         std = [value for domain in domains for value in _columns(domain, "std")]
@@ -205,7 +209,7 @@ class Standardise(nn.Module):
         return z * torch.rsqrt(1.0 + (z / 3.0).square())
 
 
-def _columns(domain: Numeric, attribute: str) -> list[Any]:
+def _columns(domain: NumberDomain, attribute: str) -> list[Any]:
     """A domain's attribute for each of its columns."""
     value = getattr(domain, attribute)
     if attribute in ("knots", "atoms"):
@@ -222,3 +226,10 @@ def _increasing(knots: Sequence[float]) -> list[float]:
         start = found[0] if found else 0.0
         return [start, start + 1.0]
     return found
+
+
+@field_encoder.register(Numeric)
+@field_encoder.register(Date)
+def numbers(first: Domain, domains: Sequence[Domain], choices: Choices) -> Numbers:
+    """The block of the pack ``numbers``; by default piecewise-linear."""
+    return Numbers(cast(Sequence[NumberDomain], domains), DIMS, choices.numbers or "piecewise")

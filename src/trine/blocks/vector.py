@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from trine.choices import Choices
+from trine.domains import Domain, Vector
+
+from ._base import field_encoder
 
 
 class Vectorial(Protocol):
@@ -43,3 +49,9 @@ class Vectors(nn.Module):
     def title(self) -> str:
         """The row of the derivation."""
         return f"vector of {self.features}, standardised"
+
+
+@field_encoder.register(Vector)
+def vectors(first: Vector, domains: Sequence[Domain], choices: Choices) -> Vectors:
+    """The block of a vector's own field."""
+    return Vectors(first)
