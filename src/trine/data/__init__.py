@@ -3,6 +3,7 @@
 from ._batches import Batches as Batches
 from ._encode import encode as encode
 from ._read import read as read
+from ._schema import Schema as Schema
 from ._split import split as split
 from ._store import Batch as Batch
 from ._store import Field as Field

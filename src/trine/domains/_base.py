@@ -124,8 +124,10 @@ class Domain(abc.ABC):
         encoded = self.encode(column)
         flat = encoded.reshape(len(encoded), -1)
         if encoded.dtype.kind == "f":
-            return encoded, ~np.isnan(flat).any(axis=1)
-        return encoded, (flat >= 0).all(axis=1) if encoded.dtype.kind == "i" else ~column.missing
+            known = ~np.isnan(flat).any(axis=1)
+        else:
+            known = (flat >= 0).all(axis=1) if encoded.dtype.kind == "i" else ~column.missing
+        return encoded, np.asarray(known)
 
     @abc.abstractmethod
     def decode(self, encoded: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ ATOM_SHARE = 0.01
 SAMPLE = 100_000
 """Most training rows that quantiles and distinct values are taken from; bounds, mean and std see all rows."""
 FENCE = 20.0
-"""In mean and std, a value further than this many scales from the median counts as that far: one slip of a decimal point
-does not set the scale of the rest."""
+"""In mean and std, a value further than this many scales from the median counts as that far: one slip of a decimal
+point does not set the scale of the rest."""
 LARGEST = 1e30
 """Bound of encoded values, so that float32 and the squares of it in float64 stay finite."""
 
@@ -123,7 +123,8 @@ class Numeric(Domain):
             index = int(np.flatnonzero(~inside)[0])
             raise DataError(
                 f"Column {column.name!r}, row {column.row(index)}: {shown(values[index])} is no {self.kind} value; "
-                f"{self.outside}. Mend the value, or read the column as real numbers with `--domain {column.name}=real`."
+                f"{self.outside}. Mend the value, or read the column as real numbers with "
+                f"`--domain {column.name}=real`."
             )
 
 
@@ -163,8 +164,8 @@ def summarise(encoded: np.ndarray) -> Summary:
 def robust(sample: np.ndarray) -> tuple[float, float]:
     """(median, scale > 0) of finite values, n ≥ 1; for a normal sample the scale estimates its standard deviation.
 
-    The scale is the interquartile range / 1.349; where a spike makes that (nearly) nothing the range from the 5th to the
-    95th percentile / 3.290; then the median distance of the values other than the median; 1 for a constant.
+    The scale is the interquartile range / 1.349; where a spike makes that (nearly) nothing the range from the 5th to
+    the 95th percentile / 3.290; then the median distance of the values other than the median; 1 for a constant.
     """
     half = sample * 0.5  # differences of finite numbers may overflow
     q05, q25, median, q75, q95 = np.quantile(half, [0.05, 0.25, 0.5, 0.75, 0.95])
@@ -186,7 +187,7 @@ def subsample(values: np.ndarray) -> np.ndarray:
 
 def encoded32(values: np.ndarray) -> np.ndarray:
     """float32 of encoded values, bounded so that none becomes infinite; NaN stays."""
-    return np.clip(values, -LARGEST, LARGEST).astype(np.float32)
+    return np.asarray(np.clip(values, -LARGEST, LARGEST).astype(np.float32))
 
 
 def numbers(column: Column) -> np.ndarray:
@@ -198,8 +199,8 @@ def numbers(column: Column) -> np.ndarray:
     values = column.values
     if values.ndim > 1:
         raise DataError(
-            f"Column {column.name!r} holds arrays of shape {values.shape[1:]}, one number a row was expected; read it with "
-            f"`--domain {column.name}=vector` or `=image`."
+            f"Column {column.name!r} holds arrays of shape {values.shape[1:]}, one number a row was expected; read it "
+            f"with `--domain {column.name}=vector` or `=image`."
         )
     if column.levels is not None:
         parsed, wrong = numbers_of(column.levels)
@@ -220,18 +221,18 @@ def numbers(column: Column) -> np.ndarray:
     if infinite.any():
         index = int(np.flatnonzero(infinite)[0])
         raise DataError(
-            f"Column {column.name!r}, row {column.row(index)}: the value is infinite; a finite number is expected. Mend it, or "
-            "leave it empty if it is not known."
+            f"Column {column.name!r}, row {column.row(index)}: the value is infinite; a finite number is expected. "
+            "Mend it, or leave it empty if it is not known."
         )
-    return values
+    return np.asarray(values)
 
 
 def _no_number(column: Column, index: int) -> NoReturn:
     assert column.levels is not None
     text = str(column.levels[column.values[index]])
     raise DataError(
-        f"Column {column.name!r}, row {column.row(index)}: {text[:60]!r} is no number. Mend the value, leave it empty if it is "
-        f"not known, or read the column as categories with `--domain {column.name}=category`."
+        f"Column {column.name!r}, row {column.row(index)}: {text[:60]!r} is no number. Mend the value, leave it "
+        f"empty if it is not known, or read the column as categories with `--domain {column.name}=category`."
     )
 
 

@@ -146,4 +146,5 @@ def _deep(picture: Picture, height: int, width: int) -> np.ndarray:
         grey = np.asarray(picture, dtype=np.float32)
     else:
         grey = np.asarray(_plain(picture, "L"), dtype=np.float32) * 257.0
-    return np.clip(np.rint(np.asarray(fitted(Image.fromarray(grey), height, width))), 0, 65535).astype(np.uint16)
+    deep = np.rint(np.asarray(fitted(Image.fromarray(grey), height, width)))
+    return np.asarray(np.clip(deep, 0, 65535).astype(np.uint16))

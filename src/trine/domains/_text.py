@@ -20,6 +20,13 @@ def missing_levels(levels: np.ndarray) -> np.ndarray:
     return np.fromiter((str(level).strip() in MISSING for level in levels), dtype=bool, count=len(levels))
 
 
+def some_texts(levels: np.ndarray, most: int = 1000) -> list[str]:
+    """At most ``most`` of the distinct texts, evenly taken and stripped, without those that mean a missing value."""
+    if len(levels) > most:
+        levels = levels[np.linspace(0, len(levels) - 1, most).astype(int)]
+    return [text for level in levels if (text := str(level).strip()) not in MISSING]
+
+
 def number(text: str) -> float | None:
     """The number that ``text`` writes, NaN for a missing one, None when it is no number.
 

@@ -49,7 +49,7 @@ class Category(Domain):
 
     @property
     def fitted(self) -> bool:
-        return bool(self.dtype)
+        return bool(self.dtype) and len(self.shares) == len(self.labels)
 
     def fit(self, column: Column) -> Self:
         """Learn labels (unless they are stated) and their shares.
@@ -97,10 +97,10 @@ class Category(Domain):
             value = column.values[index] if column.levels is None else column.levels[column.values[index]]
             known = ", ".join(str(label) for label in self.labels[:8]) + (", …" if len(self.labels) > 8 else "")
             raise DataError(
-                f"Column {column.name!r}, row {column.row(index)}: {str(value)!r} is none of the classes that training had "
-                f"({known}). Mend the value, leave the row out, or train again with such rows."
+                f"Column {column.name!r}, row {column.row(index)}: {str(value)!r} is none of the classes that training "
+                f"had ({known}). Mend the value, leave the row out, or train again with such rows."
             )
-        return codes[:, None]
+        return np.asarray(codes[:, None])
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """(n,) labels in the user's own type, from (n,) or (n, 1) codes; None where a code is negative."""
@@ -176,7 +176,7 @@ def _sorted(labels: list[Any]) -> tuple[Any, ...]:
     if all(isinstance(label, str) for label in labels):
         sizes = [number(label) for label in labels]
         if all(size is not None for size in sizes):
-            return tuple(label for _, label in sorted(zip(sizes, labels, strict=True)))  # type: ignore[type-var]
+            return tuple(label for _, label in sorted(zip(sizes, labels, strict=True)))
     return tuple(sorted(labels))
 
 
@@ -188,6 +188,6 @@ def _plain(values: np.ndarray) -> np.ndarray:
 def _single(column: Column) -> None:
     if column.values.ndim > 1:
         raise DataError(
-            f"Column {column.name!r} holds arrays of shape {column.values.shape[1:]}; a category is one value a row. Read it "
-            f"with `--domain {column.name}=image` or `=vector`."
+            f"Column {column.name!r} holds arrays of shape {column.values.shape[1:]}; a category is one value a row. "
+            f"Read it with `--domain {column.name}=image` or `=vector`."
         )

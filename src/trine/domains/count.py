@@ -14,7 +14,7 @@ from ._numeric import Numeric
 @domains.register("count")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Count(Numeric):
-    """A whole number, 0 or more, encoded as itself; exact up to 16,777,216, the last whole number before float32 has gaps."""
+    """A whole number, 0 or more, encoded as itself; exact up to 16,777,216, where float32 begins to have gaps."""
 
     kind: ClassVar[str] = "count"
     outside: ClassVar[str] = "a whole number, 0 or more, is expected"

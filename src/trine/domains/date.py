@@ -13,17 +13,15 @@ from trine.errors import DataError
 
 from ._base import Column, Domain, domains
 from ._numeric import encoded32, percent, robust, subsample, summarise
-from ._text import missing_levels
+from ._text import missing_levels, some_texts
 
 FORMATS = (
-    "iso", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m/%d/%y",
-    "%d/%m/%y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p",
-    "%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
-    "%d-%b-%Y", "%d-%b-%y", "%a, %d %b %Y %H:%M:%S %z", "%H:%M:%S", "%H:%M",
+    "iso", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y",
+    "%m/%d/%y", "%d/%m/%y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d %b %Y", "%d %B %Y",
+    "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%a, %d %b %Y %H:%M:%S %z", "%H:%M:%S", "%H:%M",
 )  # fmt: skip
 """Ways to write a date; where several read every value, the first (so month before day)."""
-LOOKED_AT = 1000
-"""Distinct texts tried with each format."""
 
 DAY = 86_400.0
 PERIODS = {"year": 365.2425 * DAY, "week": 7 * DAY, "day": DAY}
@@ -37,9 +35,9 @@ _WRITTEN = re.compile(r"\d.*[-/.: ].*\d|[A-Za-z]{3,9}\.? \d")  # a date has part
 class Date(Domain):
     """A moment, for x only: float32 (n, width) in the pack ``numbers``, NaN where missing.
 
-    The first number is the time elapsed, (seconds since 1970 − centre) / scale; then sine and cosine of the place in each
-    cycle that the training rows go through: year, week (where there is more than one weekday) and day (where there are
-    times of day). Times with a zone are taken at UTC.
+    The first number is the time elapsed, (seconds since 1970 − centre) / scale; then sine and cosine of the place in
+    each cycle that the training rows go through: year, week (where there is more than one weekday) and day (where there
+    are times of day). Times with a zone are taken at UTC.
 
     Attributes:
         format: how the texts are written: ``"iso"`` or a ``strptime`` format; empty for dates that are no text.
@@ -77,7 +75,7 @@ class Date(Domain):
     def recognise(cls, column: Column) -> str | None:
         if column.levels is None:
             return "dates" if column.values.dtype.kind == "M" else None
-        texts = _some(column.levels)
+        texts = some_texts(column.levels)
         if not texts or not all(_WRITTEN.search(text) for text in texts[:20]):
             return None
         found = _format(texts)
@@ -85,7 +83,7 @@ class Date(Domain):
 
     def fit(self, column: Column) -> Self:
         if column.levels is not None and not self.format:
-            self = dataclasses.replace(self, format=_format(_some(column.levels)) or "iso")
+            self = dataclasses.replace(self, format=_format(some_texts(column.levels)) or "iso")
         seconds = self._seconds(column)
         known = seconds[~np.isnan(seconds)]
         missing = 1.0 - len(known) / max(len(seconds), 1)
@@ -144,26 +142,21 @@ class Date(Domain):
             bad = np.flatnonzero(np.isinf(parsed)[column.values])
             if len(bad):
                 index = int(bad[0])
+                text = str(column.levels[column.values[index]])
                 expected = "2024-05-31 or 2024-05-31T12:00" if self.format in ("", "iso") else f"the form {self.format}"
                 raise DataError(
-                    f"Column {column.name!r}, row {column.row(index)}: {str(column.levels[column.values[index]])[:60]!r} is no "
-                    f"date; {expected} is expected. Mend the value, leave it empty if it is not known, or read the column as "
-                    f"categories with `--domain {column.name}=category`."
+                    f"Column {column.name!r}, row {column.row(index)}: {text[:60]!r} is no date; {expected} is "
+                    "expected. Mend the value, leave it empty if it is not known, or read the column as categories with "
+                    f" `--domain {column.name}=category`."
                 )
             return np.asarray(parsed[column.values])
         if column.values.dtype.kind != "M" or column.values.ndim > 1:
             raise DataError(
-                f"Column {column.name!r} holds numbers, dates were expected; write them as 2024-05-31, or read the column with "
-                f"`--domain {column.name}=real`."
+                f"Column {column.name!r} holds numbers, dates were expected; write them as 2024-05-31, or read the "
+                f"column with `--domain {column.name}=real`."
             )
         seconds = column.values.astype("datetime64[us]").astype("int64") / 1e6
         return np.where(np.isnat(column.values), np.nan, seconds)
-
-
-def _some(levels: np.ndarray) -> list[str]:
-    """At most ``LOOKED_AT`` of the texts, evenly taken, without those that stand for a missing value."""
-    taken = levels[np.linspace(0, len(levels) - 1, min(len(levels), LOOKED_AT)).astype(int)] if len(levels) else levels
-    return [str(level).strip() for level in taken[~missing_levels(taken)]]
 
 
 def _format(texts: list[str]) -> str | None:

@@ -14,7 +14,7 @@ from trine.errors import DataError
 
 from ._base import Column, Domain, domains
 from ._pictures import SUFFIXES, Unreadable, in_parallel, pixels_of, resized, size_of
-from ._text import missing_levels
+from ._text import some_texts
 
 LEAST_SIDE = 8
 """Arrays of (n, h, w) with a shorter side are not taken for pictures by their look."""
@@ -35,7 +35,7 @@ class Image(Domain):
 
     Raw values are pixels, (n, height, width[, channels]), or paths of files. The size is learned from the training rows
     unless it is stated: the common one, or for images of different sizes their median short side (at most 128), with
-    their shape if they have one, else square. Other sizes are resized to cover the frame and cut evenly around the middle.
+    their shape if they have one, else square. Other sizes are resized to cover the frame and cut around the middle.
     Floating-point pixels are mapped linearly from [black, white] to whole numbers.
 
     Attributes:
@@ -76,15 +76,12 @@ class Image(Domain):
                 return f"pixels, {shape[1]} × {shape[2]}, {shape[3]} channels"
             pixels = len(shape) == 3 and min(shape[1:]) >= LEAST_SIDE and column.values.dtype.kind in "uif"
             return f"pixels, {shape[1]} × {shape[2]}" if pixels else None
-        texts = [str(level) for level in column.levels[~missing_levels(column.levels)]]
+        texts = some_texts(column.levels)
         ends = texts and all(text.lower().endswith(SUFFIXES) for text in texts)
         return "paths of image files" if ends else None
 
     def fit(self, column: Column) -> Self:
-        if column.levels is None:
-            located = self._of_pixels(_channelled(column))
-        else:
-            located = self._of_files(column)
+        located = self._of_pixels(_channelled(column)) if column.levels is None else self._of_files(column)
         rows = np.flatnonzero(~column.missing)
         some = column.take(rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)])
         pixels, known = located._encode(some, warn=False)
@@ -105,7 +102,7 @@ class Image(Domain):
         return self._encode(column, warn=True)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
-        """(n, height, width) or (n, height, width, channels) pixels as the user's; floats in [0, 1] may be given too."""
+        """(n, height, width) or (n, height, width, channels) pixels as the user's; or of floats in [0, 1]."""
         pixels = np.moveaxis(np.asarray(encoded), 1, 3)
         pixels = pixels[..., 0] if self.channels == 1 else pixels
         most = 2**self.bits - 1
@@ -176,8 +173,8 @@ class Image(Domain):
             if warn:
                 place, why = bad[0]
                 warnings.warn(
-                    f"Column {column.name!r}: {len(bad)} of {len(used)} images cannot be read and count as missing; the first is "
-                    f"{paths[place]}, row {column.row(int(first[place]))}: {why}.",
+                    f"Column {column.name!r}: {len(bad)} of {len(used)} images cannot be read and count as missing; "
+                    f"the first is {paths[place]}, row {column.row(int(first[place]))}: {why}.",
                     stacklevel=2,
                 )
         if len(used) == len(column) and (places == np.arange(len(used))).all():
@@ -188,18 +185,20 @@ class Image(Domain):
         return pixels, known
 
     def _whole(self, column: Column) -> np.ndarray:
-        """(n, channels, height, width) whole numbers of raw pixels; 8- and 16-bit ones of the right size are not copied."""
+        """(n, channels, height, width) whole numbers of raw pixels, not copied where they are such numbers."""
         pixels = _channelled(column)
         if pixels.shape[3] != self.channels:
             raise DataError(
-                f"Column {column.name!r} has images of {pixels.shape[3]} channels and training had {self.channels}; convert them."
+                f"Column {column.name!r} has images of {pixels.shape[3]} channels and training had {self.channels}; "
+                "convert them."
             )
         most = 2**self.bits - 1
         if pixels.dtype != np.dtype(f"uint{self.bits}") or (self.black, self.white) != (0.0, most):
             if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
                 index = int(np.flatnonzero(~np.isfinite(pixels).all(axis=(1, 2, 3)))[0])
                 raise DataError(
-                    f"Column {column.name!r}, row {column.row(index)}: a pixel is not a finite number. Mend the image or leave it out."
+                    f"Column {column.name!r}, row {column.row(index)}: a pixel is not a finite number. Mend the image "
+                    "or leave it out."
                 )
             unit = (pixels.astype(np.float64) - self.black) * (most / (self.white - self.black))
             pixels = np.clip(np.rint(unit), 0, most).astype(f"uint{self.bits}")
@@ -210,8 +209,8 @@ class Image(Domain):
     def _refuse(self, column: Column, index: int, why: Unreadable) -> None:
         if self.on_bad != "skip":
             raise DataError(
-                f"Column {column.name!r}, row {column.row(index)}: {_path(column, index)} cannot be read as an image: {why}. "
-                "Replace the file or leave the row out, or count such images as missing with on_bad='skip' "
+                f"Column {column.name!r}, row {column.row(index)}: {_path(column, index)} cannot be read as an image: "
+                f"{why}. Replace the file or leave the row out, or count such images as missing with on_bad='skip' "
                 "(`--on-bad skip`)."
             )
 

@@ -64,9 +64,7 @@ class Vector(Domain):
     def encode(self, column: Column) -> np.ndarray:
         values = self._rows(column)
         if self.fitted and values.shape[1] != self.size:
-            raise DataError(
-                f"Column {column.name!r} has {values.shape[1]} numbers a row and training had {self.size}; give the same."
-            )
+            raise DataError(f"Column {column.name!r} has {values.shape[1]} numbers a row and training had {self.size}.")
         encoded = encoded32(self._forward(values))
         encoded[np.isnan(encoded).any(axis=1)] = np.nan
         return encoded
@@ -87,13 +85,11 @@ class Vector(Domain):
         values = column.values
         if column.levels is not None or values.dtype.kind not in "fiub" or values.ndim < 2:
             raise DataError(
-                f"Column {column.name!r} does not hold several numbers a row, which a vector is; see `trine derive`."
+                f"Column {column.name!r} does not hold several numbers a row, as a vector does; state another domain."
             )
         flat = values.reshape(len(values), -1).astype(np.float64)
         infinite = np.isinf(flat).any(axis=1)
         if infinite.any():
             row = column.row(int(np.flatnonzero(infinite)[0]))
-            raise DataError(
-                f"Column {column.name!r}, row {row}: a value is infinite; finite numbers are expected. Mend it."
-            )
+            raise DataError(f"Column {column.name!r}, row {row}: a number is infinite; finite ones are expected.")
         return flat
