@@ -15,7 +15,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/python -m trine.cli demo --out demo
+	OMP_NUM_THREADS=2 $(BIN)/trine demo --out demo
 
 test: install lint
 	$(ONE) $(BIN)/python -m pytest -n 2 --dist loadfile tests

@@ -1,1 +1,70 @@
-"""trine: learning = a model f(x, θ) + a differentiable criterion L(f) + a procedure that solves θ* = argmin L(f)."""
+"""trine: learning = a model f(x, θ) + a differentiable criterion L(f) + a procedure that solves θ* = argmin L(f).
+
+Say what you have; trine derives the three, shows the derivation, and trains::
+
+    model = trine.fit("adult.csv", y="income")
+    model.predict(frame)
+    model.save("adult.trine")
+
+Names are imported when first used, so that ``import trine`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Batch": "trine.data",
+    "Choices": "trine.choices",
+    "Classifier": "trine.estimators",
+    "Criterion": "trine.criterion",
+    "Derivation": "trine.methods",
+    "Regressor": "trine.estimators",
+    "Run": "trine.training",
+    "Schema": "trine.data",
+    "Store": "trine.data",
+    "Term": "trine.criterion",
+    "TrineError": "trine.errors",
+    "derive": "trine.estimators",
+    "fit": "trine.estimators",
+    "load": "trine.estimators",
+    "read": "trine.data",
+    "resume": "trine.estimators",
+}
+
+__all__ = [*_WHERE, "__version__"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from trine.choices import Choices as Choices
+    from trine.criterion import Criterion as Criterion
+    from trine.criterion import Term as Term
+    from trine.data import Batch as Batch
+    from trine.data import Schema as Schema
+    from trine.data import Store as Store
+    from trine.data import read as read
+    from trine.errors import TrineError as TrineError
+    from trine.estimators import Classifier as Classifier
+    from trine.estimators import Regressor as Regressor
+    from trine.estimators import derive as derive
+    from trine.estimators import fit as fit
+    from trine.estimators import load as load
+    from trine.estimators import resume as resume
+    from trine.methods import Derivation as Derivation
+    from trine.training import Run as Run
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = importlib.import_module(_WHERE[name])
+    except KeyError:
+        raise AttributeError(f"module 'trine' has no attribute {name!r}") from None
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

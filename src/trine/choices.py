@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from trine.errors import ChoiceError, nearest
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Choices:
     """The user's choices; None means: derive it from the domains and the number of rows.
 
@@ -41,50 +50,65 @@ class Choices:
         unknown: share of training rows whose inputs are hidden, so that a row with nothing known is answered by the prior.
     """
 
-    hidden: tuple[int, ...] | None = None
-    activation: str | None = None
-    normalization: str | None = None
+    hidden: tuple[AtLeastOne, ...] | None = None
+    activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid"] | None = None
+    normalization: Literal["none", "layer", "batch", "rms"] | None = None
     prenorm: bool | None = None
     residual: bool | None = None
-    dropout: float | None = None
-    members: int | None = None
-    numbers: str | None = None
-    categories: str | None = None
-    channels: int | None = None
+    dropout: Share | None = None
+    members: AtLeastOne | None = None
+    numbers: Literal["piecewise", "periodic", "plain"] | None = None
+    categories: Literal["embedding", "onehot"] | None = None
+    channels: AtLeastOne | None = None
     augment: bool | None = None
-    flip: str | None = None
+    flip: Literal["none", "horizontal", "vertical", "both"] | None = None
     rule: str | dict[str, str] | None = None
     divergence: str = "kl"
-    optimiser: str | None = None
-    step_size: float | None = None
-    schedule: str | None = None
-    weight_decay: float | None = None
-    clip: float | None = None
-    ema: float | None = None
-    batch_size: int | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    autocast: str | None = None
+    optimiser: Literal["adamw", "sgd", "momentum"] | None = None
+    step_size: Positive | None = None
+    schedule: Literal["constant", "robbins-monro", "cosine", "onecycle"] | None = None
+    weight_decay: NonNegative | None = None
+    clip: NonNegative | None = None
+    ema: Share | None = None
+    batch_size: AtLeastOne | None = None
+    epochs: AtLeastOne | None = None
+    patience: Annotated[int, Field(ge=0)] | None = None
+    autocast: Literal["none", "bf16"] | None = None
     compile: bool = False
-    unknown: float | None = None
+    unknown: Share | None = None
 
-    def replace(self, **changes: Any) -> Choices:
-        """A copy with some choices changed.
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Choices:
+        """Checked choices from names and values.
 
         Raises:
-            ChoiceError: a name that is no choice, with the nearest.
+            ChoiceError: a name that is no choice, with the nearest; a value out of its range, with what is expected.
         """
-        names = [field.name for field in dataclasses.fields(self)]
-        for name in changes:
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
             if name not in names:
                 raise ChoiceError(f"There is no choice called {name!r}.{nearest(name, names)} Choices: {', '.join(names)}.")
-        return dataclasses.replace(self, **changes)
+        try:
+            return cls(**{name: _plain(value) for name, value in values.items()})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            raise ChoiceError(f"{name} is {values.get(name)!r}. {first['msg'].replace('Input', 'It')}.") from None
+
+    def replace(self, **changes: Any) -> Choices:
+        """A copy with some choices changed, checked as by :meth:`of`."""
+        return self.of({**dataclasses.asdict(self), **changes})
 
     def to_json(self) -> dict[str, Any]:
         """The choices as JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Choices:
+    def from_json(cls, data: Mapping[str, Any]) -> Choices:
         """The choices that :meth:`to_json` wrote."""
-        return cls().replace(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        return cls.of(data)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as Python's own; a lone width as a tuple of one is left to the type."""
+    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value

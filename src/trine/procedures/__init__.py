@@ -4,3 +4,10 @@ from ._base import Procedure as Procedure
 from ._base import State as State
 from ._base import Step as Step
 from ._base import procedures as procedures
+from .descent import Descent as Descent
+from .schedules import Constant as Constant
+from .schedules import Cosine as Cosine
+from .schedules import OneCycle as OneCycle
+from .schedules import RobbinsMonro as RobbinsMonro
+from .schedules import Schedule as Schedule
+from .schedules import schedules as schedules

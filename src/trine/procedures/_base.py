@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from trine.criterion import Criterion
@@ -35,11 +37,13 @@ class Step:
 class State(abc.ABC):
     """All that a procedure needs to go on, besides the model and the criterion themselves.
 
-    ``t`` is the number of steps taken. ``state_dict`` gives nested dicts and lists of tensors and JSON scalars only, so
+    ``t`` is the number of steps taken and ``total`` the number in all, which step-size schedules span; the training loop
+    sets ``total``. ``state_dict`` gives nested dicts and lists of tensors and JSON scalars only, so
     that a checkpoint needs no pickle; loading it back continues bit for bit.
     """
 
     t: int
+    total: int
 
     @abc.abstractmethod
     def state_dict(self) -> dict[str, Any]: ...
@@ -62,6 +66,10 @@ class Procedure(abc.ABC):
     def solution(self, state: State, model: nn.Module) -> dict[str, Tensor]:
         """θ*: the model's state dict to predict with (an average of iterates, where the procedure keeps one)."""
         return model.state_dict()
+
+    def precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+        """The context in which the model runs, e.g. autocast."""
+        return contextlib.nullcontext()
 
     @abc.abstractmethod
     def describe(self) -> str:

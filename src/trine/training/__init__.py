@@ -1,1 +1,7 @@
+"""The one loop; runs, checkpoints, resume; what watches it wraps the iterator."""
 
+from .checkpoint import fingerprint as fingerprint
+from .loop import steps as steps
+from .run import Run as Run
+from .trainer import Result as Result
+from .trainer import train as train

@@ -1,0 +1,1 @@
+"""Measurements of quality and speed; their results, with commands and conditions, are kept in `results/`."""

@@ -1,0 +1,265 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trine.cli._values import assignments, choice, held_out, seconds
+
+app = typer.Typer(
+    name="trine",
+    help="Learning = model + criterion + procedure: say what you have, trine derives the three and trains.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="CSV, TSV, Parquet, JSON lines, .npz or IDX file, a folder of class folders of images, or a table with a "
+        "column of image paths.",
+    ),
+]
+Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
+Inputs = Annotated[
+    list[str] | None, typer.Option("--x", metavar="COL", help="Input column; repeat. Default: all other columns.")
+]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option("--domain", metavar="COL=KIND", help="Override an inferred domain, e.g. zip=category. Repeat."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a choice, e.g. hidden=256,256 or divergence=cramer. Repeat."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
+OnBad = Annotated[
+    str | None, typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable image does. Default: stop.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import trine
+
+        print(f"trine {trine.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Learning = model + criterion + procedure: say what you have, trine derives the three and trains."""
+
+
+@app.command(epilog="Example: trine derive adult.csv --y income --set divergence=cramer")
+def derive(
+    data: Data,
+    y: Target = None,
+    x: Inputs = None,
+    domain: Domains = None,
+    sets: Sets = None,
+    seed: Annotated[int, typer.Option(help="Seeds the split that the domains learn from.")] = 0,
+    on_bad: OnBad = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is inferred and what follows from it, as formulas; train nothing."""
+    from trine.estimators import derive as derive_
+
+    derivation, sample = derive_(
+        data,
+        y=y,
+        x=x,
+        domains=assignments(domain or [], "--domain"),
+        seed=seed,
+        on_bad=on_bad or "stop",
+        **_choices(sets),
+    )
+    if as_json:
+        _print_json(derivation.to_json(sample))
+    else:
+        print(derivation.describe(sample))
+
+
+@app.command(
+    epilog="Examples: trine fit adult.csv --y income --out runs/adult   ·   trine fit photos/ --out runs/photos --budget 5m"
+    "   ·   trine fit --config run.toml"
+)
+def fit(
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="As for `derive`; may stand in the run file.")] = None,
+    y: Target = None,
+    x: Inputs = None,
+    domain: Domains = None,
+    sets: Sets = None,
+    out: Annotated[str | None, typer.Option(metavar="RUN", help="New directory for the run.")] = None,
+    valid: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|FRACTION", help="Rows kept from training, for the metrics only. Default: 0.1."),
+    ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Most time to train, e.g. 90s, 5m, 1h.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seeds split, weights and order. Default: 0.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Torch threads. Default: chosen.")] = None,
+    class_weight: Annotated[str | None, typer.Option(metavar="balanced", help="Let classes count alike.")] = None,
+    on_bad: OnBad = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A run.toml or run.yaml with these options.")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Infer, derive, train; keep the run, the artefact and a report in RUN. Options override the run file's keys."""
+    from trine.cli._runfile import RunFile, read_run_file
+    from trine.errors import ChoiceError
+    from trine.estimators import fit as fit_
+
+    # DATA may itself be a run file: `trine fit run.toml`.
+    if config is None and data is not None and Path(data).suffix in (".toml", ".yaml", ".yml"):
+        config, data = Path(data), None
+    run = read_run_file(config) if config is not None else RunFile()
+    source = data or run.data
+    directory = out or run.out
+    if source is None:
+        raise ChoiceError("There is no DATA: name a file or folder, or a run file with the key `data`.")
+    if directory is None:
+        raise ChoiceError("There is no directory for the run: give --out RUN, or the key `out` in the run file.")
+    columns = [run.y] if isinstance(run.y, str) else run.y
+    estimator = fit_(
+        source,
+        y=y or columns,
+        x=x or run.x,
+        domains={**run.domain, **assignments(domain or [], "--domain")},
+        out=directory,
+        valid=held_out(valid if valid is not None else run.valid),
+        budget=seconds(budget if budget is not None else run.budget),
+        seed=seed if seed is not None else run.seed or 0,
+        threads=threads if threads is not None else run.threads,
+        class_weight=class_weight or run.class_weight,
+        on_bad=on_bad or run.on_bad or "stop",
+        verbose=not quiet,
+        announce=None if quiet or as_json else lambda text: print(text, "\n", flush=True),
+        **{**run.set, **_choices(sets)},
+    )
+    _finish(estimator, Path(directory), report=not no_report, as_json=as_json)
+
+
+@app.command(epilog="Example: trine resume runs/adult")
+def resume(
+    run: RunDir,
+    data: Annotated[str | None, typer.Option(metavar="DATA", help="Where the data are now, if they have moved.")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped; the result is that of a run never stopped."""
+    from trine.estimators import resume as resume_
+
+    _finish(resume_(run, data=data, verbose=not quiet), run, report=not no_report, as_json=as_json)
+
+
+@app.command(epilog="Example: trine evaluate runs/adult test.csv")
+def evaluate(run: RunDir, data: Data, as_json: Json = False) -> None:
+    """Metrics of a run's model on rows with the target, with intervals and the trivial prediction beside them."""
+    from trine.estimators import load
+
+    evaluations = load(run).evaluate_all(data)
+    if as_json:
+        _print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
+    else:
+        for evaluation in evaluations.values():
+            print(evaluation.summary())
+
+
+@app.command(epilog="Example: trine predict runs/adult new.csv --out predictions.csv")
+def predict(
+    run: RunDir,
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV, TSV, Parquet or JSON lines, by its ending.")],
+) -> None:
+    """Write key or row number, prediction, and how sure it is, for each row of DATA."""
+    from trine.data import write
+    from trine.estimators import load
+
+    columns = load(run).predictions(data)
+    write(out, columns)
+    print(f"{len(next(iter(columns.values()))):,} predictions written to {out}", file=sys.stderr)
+
+
+@app.command(epilog="Example: trine info runs/adult")
+def info(run: RunDir, as_json: Json = False) -> None:
+    """What a run or an artefact holds: data, domains, parts, state, metrics."""
+    from trine.estimators import describe_run
+
+    found = describe_run(run)
+    if as_json:
+        _print_json(found)
+        return
+    for key, value in found.items():
+        if isinstance(value, str) and "\n" in value:
+            print(f"{key}:\n" + "\n".join(f"  {line}" for line in value.splitlines()))
+        else:
+            print(f"{key}: {value}")
+
+
+@app.command(epilog="Example: trine report runs/adult")
+def report(
+    run: RunDir,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: RUN/report.html.")] = None,
+) -> None:
+    """Write the run's report again, one self-contained HTML file."""
+    from trine.report import report_run
+
+    print(report_run(run, out))
+
+
+@app.command(epilog="Example: trine demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the two runs.")] = Path("demo"),
+) -> None:
+    """The main job on data that comes with scikit-learn: digits as images, and a table of medical measurements."""
+    from trine.cli._demo import run_demo
+
+    run_demo(out)
+
+
+def _choices(sets: list[str] | None) -> dict[str, Any]:
+    return {name: choice(value) for name, value in assignments(sets or [], "--set").items()}
+
+
+def _finish(estimator: Any, directory: Path, *, report: bool, as_json: bool) -> None:
+    """Say what was reached and where it lies."""
+    from trine.report import report_run
+
+    page = report_run(directory) if report else None
+    if as_json:
+        _print_json(
+            {
+                "run": str(directory),
+                "artefact": str(directory / "model.trine"),
+                "report": str(page) if page else None,
+                "metrics": estimator.metrics_,
+                **estimator.provenance_,
+            }
+        )
+        return
+    for evaluation in estimator.evaluations_.values():
+        print(evaluation.summary())
+        print()
+    print(f"artefact  {directory / 'model.trine'}")
+    if page:
+        print(f"report    {page}")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,81 @@
+"""Run files: the options of ``trine fit`` as TOML or YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trine.errors import ChoiceError, nearest
+
+
+class RunFile(BaseModel):
+    """The keys of a run file; the same names as the options, with the choices of ``--set`` under ``set``.
+
+    Paths are relative to the run file's folder.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: str | None = None
+    y: str | list[str] | None = None
+    x: list[str] | None = None
+    domain: dict[str, str] = {}
+    set: dict[str, Any] = {}
+    out: str | None = None
+    valid: str | float | None = None
+    budget: str | float | None = None
+    seed: int | None = None
+    threads: int | None = None
+    class_weight: str | None = None
+    on_bad: str | None = None
+
+
+def read_run_file(path: Path) -> RunFile:
+    """The run file at ``path``.
+
+    Raises:
+        ChoiceError: no such file, a syntax error (with its line), an unknown key (with the nearest), a wrong type.
+    """
+    import tomllib
+
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ChoiceError(f"The run file {path} cannot be read: {error.strerror}.") from None
+    try:
+        data = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise ChoiceError(f"The run file {path} is not valid {path.suffix[1:].upper()}: {error}.") from None
+    if not isinstance(data, dict):
+        raise ChoiceError(f"The run file {path} holds no keys; it is a table such as `data = \"adult.csv\"`, `y = \"income\"`.")
+    try:
+        run = RunFile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = list(RunFile.model_fields)
+            raise ChoiceError(
+                f"The run file {path} has the unknown key {key!r}.{nearest(key, known)} Keys: {', '.join(known)}."
+            ) from None
+        raise ChoiceError(f"In the run file {path}, {key} is {first['input']!r}: {first['msg']}.") from None
+    base = path.parent
+    if run.data is not None:
+        run.data = str(base / run.data)
+    if run.out is not None:
+        run.out = str(base / run.out)
+    if isinstance(run.valid, str) and not _is_number(run.valid):
+        run.valid = str(base / run.valid)
+    return run
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

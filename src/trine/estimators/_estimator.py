@@ -1,0 +1,255 @@
+"""What every estimator shares: parameters as choices, fitting through a plan, batches of outputs, saving and loading."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from trine import artefact
+from trine.choices import Choices
+from trine.data import Batch, Schema, Store, Table, encode, read
+from trine.domains import Domain
+from trine.errors import ArtefactError, ChoiceError, DataError, nearest
+from trine.estimators._plan import Plan, Prepared, prepare
+from trine.estimators._training import Fitted, fit
+from trine.methods import Derivation, Facts, derive
+from trine.registry import Registry
+
+estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
+
+CHUNK = 2048
+"""Rows whose outputs are computed at a time: large enough for full speed, small enough for memory."""
+
+
+class Estimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators; the parameters are documented on :class:`~trine.choices.Choices` and :class:`Plan`.
+
+    Attributes (after ``fit``):
+        derivation_: the three parts and why they are so; ``print(model.derivation_)`` shows it.
+        schema_: domains of x and y with what they learned. history_: one record an epoch (losses, held-out score).
+        n_features_in_: number of input columns. feature_names_in_: their names, when they were strings.
+    """
+
+    kind: ClassVar[str]
+    method: ClassVar[str]
+
+    def get_choices(self) -> Choices:
+        """The parameters that are choices, as given."""
+        names = {field.name for field in dataclasses.fields(Choices)}
+        return Choices.of({k: v for k, v in self.get_params(deep=False).items() if k in names})
+
+    # Fitting -----------------------------------------------------------------------------------------------------
+
+    def _plan(self, y: Sequence[str], domains: Mapping[str, Any]) -> Plan:
+        """The statement that ``fit`` makes, from the constructor's parameters."""
+        parameters = self.get_params(deep=False)
+        state = parameters["random_state"]
+        if state is None or isinstance(state, np.random.RandomState | np.random.Generator):
+            seed = _drawn(state)
+        elif isinstance(state, int | np.integer):
+            seed = int(state)
+        else:
+            raise ChoiceError(f"random_state is {state!r}; it is None, an integer or a numpy random state.")
+        return Plan(
+            y=tuple(y),
+            domains=dict(domains),
+            method=self.method,
+            choices=self.get_choices(),
+            stop_fraction=parameters["validation_fraction"],
+            class_weight=parameters.get("class_weight"),
+            seed=seed,
+            threads=parameters["threads"],
+            budget=parameters["budget"],
+        )
+
+    def _fit(self, plan: Plan, table: Table, weight: np.ndarray | None = None) -> Self:
+        prepared = prepare(plan, table, weight=weight)
+        self._adopt(prepared.derivation, plan)
+        fitted = fit(prepared, progress=bool(self.get_params(deep=False)["verbose"]))
+        return self._finish(prepared, fitted)
+
+    def _adopt(self, derivation: Derivation, plan: Plan) -> None:
+        """Take the parts as this estimator's own."""
+        self.derivation_ = derivation
+        self.schema_: Schema = derivation.schema
+        self.plan_ = plan
+        self.n_features_in_ = len(self.schema_.x)
+
+    def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
+        """Keep what training left."""
+        self.derivation_.model.eval()
+        self.history_ = fitted.result.history
+        self.n_iter_ = max(1, fitted.result.epochs)
+        self.provenance_: dict[str, Any] = {
+            "rows": {
+                "train": len(prepared.rows.train),
+                "stop": len(prepared.rows.stop),
+                "held_out": len(prepared.rows.held_out),
+            },
+            "seconds": fitted.result.seconds,
+            "epochs": fitted.result.epochs,
+            "best_epoch": fitted.result.best_epoch,
+            "stopped": fitted.result.stopped,
+            "threads": fitted.threads,
+        }
+        self.metrics_: dict[str, Any] = {}
+        return self
+
+    # Using -------------------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "derivation_")
+
+    def _table(self, data: Any) -> Table:
+        """``data`` as a table that has every input column.
+
+        Raises:
+            DataError: a column that training had is not there; names it and the nearest.
+        """
+        table = read(data)
+        absent = [name for name in self.schema_.x if name not in table]
+        if absent:
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise DataError(
+                f"The data lack the column {absent[0]!r}{more}, which the model was trained with."
+                f"{nearest(absent[0], table.names)} Give all of: {', '.join(self.schema_.x)}."
+            )
+        return table
+
+    def _encode(self, data: Any, *, targets: bool = False) -> tuple[Store, Table]:
+        table = self._table(data)
+        return encode(table, self.schema_, targets=targets), table
+
+    def _outputs(self, store: Store, rows: Tensor | None = None) -> Iterator[dict[str, Any]]:
+        """The model's outputs, a chunk of rows at a time, in evaluation."""
+        index = torch.arange(store.rows) if rows is None else rows
+        model = self.derivation_.model.eval()
+        with torch.inference_mode():
+            for start in range(0, len(index), CHUNK):
+                yield model(store.batch(index[start : start + CHUNK]))
+
+    def sample(self, data: Any, rows: int = 2) -> Batch:
+        """The batch of the first ``rows`` rows of ``data``, e.g. to show the shapes that pass between the blocks."""
+        store, _ = self._encode(data)
+        return store.batch(torch.arange(min(rows, store.rows)))
+
+    # Saving and loading ------------------------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """The JSON half of the artefact."""
+        return {
+            "estimator": self.kind,
+            "method": self.plan_.method,
+            "schema": self.schema_.to_json(),
+            "choices": self.derivation_.choices.to_json(),
+            "reasons": self.derivation_.reasons,
+            "facts": _facts_json(self.derivation_.facts),
+            "plan": self.plan_.to_json(),
+            "provenance": self.provenance_,
+            "metrics": self.metrics_,
+            "versions": versions(),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the artefact: JSON and tensors in one safetensors file, by custom called ``*.trine``.
+
+        Raises:
+            ArtefactError: the file cannot be written.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        return artefact.save(path, self.manifest(), self.derivation_.model.state_dict())
+
+    @classmethod
+    def _restore(cls, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], path: str) -> Self:
+        """The fitted estimator that :meth:`save` wrote."""
+        try:
+            schema = Schema.from_json(manifest["schema"])
+            choices = Choices.from_json(manifest["choices"])
+            plan = Plan.from_json(manifest["plan"])
+            data = dict(manifest["facts"])
+            invariances = data["invariances"]
+            facts = Facts(data["rows"], None if invariances is None else tuple(invariances), data["evidence"])
+            derivation = derive(str(manifest["method"]), schema, choices, facts, plan.seed)
+            derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
+            derivation.model.load_state_dict(dict(tensors))
+        except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ArtefactError(
+                f"{path} does not fit together ({first}): it was altered, or written by a trine whose parts differ "
+                f"({manifest.get('versions', {}).get('trine', 'unknown')}; this is {versions()['trine']})."
+            ) from None
+        names = set(cls().get_params(deep=False))
+        given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
+        estimator = cls(**given, random_state=plan.seed)
+        estimator._adopt(derivation, plan)
+        derivation.model.eval()
+        estimator.history_ = []
+        estimator.provenance_ = dict(manifest["provenance"])
+        estimator.metrics_ = dict(manifest["metrics"])
+        estimator._learn_schema()
+        return estimator
+
+    def _learn_schema(self) -> None:
+        """Set the fitted attributes that scikit-learn expects and the schema holds."""
+
+    def _target(self) -> Domain:
+        """The only target's domain."""
+        return next(iter(self.schema_.y.values()))
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The estimator saved at ``path`` (by ``save``, or as ``model.trine`` in a run).
+
+    Raises:
+        ArtefactError: no such file, truncated, altered, or of a newer format.
+    """
+    source = Path(path)
+    if (source / "model.trine").is_file():
+        source = source / "model.trine"
+    manifest, tensors = artefact.load(source)
+    kind = manifest.get("estimator")
+    if kind not in estimators:
+        raise ArtefactError(f"{source} holds an estimator {kind!r} that this trine does not know; a newer one wrote it.")
+    return estimators[str(kind)]._restore(manifest, tensors, str(source))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    import sklearn
+
+    import trine
+
+    return {
+        "trine": trine.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
+def _facts_json(facts: Facts) -> dict[str, Any]:
+    return {
+        "rows": facts.rows,
+        "invariances": None if facts.invariances is None else list(facts.invariances),
+        "evidence": facts.evidence,
+    }
+
+
+def _drawn(state: np.random.RandomState | np.random.Generator | None) -> int:
+    if isinstance(state, np.random.Generator):
+        return int(state.integers(2**31 - 1))
+    if isinstance(state, np.random.RandomState):
+        return int(state.randint(2**31 - 1))
+    return int(np.random.default_rng().integers(2**31 - 1))

@@ -1,0 +1,189 @@
+"""What a fit was asked for, and the rows and parts that follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from trine.choices import Choices
+from trine.data import Schema, Store, Table, encode, split
+from trine.domains import Category, Domain
+from trine.errors import ChoiceError, DataError
+from trine.methods import Derivation, Facts, derive
+from trine.methods.invariance import measure_invariances
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A user's statement, as JSON values: what there is, what is wanted, and what was chosen.
+
+    Attributes:
+        y: target columns. x: input columns; None takes all others.
+        domains: column → kind of domain (or a domain as JSON), where the user overrides the inference.
+        method: name of the method.
+        choices: the user's choices; None inside means derived.
+        held_out: share of rows kept from training and used for reporting only, in [0, 1).
+        stop_fraction: share of the remaining rows that decide when to stop, in [0, 1).
+        class_weight: None or ``"balanced"``: classes count alike in the criterion.
+        seed: seeds the split, the initial weights and the order of examples.
+        threads: torch threads; None chooses.
+        budget: seconds that training may take; None for no bound.
+        on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
+    """
+
+    y: tuple[str, ...]
+    x: tuple[str, ...] | None = None
+    domains: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    method: str = "supervised"
+    choices: Choices = dataclasses.field(default_factory=Choices)
+    held_out: float = 0.0
+    stop_fraction: float = 0.1
+    class_weight: str | None = None
+    seed: int = 0
+    threads: int | None = None
+    budget: float | None = None
+    on_bad: str = "stop"
+
+    def __post_init__(self) -> None:
+        for name in ("held_out", "stop_fraction"):
+            share = getattr(self, name)
+            if not 0.0 <= share < 1.0:
+                raise ChoiceError(f"{name} is {share}; it is a share of the rows, at least 0 and less than 1.")
+        if self.budget is not None and self.budget <= 0:
+            raise ChoiceError(f"The budget is {self.budget} seconds; it must be positive, e.g. `--budget 5m`.")
+        if self.class_weight not in (None, "balanced"):
+            raise ChoiceError(f"class_weight is {self.class_weight!r}; it is None or 'balanced'.")
+        if self.on_bad not in ("stop", "skip"):
+            raise ChoiceError(f"on_bad is {self.on_bad!r}; it is 'stop' or 'skip'.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data["choices"] = self.choices.to_json()
+        data["domains"] = {k: v.to_json() if isinstance(v, Domain) else v for k, v in self.domains.items()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """The plan that :meth:`to_json` wrote."""
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        fields["choices"] = Choices.from_json(fields["choices"])
+        fields["domains"] = {
+            k: Domain.from_json(v) if isinstance(v, dict) else v for k, v in dict(fields["domains"]).items()
+        }
+        return cls(**fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Which rows do what; indices into the table."""
+
+    train: np.ndarray
+    stop: np.ndarray
+    held_out: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Encoded rows and the derivation, ready to train."""
+
+    plan: Plan
+    store: Store
+    rows: Rows
+    derivation: Derivation
+
+    @property
+    def schema(self) -> Schema:
+        """The fitted schema."""
+        return self.derivation.schema
+
+    def marginal(self) -> dict[str, np.ndarray]:
+        """Target → its values in the training rows, in the user's units."""
+        return {name: self.target(name, self.rows.train)[0] for name in self.schema.y}
+
+    def target(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(values in the user's units, which of ``rows`` have one) of a target, the missing left out of the values."""
+        return decode_target(self.store, self.schema, name, rows)
+
+
+def decode_target(store: Store, schema: Schema, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(known values in the user's units, (rows,) bool of which are known) of target ``name``."""
+    field = store.fields[f"y.{name}"]
+    index = torch.from_numpy(rows)
+    known = np.ones(len(rows), dtype=bool) if field.present is None else field.present[index].numpy()
+    return schema.y[name].decode(field.data[index].numpy()[known]), known
+
+
+def prepare(plan: Plan, table: Table, *, weight: np.ndarray | None = None, schema: Schema | None = None,
+            choices: Choices | None = None, facts: Facts | None = None) -> Prepared:
+    """Infer, split, fit the domains on the training rows, encode every column once, derive the three parts.
+
+    Args:
+        plan: what is wanted.
+        table: the rows.
+        weight: (rows,) non-negative weights of the rows.
+        schema, choices, facts: as an earlier run fitted and resolved them (to resume it); None derives them here.
+
+    Raises:
+        TrineError: the data or the choices cannot be used; says where and what to do.
+    """
+    inferred = schema or Schema.infer(table, plan.y, plan.x, plan.domains)
+    labelled = _labelled(table, inferred)
+    rows = _divide(plan, table, inferred, labelled)
+    fitted = schema or inferred.fit(table, rows.train)
+    store = encode(table, fitted, weight=_weights(plan, table, fitted, rows, weight))
+    if facts is None:
+        facts = Facts(len(rows.train), *measure_invariances(store, fitted, rows.train, plan.choices, plan.seed))
+    derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
+    return Prepared(plan, store, rows, derivation)
+
+
+def _labelled(table: Table, schema: Schema) -> np.ndarray:
+    """Rows that have at least one target; the others teach a supervised method nothing."""
+    known = np.zeros(table.rows, dtype=bool)
+    for name in schema.y:
+        known |= ~table.column(name).missing
+    return np.flatnonzero(known)
+
+
+def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> Rows:
+    strata = _strata(table, schema, labelled)
+    rest, held = split(len(labelled), plan.held_out, plan.seed, strata)
+    train, stop = split(len(rest), plan.stop_fraction, plan.seed + 1, None if strata is None else strata[rest])
+    # Too few rows to stop by: a score over a handful of rows stops at random.
+    if len(stop) < 8:
+        train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
+    rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held])
+    if len(rows.train) < 2:
+        raise DataError(
+            f"{len(labelled)} rows have a value of {' or '.join(map(repr, schema.y))} and {len(rows.train)} are left to train "
+            "on; at least 2 are needed. Give more rows or hold out a smaller share."
+        )
+    return rows
+
+
+def _strata(table: Table, schema: Schema, labelled: np.ndarray) -> np.ndarray | None:
+    """The only target's classes, so that each part of a split has its share of them."""
+    if len(schema.y) != 1:
+        return None
+    name, domain = next(iter(schema.y.items()))
+    if not isinstance(domain, Category):
+        return None
+    column = table.column(name)
+    return np.unique(column.values[labelled], return_inverse=True)[1]
+
+
+def _weights(plan: Plan, table: Table, schema: Schema, rows: Rows, weight: np.ndarray | None) -> np.ndarray | None:
+    if plan.class_weight is None:
+        return weight
+    name, domain = next(iter(schema.y.items()))
+    if len(schema.y) != 1 or not isinstance(domain, Category):
+        raise ChoiceError("class_weight needs one categorical target; leave it out, or weigh the rows by sample_weight.")
+    codes = domain.encode(table.column(name)).reshape(-1).astype(np.int64)
+    counts = np.bincount(codes[rows.train].clip(0), minlength=len(domain.labels)).clip(1)
+    balanced = (len(rows.train) / (len(domain.labels) * counts))[codes.clip(0)]
+    return np.asarray(balanced if weight is None else balanced * weight)

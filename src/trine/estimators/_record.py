@@ -1,0 +1,126 @@
+"""What a run keeps for its report: everything that is shown, as JSON, so that a report needs neither model nor data."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+import json
+import os
+import resource
+from typing import Any
+
+import numpy as np
+import torch
+
+from trine.data import Batch, Schema, Table
+from trine.domains import Image
+from trine.estimators._estimator import versions
+from trine.estimators._training import Fitted
+from trine.methods import Derivation
+from trine.training import Run
+
+RECORD = "record.json"
+SHOWN_VALUES = 12
+"""Columns of a mistaken row that are shown."""
+SHOWN_SIDE = 160
+"""Pixels a side, at most, of a mistaken image that is shown."""
+
+
+def write_record(
+    run: Run, estimator: Any, derivation: Derivation, fitted: Fitted, sample: Batch, table: Table
+) -> None:
+    """Write ``record.json`` into the run.
+
+    Args:
+        estimator: fitted and evaluated. sample: a batch of a few rows, to show shapes with.
+        table: where the evaluated rows are, for the mistakes.
+    """
+    schema = derivation.schema
+    provenance = estimator.provenance_
+    record = {
+        "title": f"{', '.join(schema.y)} from {len(schema.x)} column{'s' if len(schema.x) != 1 else ''}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": run.data["source"]["data"] or "data in memory",
+        "rows": provenance["rows"],
+        "schema": _columns(schema),
+        "derivation": derivation.sections(sample),
+        "history": estimator.history_,
+        "evaluations": {name: value.to_json() for name, value in estimator.evaluations_.items()},
+        "mistakes": _mistakes(estimator, schema, table),
+        "gradients": fitted.scales,
+        "timing": {"seconds": provenance["seconds"], "rate": _rate(fitted, provenance), "threads": fitted.threads},
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "seed": estimator.plan_.seed,
+        "versions": versions(),
+        "skipped": list(table.skipped),
+    }
+    temporary = run.directory / f".{RECORD}.new"
+    temporary.write_text(json.dumps(record, ensure_ascii=False, default=_plain), encoding="utf-8")
+    os.replace(temporary, run.directory / RECORD)
+
+
+def _rate(fitted: Fitted, provenance: dict[str, Any]) -> float:
+    """Training examples a second."""
+    return float(provenance["rows"]["train"] * fitted.result.epochs / max(fitted.result.seconds, 1e-9))
+
+
+def _columns(schema: Schema) -> list[dict[str, str]]:
+    rows = [
+        {"column": name, "role": role, "domain": type(domain).__name__, "detail": domain.describe(), "reason": reason}
+        for role, domains in (("x", schema.x), ("y", schema.y))
+        for name, domain in domains.items()
+        for reason in [schema.reasons.get(name, "")]
+    ]
+    rows += [
+        {"column": name, "role": "ignored", "domain": "–", "detail": "", "reason": why}
+        for name, why in schema.ignored.items()
+    ]
+    return rows
+
+
+def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, Any]]:
+    """The evaluated rows that the model got most wrong, with what it saw."""
+    found: list[dict[str, Any]] = []
+    for evaluation in estimator.evaluations_.values():
+        for mistake in evaluation.to_json().get("mistakes", []):
+            index = int(mistake["row"]) - 1
+            if not 0 <= index < table.rows:
+                continue
+            row = table.take(np.array([index]))
+            shown = {**mistake, "values": {}, "image": None}
+            for name, domain in schema.x.items():
+                column = row.column(name)
+                if isinstance(domain, Image):
+                    shown["image"] = shown["image"] or _png(domain.encode(column)[0])
+                elif len(shown["values"]) < SHOWN_VALUES:
+                    value = column.levels[column.values[0]] if column.levels is not None else column.values[0]
+                    missing = bool(column.missing[0])
+                    shown["values"][name] = "missing" if missing else _shown(value)
+            found.append(shown)
+    return found
+
+
+def _shown(value: Any) -> str:
+    return f"{float(value):.6g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _png(pixels: np.ndarray) -> str:
+    """(channels, height, width) pixels as a PNG data URI."""
+    from PIL import Image as Pillow
+
+    eight = pixels if pixels.dtype == np.uint8 else (pixels.astype(np.float64) / np.iinfo(pixels.dtype).max * 255)
+    array = np.moveaxis(eight.astype(np.uint8), 0, -1)
+    picture = Pillow.fromarray(array[:, :, 0] if array.shape[2] != 3 else array)
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.tolist()
+    return str(value)

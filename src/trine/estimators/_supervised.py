@@ -1,0 +1,315 @@
+"""What classification and regression share: arrays in scikit-learn's manner, q(y given x), evaluation, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch.distributions import Distribution
+
+from trine.data import Store, Table, read
+from trine.domains import Domain
+from trine.errors import DataError, SchemaError
+from trine.estimators._batched import concatenate, select
+from trine.estimators._estimator import Estimator
+from trine.estimators._plan import Prepared, decode_target
+from trine.estimators._training import Fitted
+from trine.evaluation import Evaluation, evaluate
+from trine.rules import in_units
+
+TARGET = "y"
+"""Name of the target column when it comes as an array of its own."""
+
+
+class Supervised(Estimator):
+    """Base of :class:`Classifier` and :class:`Regressor`: q(y given x) from pairs (x, y).
+
+    Args:
+        hidden: widths of the dense layers.
+        activation: ``relu``, ``gelu``, ``silu``, ``tanh`` or ``sigmoid``.
+        normalization: ``none``, ``layer``, ``batch`` or ``rms``.
+        prenorm: whether normalisation comes before the linear map.
+        residual: whether dense layers of equal width add their input.
+        dropout: share of hidden units zeroed while training, in [0, 1).
+        members: number of weight-sharing members of a table's network.
+        numbers: how numbers enter: ``piecewise``, ``periodic`` or ``plain``.
+        categories: how categories enter: ``embedding`` or ``onehot``.
+        channels: width of the first stage of a convolutional network.
+        augment: whether images are shifted at random while training.
+        flip: ``none``, ``horizontal``, ``vertical`` or ``both``.
+        rule: decision rule by name, e.g. ``softmax`` or ``gamma``.
+        divergence: ``kl`` or ``cramer``.
+        optimiser: ``adamw``, ``sgd`` or ``momentum``.
+        step_size: (peak) step size.
+        schedule: ``constant``, ``robbins-monro``, ``cosine`` or ``onecycle``.
+        weight_decay: decoupled decay of the weights.
+        clip: bound on the gradient's norm; 0 for none.
+        ema: decay of the exponential moving average of the weights; 0 for none.
+        batch_size: examples a step.
+        epochs: passes over the training rows.
+        patience: epochs without a better held-out score before stopping; 0 never stops early.
+        autocast: ``none`` or ``bf16``.
+        compile: whether to compile with ``torch.compile``.
+        unknown: share of training rows whose inputs are hidden.
+        class_weight: None or ``"balanced"`` (classification only).
+        validation_fraction: share of the rows that decide when to stop.
+        random_state: None, an integer or a numpy random state.
+        threads: torch threads; None chooses.
+        budget: seconds that training may take; None for no bound.
+        verbose: whether to show progress on standard error.
+
+    A parameter that is None is derived from the domains and the number of rows; ``print(model.derivation_)`` tells
+    what was derived, and why.
+    """
+
+    method = "supervised"
+
+    def __init__(
+        self,
+        *,
+        hidden: tuple[int, ...] | None = None,
+        activation: str | None = None,
+        normalization: str | None = None,
+        prenorm: bool | None = None,
+        residual: bool | None = None,
+        dropout: float | None = None,
+        members: int | None = None,
+        numbers: str | None = None,
+        categories: str | None = None,
+        channels: int | None = None,
+        augment: bool | None = None,
+        flip: str | None = None,
+        rule: str | None = None,
+        divergence: str = "kl",
+        optimiser: str | None = None,
+        step_size: float | None = None,
+        schedule: str | None = None,
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        ema: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        autocast: str | None = None,
+        compile: bool = False,
+        unknown: float | None = None,
+        class_weight: str | None = None,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        threads: int | None = None,
+        budget: float | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.normalization = normalization
+        self.prenorm = prenorm
+        self.residual = residual
+        self.dropout = dropout
+        self.members = members
+        self.numbers = numbers
+        self.categories = categories
+        self.channels = channels
+        self.augment = augment
+        self.flip = flip
+        self.rule = rule
+        self.divergence = divergence
+        self.optimiser = optimiser
+        self.step_size = step_size
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.ema = ema
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.autocast = autocast
+        self.compile = compile
+        self.unknown = unknown
+        self.class_weight = class_weight
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.threads = threads
+        self.budget = budget
+        self.verbose = verbose
+
+    # Fitting -----------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Derive model, criterion and procedure from (X, y) and train.
+
+        Args:
+            X: (rows, columns) array or data frame (numbers, text, missing values allowed), or (rows, height, width[,
+                channels]) pixels.
+            y: (rows,) targets, all known.
+            sample_weight: (rows,) non-negative weights.
+
+        Raises:
+            TrineError (a ValueError): what was wrong, where, and what to do.
+        """
+        from sklearn.utils.validation import _check_sample_weight
+
+        target = self._check_target(X, y)
+        table, domains = self._check_inputs(X, reset=True)
+        if table.rows != len(target):
+            raise DataError(f"X has {table.rows} rows and y has {len(target)}; give one target for each row.")
+        weight = None
+        if sample_weight is not None:
+            weight = np.asarray(_check_sample_weight(sample_weight, np.empty((table.rows, 0)), ensure_non_negative=True))
+        name = TARGET
+        while name in table:
+            name += "_"
+        labelled = table.with_column(name, target)
+        plan = self._plan([name], {**domains, name: self._target_domain(labelled, name)})
+        return self._fit(plan, labelled, weight)
+
+    def _check_target(self, X: Any, y: ArrayLike) -> NDArray[Any]:
+        """``y`` as a valid (rows,) array, in scikit-learn's words where it is not."""
+        raise NotImplementedError
+
+    def _target_domain(self, table: Table, name: str) -> str | Domain:
+        """What kind of y this estimator takes the target for."""
+        raise NotImplementedError
+
+    def _check_inputs(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, str]]:
+        """X as a table, checked as scikit-learn checks it; and the domains that its form implies.
+
+        A plain array of numbers is what its author says it is: numbers, none of them taken for an identifier or a code.
+        """
+        from sklearn.utils.validation import validate_data
+
+        array = isinstance(X, np.ndarray | torch.Tensor)
+        if hasattr(X, "columns") and not array:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return read(X), {}
+        if array and X.ndim > 2:
+            return read(X), {}
+        checked = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1)
+        if checked.dtype.kind in "biuf":
+            table = read(checked.astype(np.float64))
+            return table, dict.fromkeys(table.names, "real")
+        return read(checked), {}
+
+    def _table(self, data: Any) -> Table:
+        arrays = getattr(self, "from_arrays_", False)
+        if arrays and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
+            return super()._table(self._check_inputs(data, reset=False)[0])
+        return super()._table(data)
+
+    def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
+        super()._finish(prepared, fitted)
+        self._learn_schema()
+        self.evaluations_: dict[str, Evaluation] = {}
+        if len(prepared.rows.held_out):
+            self.evaluations_ = self._evaluate_store(
+                prepared.store, prepared.rows.held_out, marginal=prepared.marginal(), numbers=prepared.rows.held_out
+            )
+            self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
+        return self
+
+    # Using -------------------------------------------------------------------------------------------------------
+
+    @property
+    def target_(self) -> str:
+        """The only target column.
+
+        Raises:
+            SchemaError: there are several; use :meth:`predict_distributions`.
+        """
+        if len(self.schema_.y) > 1:
+            raise SchemaError(f"The model has the targets {', '.join(self.schema_.y)}; use predict_distributions.")
+        return next(iter(self.schema_.y))
+
+    def predict_distributions(self, X: Any) -> dict[str, Distribution]:
+        """Target → q(y given x) for the rows of ``X``, in the user's units (class codes for categories)."""
+        store, _ = self._encode(X)
+        return self._distributions(store)
+
+    def predict_distribution(self, X: Any) -> Distribution:
+        """q(y given x), a ``torch.distributions.Distribution`` with batch shape (rows,), in the user's units.
+
+        For a categorical y it is a ``Categorical`` over ``classes_``.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        return self.predict_distributions(X)[self.target_]
+
+    def _distributions(self, store: Store, rows: torch.Tensor | None = None) -> dict[str, Distribution]:
+        parts: dict[str, list[Distribution]] = {name: [] for name in self.schema_.y}
+        for outputs in self._outputs(store, rows):
+            for name in parts:
+                parts[name].append(outputs[f"y_hat.{name}"])
+        with torch.inference_mode():
+            return {name: in_units(self.schema_.y[name], concatenate(qs)) for name, qs in parts.items()}
+
+    def evaluate(self, data: Any, y: ArrayLike | None = None) -> Evaluation:
+        """Metrics with bootstrap intervals on rows that have the target, against the trivial prediction.
+
+        Args:
+            data: table or file with the target column; or inputs alone, with ``y`` beside them.
+            y: (rows,) targets when they are not a column of ``data``.
+        """
+        return self.evaluate_all(data, y)[self.target_]
+
+    def evaluate_all(self, data: Any, y: ArrayLike | None = None) -> dict[str, Evaluation]:
+        """Target → :class:`~trine.evaluation.Evaluation`."""
+        table = self._table(data)
+        if y is not None:
+            table = table.with_column(self.target_, np.asarray(y))
+        absent = [name for name in self.schema_.y if name not in table]
+        if absent:
+            raise DataError(f"The data lack the target column {absent[0]!r}; evaluation needs it beside the inputs.")
+        store, _ = self._encode(table, targets=True)
+        return self._evaluate_store(store, np.arange(store.rows), numbers=None)
+
+    def _evaluate_store(
+        self,
+        store: Store,
+        rows: NDArray[np.int64],
+        *,
+        marginal: Mapping[str, NDArray[Any]] | None = None,
+        numbers: NDArray[np.int64] | None = None,
+    ) -> dict[str, Evaluation]:
+        if marginal is not None:
+            self.marginal_ = dict(marginal)
+        distributions = self._distributions(store, torch.from_numpy(rows))
+        result = {}
+        for name, domain in self.schema_.y.items():
+            truth, known = decode_target(store, self.schema_, name, rows)
+            if not len(truth):
+                raise DataError(f"No row has a known {name!r}; evaluation needs at least one.")
+            q = distributions[name] if known.all() else select(distributions[name], torch.from_numpy(np.flatnonzero(known)))
+            result[name] = evaluate(
+                domain,
+                truth,
+                q,
+                marginal=getattr(self, "marginal_", {}).get(name),
+                rows=(rows if numbers is None else numbers)[known] + 1,
+                seed=self.plan_.seed,
+            )
+        return result
+
+    def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
+        """What ``trine predict`` writes: the key or row number, then for each target the prediction and how sure it is.
+
+        Categories: the class and each class's probability. Numbers: the mean, a central 90 % interval, and the parameters
+        of the distribution.
+        """
+        store, table = self._encode(data)
+        key = self.schema_.key
+        columns: dict[str, NDArray[Any]] = {}
+        if key is not None and key in table:
+            column = table.column(key)
+            columns[key] = column.values if column.levels is None else column.levels[column.values]
+        else:
+            columns["row"] = np.arange(1, table.rows + 1)
+        for name, q in self._distributions(store).items():
+            columns.update(self._written(name, self.schema_.y[name], q))
+        return columns
+
+    def _written(self, name: str, domain: Domain, q: Distribution) -> dict[str, NDArray[Any]]:
+        raise NotImplementedError

@@ -1,0 +1,265 @@
+"""From a data source to a fitted estimator and back: what the command line and ``trine.fit`` call."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trine.choices import Choices
+from trine.data import Batch, Schema, Table, read
+from trine.domains import Category
+from trine.errors import RunError, SchemaError
+from trine.estimators._estimator import estimators, load, versions
+from trine.estimators._plan import Plan, prepare
+from trine.estimators._record import write_record
+from trine.estimators._training import fit as train
+from trine.methods import Derivation, Facts
+from trine.training import Run
+
+ARTEFACT = "model.trine"
+
+
+def fit(
+    data: Any,
+    y: str | Sequence[str] | None = None,
+    *,
+    x: Sequence[str] | None = None,
+    domains: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    valid: float | str | os.PathLike[str] | Table = 0.1,
+    stop_fraction: float = 0.1,
+    class_weight: str | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    budget: float | None = None,
+    on_bad: str = "stop",
+    verbose: bool = False,
+    announce: Callable[[str], None] | None = None,
+    **choices: Any,
+) -> Any:
+    """Infer the schema, derive the three parts, train, and return the estimator.
+
+    Args:
+        data: path of a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or of a folder of class folders of images; a
+            data frame (pandas, polars), a mapping of arrays, or a tuple ``(X, y)`` of arrays or tensors.
+        y: target column(s). May be left out where the data name it: a folder's ``label``, the ``y`` of arrays.
+        x: input columns; all others by default.
+        domains: column → kind (``"category"``) or :class:`~trine.domains.Domain`, where the inference is overridden.
+        out: a new directory for the run: checkpoints, log, artefact and what the report needs. None keeps nothing on disk.
+        valid: rows for the metrics alone: a share of the rows in [0, 1), or more data with the same columns.
+        stop_fraction: share of the other rows that decide when to stop.
+        class_weight: ``"balanced"`` lets classes count alike.
+        seed: seeds the split, the weights and the order of examples; the same seed gives the same weights on the same
+            machine with the same number of threads.
+        threads: torch threads; None chooses.
+        budget: seconds that training may take; the schedule is fitted to it.
+        on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
+        verbose: whether to show progress on standard error.
+        announce: called with the derivation's text before training starts.
+        **choices: any of :class:`~trine.choices.Choices`.
+
+    Returns:
+        :class:`Classifier` or :class:`Regressor`, fitted; ``evaluations_`` holds the metrics on the ``valid`` rows.
+
+    Raises:
+        TrineError: what was wrong, where, and what to do.
+        KeyboardInterrupt: Ctrl-C; the run in ``out`` can be resumed.
+    """
+    table = read(data, on_bad=on_bad)
+    targets = targets_of(table, y)
+    aside = None if isinstance(valid, int | float) else read(valid, on_bad=on_bad)
+    plan = Plan(
+        y=targets,
+        x=tuple(x) if x is not None else None,
+        domains=dict(domains or {}),
+        choices=Choices.of(choices),
+        held_out=float(valid) if isinstance(valid, int | float) else 0.0,
+        stop_fraction=stop_fraction,
+        class_weight=class_weight,
+        seed=seed,
+        threads=threads,
+        budget=budget,
+        on_bad=on_bad,
+    )
+    if out is not None:
+        Run.require_free(out)
+    prepared = prepare(plan, table)
+    if out is None:
+        return _complete(plan, prepared, None, table, aside, verbose=verbose, announce=announce)
+    derivation = prepared.derivation
+    run = Run.create(
+        out,
+        {
+            "plan": plan.to_json(),
+            "source": {"data": _source(data), "valid": None if aside is None else _source(valid)},
+            "fingerprint": table.fingerprint(),
+            "schema": derivation.schema.to_json(),
+            "choices": derivation.choices.to_json(),
+            "reasons": derivation.reasons,
+            "facts": dataclasses.asdict(derivation.facts),
+            "versions": versions(),
+        },
+    )
+    with run:
+        return _complete(plan, prepared, run, table, aside, verbose=verbose, announce=announce)
+
+
+def _complete(plan: Plan, prepared: Any, run: Run | None, table: Table, aside: Table | None, *, verbose: bool,
+              announce: Callable[[str], None] | None = None) -> Any:
+    """Train (or go on training), evaluate, keep."""
+    derivation: Derivation = prepared.derivation
+    estimator = _estimator_for(derivation.schema, plan, verbose)
+    estimator._adopt(derivation, plan)
+    sample = prepared.store.batch(torch.from_numpy(prepared.rows.train[:2]))
+    if announce is not None:
+        announce(derivation.describe(sample))
+    fitted = train(prepared, run=run, progress=verbose)
+    estimator._finish(prepared, fitted)
+    if run is not None:
+        estimator.provenance_["source"] = str(run.data["source"]["data"])
+        estimator.provenance_["fingerprint"] = run.data["fingerprint"]
+    if aside is not None:
+        estimator.marginal_ = prepared.marginal()
+        estimator.evaluations_ = estimator.evaluate_all(aside)
+        estimator.metrics_ = {k: v.to_json()["metrics"] for k, v in estimator.evaluations_.items()}
+        estimator.provenance_["rows"]["held_out"] = aside.rows
+    if run is not None:
+        estimator.save(run.directory / ARTEFACT)
+        write_record(run, estimator, derivation, fitted, sample, aside if aside is not None else table)
+        run.update(status="finished", metrics=estimator.metrics_)
+    return estimator
+
+
+def resume(run: str | os.PathLike[str], *, data: Any = None, verbose: bool = False) -> Any:
+    """Go on with a run that was stopped or killed; its result is that of a run never stopped, bit for bit.
+
+    Args:
+        run: the run's directory. data: where the data are now, if they have moved.
+        verbose: whether to show progress.
+
+    Raises:
+        RunError: no run there, or the data are not those the run was started with.
+    """
+    opened = Run.open(run)
+    with opened:
+        record = opened.data
+        plan = Plan.from_json(record["plan"])
+        source = data if data is not None else record["source"]["data"]
+        if source is None:
+            raise RunError(f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...).")
+        table = read(source, on_bad=plan.on_bad)
+        aside = None if record["source"]["valid"] is None else read(record["source"]["valid"], on_bad=plan.on_bad)
+        if table.fingerprint() != record["fingerprint"]:
+            raise RunError(
+                f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
+                "say where the old ones are with --data, or start a new run."
+            )
+        facts = dict(record["facts"])
+        if facts["invariances"] is not None:
+            facts["invariances"] = tuple(facts["invariances"])
+        prepared = prepare(
+            plan,
+            table,
+            schema=Schema.from_json(record["schema"]),
+            choices=Choices.from_json(record["choices"]),
+            facts=Facts(**facts),
+        )
+        derivation = dataclasses.replace(prepared.derivation, reasons=record["reasons"])
+        prepared = dataclasses.replace(prepared, derivation=derivation)
+        return _complete(plan, prepared, opened, table, aside, verbose=verbose)
+
+
+def derive(
+    data: Any,
+    y: str | Sequence[str] | None = None,
+    *,
+    x: Sequence[str] | None = None,
+    domains: Mapping[str, Any] | None = None,
+    stop_fraction: float = 0.1,
+    valid: float = 0.1,
+    seed: int = 0,
+    on_bad: str = "stop",
+    **choices: Any,
+) -> tuple[Derivation, Batch]:
+    """The derivation that :func:`fit` would train, and a batch of two rows to show shapes with; nothing is trained.
+
+    The arguments are those of :func:`fit`.
+    """
+    table = read(data, on_bad=on_bad)
+    plan = Plan(
+        y=targets_of(table, y),
+        x=tuple(x) if x is not None else None,
+        domains=dict(domains or {}),
+        choices=Choices.of(choices),
+        held_out=valid,
+        stop_fraction=stop_fraction,
+        seed=seed,
+        on_bad=on_bad,
+    )
+    prepared = prepare(plan, table)
+    return prepared.derivation, prepared.store.batch(torch.from_numpy(prepared.rows.train[:2]))
+
+
+def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a run directory, or an artefact, holds, as JSON values.
+
+    Raises:
+        RunError, ArtefactError: there is neither at ``path``.
+    """
+    directory = Path(path)
+    state: dict[str, Any] = {}
+    if directory.is_dir():
+        data = Run.read(directory)
+        state = {"run": str(directory), "status": data.get("status"), "source": data["source"]["data"]}
+        if not (directory / ARTEFACT).is_file():
+            return {**state, "target": data["plan"]["y"], "next": f"trine resume {directory}"}
+    estimator = load(path)
+    derivation = estimator.derivation_
+    return {
+        **state,
+        "estimator": type(estimator).__name__,
+        "target": list(estimator.schema_.y),
+        "derivation": derivation.describe(),
+        "rows": estimator.provenance_["rows"],
+        "seconds": round(estimator.provenance_["seconds"], 1),
+        "metrics": json.loads(json.dumps(estimator.metrics_)),
+        "seed": estimator.plan_.seed,
+        "versions": versions(),
+    }
+
+
+def targets_of(table: Table, y: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The target columns that were named, or the one that the data's form names.
+
+    Raises:
+        SchemaError: none was named and none is evident.
+    """
+    if y is not None:
+        return (y,) if isinstance(y, str) else tuple(y)
+    if table.targets:
+        return tuple(table.targets)
+    raise SchemaError(f"Which column is to be predicted? Name it with --y COL; there are: {', '.join(table.names)}.")
+
+
+def _estimator_for(schema: Schema, plan: Plan, verbose: bool) -> Any:
+    """An unfitted estimator of the kind that y's domain asks for."""
+    first = next(iter(schema.y.values()))
+    kind = estimators["classifier" if isinstance(first, Category) else "regressor"]
+    names = set(kind().get_params(deep=False))
+    given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
+    return kind(**given, random_state=plan.seed, verbose=verbose)
+
+
+def _source(data: Any) -> str | None:
+    """An absolute path, for data that are on disk."""
+    if isinstance(data, str | os.PathLike):
+        return str(Path(data).resolve())
+    if isinstance(data, Table) and data.source is not None:
+        return str(Path(data.source).resolve())
+    return None

@@ -1,0 +1,147 @@
+"""From what the user has to the three parts, and the derivation that shows them."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+
+from trine.blocks import summary
+from trine.choices import Choices
+from trine.criterion import Criterion
+from trine.data import Batch, Schema
+from trine.procedures import Procedure
+from trine.registry import Registry
+
+methods: Registry[type[Method]] = Registry("method", "trine.methods")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the training rows tell that a schema does not.
+
+    Attributes:
+        rows: number of training rows.
+        invariances: mirror images that leave the meaning of an image as it is, e.g. ``("horizontal",)``, as measured;
+            None when not measured.
+        evidence: a sentence for the derivation on how the invariances were measured.
+    """
+
+    rows: int
+    invariances: tuple[str, ...] | None = None
+    evidence: str = ""
+
+
+class Method(abc.ABC):
+    """(schema, choices) → model, criterion, procedure."""
+
+    @abc.abstractmethod
+    def resolve(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, dict[str, str]]:
+        """The choices with nothing left open, and the reason of each that was derived here.
+
+        Raises:
+            SchemaError, ChoiceError: the method cannot serve this schema or these choices; says what can.
+        """
+
+    @abc.abstractmethod
+    def build(self, schema: Schema, choices: Choices) -> tuple[nn.Module, Criterion, Procedure]:
+        """The three parts, from resolved choices; the same again in any process."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Derivation:
+    """The three parts and how they follow from what the user has. What is printed is what trains.
+
+    Attributes:
+        method: name of the method.
+        schema: domains of x and y, fitted on the training rows.
+        choices: resolved choices. ``reasons``: choice → why it is so, for those that were derived.
+        model, criterion, procedure: the parts themselves.
+        facts: what the training rows told.
+    """
+
+    method: str
+    schema: Schema
+    choices: Choices
+    reasons: dict[str, str]
+    facts: Facts
+    model: nn.Module
+    criterion: Criterion
+    procedure: Procedure
+
+    def sections(self, sample: Batch | None = None) -> dict[str, list[str]]:
+        """Title → lines: what was inferred, model, decision rule, criterion, procedure, choices.
+
+        Args:
+            sample: a batch of a few rows, to show the shapes that pass between the blocks.
+        """
+        rows = summary(self.model, sample) if sample is not None else []
+        total = sum(p.numel() for p in self.model.parameters())
+        rules = getattr(self.model, "rules", ())
+        targets = getattr(self.model, "targets", ())
+        chosen = {name: value for name, value in self.choices.to_json().items() if value is not None}
+        return {
+            "what you have": self.schema.describe().splitlines(),
+            "model f(x, θ)": [*_aligned(rows), f"{total:,} parameters"],
+            "decision rule": [
+                f"{target}: {type(self.schema.y[target]).__name__} → {rule.formula}"
+                for target, rule in zip(targets, rules, strict=True)
+            ],
+            "criterion": [self.criterion.describe()],
+            "procedure": [
+                *self.procedure.describe().splitlines(),
+                f"batches of {self.choices.batch_size} of {self.facts.rows:,} training rows, "
+                f"{self.choices.epochs} epochs",
+            ],
+            "choices": _aligned(
+                [(name, _show(value), self.reasons.get(name, "")) for name, value in sorted(chosen.items())]
+            ),
+        }
+
+    def describe(self, sample: Batch | None = None) -> str:
+        """The derivation in words and formulas."""
+        blocks = []
+        for title, lines in self.sections(sample).items():
+            blocks.append("\n".join([title, *(f"  {line}" for line in lines)]))
+        return "\n\n".join(blocks)
+
+    def to_json(self, sample: Batch | None = None) -> dict[str, Any]:
+        """The derivation for a machine."""
+        return {
+            "method": self.method,
+            "schema": self.schema.to_json(),
+            "choices": self.choices.to_json(),
+            "reasons": self.reasons,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "sections": self.sections(sample),
+        }
+
+    def __str__(self) -> str:
+        return self.describe()
+
+
+def derive(method: str, schema: Schema, choices: Choices, facts: Facts, seed: int = 0) -> Derivation:
+    """Resolve the choices, build the parts with weights drawn under ``seed``, and keep why.
+
+    The caller's own random state is left as it was.
+    """
+    how = methods[method]()
+    resolved, reasons = how.resolve(schema, choices, facts)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, criterion, procedure = how.build(schema, resolved)
+    return Derivation(method, schema, resolved, reasons, facts, model, criterion, procedure)
+
+
+def _show(value: Any) -> str:
+    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _aligned(rows: list[tuple[Any, ...]]) -> list[str]:
+    """Rows as lines whose columns begin at the same place."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,0 +1,59 @@
+"""Pairs (x, y): encoder → z → decision rule → q(y given x); L(θ) = Σ over targets of D(data, q)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from trine.blocks import Encoder, MemberLinear
+from trine.choices import Choices
+from trine.criterion import Criterion, Term
+from trine.data import Schema
+from trine.divergences import divergences
+from trine.errors import SchemaError
+from trine.methods._base import Facts, Method, methods
+from trine.methods._defaults import resolve_supervised
+from trine.models import Supervised
+from trine.procedures import Descent, Procedure
+from trine.rules import Linear, rule_for
+
+
+@methods.register("supervised")
+class SupervisedMethod(Method):
+    """A table, images, or a mix of them as x; one or several simple variables as y."""
+
+    def resolve(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, dict[str, str]]:
+        """Defaults by what x and y are and by the number of rows; see :mod:`trine.methods._defaults`."""
+        if not schema.y:
+            raise SchemaError("Supervised learning needs a target: name a column with --y COL.")
+        return resolve_supervised(schema, choices, facts)
+
+    def build(self, schema: Schema, choices: Choices) -> tuple[nn.Module, Criterion, Procedure]:
+        """The three parts."""
+        members = choices.members or 1
+        linear: Linear = nn.Linear if members == 1 else partial(MemberLinear, members)
+        named = choices.rule if isinstance(choices.rule, dict) else dict.fromkeys(schema.y, choices.rule)
+
+        encoder = Encoder(schema.x, choices)
+        rules = {
+            target: rule_for(domain, named.get(target))(encoder.features, domain, linear)
+            for target, domain in schema.y.items()
+        }
+        model = Supervised(encoder, rules)
+
+        divergence = divergences[choices.divergence]
+        criterion = Criterion(*(Term(divergence(), f"y_hat.{name}", f"y.{name}", name=name) for name in schema.y))
+
+        procedure = Descent(
+            optimiser=choices.optimiser or "adamw",
+            step_size=choices.step_size or 1e-3,
+            schedule=choices.schedule or "constant",
+            weight_decay=choices.weight_decay or 0.0,
+            clip=choices.clip or 0.0,
+            ema=choices.ema or 0.0,
+            autocast=choices.autocast or "none",
+            compile=choices.compile,
+            betas=(0.9, 0.99),
+        )
+        return model, criterion, procedure

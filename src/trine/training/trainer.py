@@ -1,0 +1,404 @@
+"""Training: the loop, and what wraps it — log, progress, checkpoints, held-out score, stopping, budget, Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trine.criterion import Criterion
+from trine.data import Batch
+from trine.errors import RunError, TrainingError
+from trine.procedures import Procedure, State, Step
+from trine.training.loop import steps
+from trine.training.progress import Progress
+from trine.training.run import Run
+
+CHECKPOINT_EVERY = 20.0
+"""Seconds between checkpoints; none of them changes a number of the training."""
+LOG_POINTS = 200
+"""About how many records of the training loss a run logs."""
+MEASURED_STEPS = 20
+"""Steps whose time tells how many fit in a budget; the first few, which warm up, do not count."""
+BUDGET_SHARE = 0.9
+"""Share of a budget that is planned for: the rest is for held-out scores and a machine that slows down."""
+
+
+class Feed(Protocol):
+    """Batches of an epoch, from any place in it; :class:`trine.data.Batches` is one."""
+
+    steps_per_epoch: int
+    batch_size: int
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]: ...
+
+    def order(self, epoch: int) -> Tensor: ...
+
+
+@dataclasses.dataclass
+class Progressed:
+    """Where a training stands and what it has found so far; all of it is part of a checkpoint.
+
+    Attributes:
+        epoch, index: the next batch. history: one record an epoch. sums: sums of the epoch's losses by term.
+        best: the best solution and its score; None before the first score. stale: epochs since.
+        observations: what the observer gave, with the step. seconds: time spent training.
+    """
+
+    epoch: int = 0
+    index: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    sums: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    best: dict[str, Tensor] | None = None
+    best_score: float = float("inf")
+    best_epoch: int = 0
+    stale: int = 0
+    observations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What training left; the model holds the solution θ*.
+
+    Attributes:
+        history: one record an epoch: step, epoch, loss, terms, step_size, held-out score.
+        epochs, steps: done. best_epoch: the epoch whose weights were kept. best_score: its held-out score, or None.
+        stopped: why it ended: ``"epochs"``, ``"patience"`` or ``"budget"``.
+        observations: what the observer gave. seconds: time spent training.
+    """
+
+    history: list[dict[str, Any]]
+    epochs: int
+    steps: int
+    best_epoch: int
+    best_score: float | None
+    stopped: str
+    observations: list[dict[str, Any]]
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    criterion: Criterion,
+    procedure: Procedure,
+    batches: Feed,
+    *,
+    epochs: int,
+    seed: int = 0,
+    evaluate: Callable[[], float] | None = None,
+    patience: int = 0,
+    budget: float | None = None,
+    run: Run | None = None,
+    progress: bool = False,
+    observe: Callable[[], Any] | None = None,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+) -> Result:
+    """Solve θ* = argmin L(f): step through the batches until the epochs, the patience or the budget are used up.
+
+    The caller's random state is left as it was. A run that holds a checkpoint is gone on with: it ends in the bits that an
+    uninterrupted run ends in, on the same machine with the same number of threads.
+
+    Args:
+        model, criterion, procedure: the three parts; the model ends with the solution's weights, in evaluation mode.
+        batches: the training rows.
+        epochs: passes over them. seed: of all randomness within the model and the criterion.
+        evaluate: score on held-out rows, lower is better, called after each epoch with the solution so far in the model; the
+            weights of the best score are kept. None keeps the last.
+        patience: epochs without a better score before stopping; 0 never.
+        budget: seconds to train for; the number of steps, and with it the schedule, is fitted to it once, after the first
+            steps, and kept by checkpoints.
+        run: where to log and keep checkpoints; None keeps nothing on disk.
+        progress: whether to show progress on standard error.
+        observe: called before the first step, after the first epoch and at the end; what it gives (JSON values) is kept.
+        checkpoint_every: seconds between checkpoints; 0 makes one after every step.
+
+    Raises:
+        TrainingError: the loss is not finite; names step, term, layer and rows.
+        KeyboardInterrupt: Ctrl-C or a termination signal, after a checkpoint; its message says how to go on.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _Training(
+            model, criterion, procedure, batches, epochs, evaluate, patience, budget, run, progress, observe, checkpoint_every
+        ).go()
+
+
+class _Training:
+    """The moving parts of one call of :func:`train`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Criterion,
+        procedure: Procedure,
+        batches: Feed,
+        epochs: int,
+        evaluate: Callable[[], float] | None,
+        patience: int,
+        budget: float | None,
+        run: Run | None,
+        progress: bool,
+        observe: Callable[[], Any] | None,
+        checkpoint_every: float,
+    ) -> None:
+        self.model, self.criterion, self.procedure, self.batches = model, criterion, procedure, batches
+        self.epochs, self.evaluate, self.patience, self.budget = epochs, evaluate, patience, budget
+        self.run, self.observe, self.checkpoint_every = run, observe, checkpoint_every
+        self.state: State = procedure.init(model, criterion)
+        self.state.total = epochs * batches.steps_per_epoch
+        self.at = Progressed()
+        if run is not None and (kept := run.restore()) is not None:
+            self._put_back(kept)
+            run.forget_after(self.state.t)
+        self.log_every = max(1, self.state.total // LOG_POINTS)
+        self.progress = Progress(self.state.total, progress)
+        self.saved = time.perf_counter()
+        self.stopped = "epochs"
+
+    def go(self) -> Result:
+        """Train to the end."""
+        if self.run is not None:
+            self.run.update(status="training")
+        with self.progress, _signals() as interrupted:
+            self._check_names()
+            if not self.at.observations:
+                self._observe()
+            while not self._over():
+                self._epoch(interrupted)
+            self._observe()
+        self.model.load_state_dict(self.at.best or self.procedure.solution(self.state, self.model))
+        self.model.eval()
+        if self.run is not None:
+            self._save()
+        best = self.at.best_score if self.at.best is not None else None
+        return Result(
+            self.at.history,
+            len(self.at.history),
+            self.state.t,
+            self.at.best_epoch or len(self.at.history),
+            best,
+            self.stopped,
+            self.at.observations,
+            self.at.seconds,
+        )
+
+    def _over(self) -> bool:
+        if self.patience and self.at.stale >= self.patience:
+            self.stopped = "patience"
+            return True
+        return self.at.epoch >= self.epochs or self.state.t >= self.state.total
+
+    def _check_names(self) -> None:
+        """Names of outputs and fields are checked once, before the first step."""
+        batch = next(self.batches.epoch(self.at.epoch, self.at.index), None)
+        if batch is None:
+            return
+        mode = self.model.training
+        self.model.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = self.model(batch)
+        self.model.train(mode)
+        self.criterion.check(outputs, batch)
+
+    # An epoch ----------------------------------------------------------------------------------------------------
+
+    def _epoch(self, interrupted: Callable[[], bool]) -> None:
+        self.model.train()
+        self.criterion.train()
+        started = time.perf_counter()
+        first = self.state.t
+        taking = steps(
+            self.procedure, self.state, self.model, self.criterion, self.batches.epoch(self.at.epoch, self.at.index)
+        )
+        try:
+            for step in taking:
+                self.at.index += 1
+                self._count(step)
+                now = time.perf_counter()
+                if self.budget is not None and self.state.t == MEASURED_STEPS:
+                    self._fit_to_budget((now - started) / (self.state.t - first))
+                if self.progress.due():
+                    self._show(step)
+                if interrupted():
+                    self.at.seconds += now - started
+                    self._interrupt()
+                if self.state.t >= self.state.total:
+                    break
+                if now - self.saved >= self.checkpoint_every and self.at.index < self.batches.steps_per_epoch:
+                    self.at.seconds += now - started
+                    started, first = time.perf_counter(), self.state.t
+                    self._save()
+        except TrainingError as error:
+            raise TrainingError(f"{error} {self._rows()}{self._kept()}") from None
+        self._end_epoch()
+        self.at.seconds += time.perf_counter() - started
+        if time.perf_counter() - self.saved >= self.checkpoint_every:
+            self._save()
+
+    def _count(self, step: Step) -> None:
+        """Add the step's losses to the epoch's, without waiting for the device."""
+        for name, value in {"loss": step.loss, **step.terms}.items():
+            if name in self.at.sums:
+                self.at.sums[name].add_(value)
+            else:
+                self.at.sums[name] = value.clone()
+        if self.run is not None and self.state.t % self.log_every == 0:
+            self.run.log({"step": self.state.t, "epoch": self.at.epoch, **self._losses(step), **_sizes(step)})
+
+    def _end_epoch(self) -> None:
+        done = self.at.index
+        record: dict[str, Any] = {
+            "step": self.state.t,
+            "epoch": self.at.epoch + 1,
+            "train": {name: value.item() / done for name, value in self.at.sums.items()},
+        }
+        if self.evaluate is not None:
+            score = self._score()
+            record["held_out"] = score
+            self.progress.score = score
+            if score < self.at.best_score:
+                solution = self.procedure.solution(self.state, self.model)
+                self.at.best = {name: value.detach().clone() for name, value in solution.items()}
+                self.at.best_score, self.at.best_epoch, self.at.stale = score, self.at.epoch + 1, 0
+            else:
+                self.at.stale += 1
+        self.at.history.append(record)
+        self.at.epoch, self.at.index, self.at.sums = self.at.epoch + 1, 0, {}
+        if self.run is not None:
+            self.run.log({k: v for k, v in record.items() if k != "train"} | {"train": record["train"]["loss"]})
+        if len(self.at.history) == 1:
+            self._observe()
+
+    def _score(self) -> float:
+        assert self.evaluate is not None
+        with _holding(self.model, self.procedure.solution(self.state, self.model)):
+            device = next(self.model.parameters()).device
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), self.procedure.precision(device):
+                return self.evaluate()
+
+    def _fit_to_budget(self, seconds_a_step: float) -> None:
+        """Set the number of steps to what the budget allows, once."""
+        assert self.budget is not None
+        fitting = max(MEASURED_STEPS + 1, int(BUDGET_SHARE * self.budget / seconds_a_step))
+        if fitting < self.state.total:
+            self.state.total = fitting
+            self.progress.total = fitting
+            self.stopped = "budget"
+
+    def _observe(self) -> None:
+        if self.observe is not None:
+            self.at.observations.append({"step": self.state.t, "epoch": self.at.epoch, "value": self.observe()})
+
+    # Telling -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _losses(step: Step) -> dict[str, float]:
+        values = {"loss": step.loss, **step.terms} if len(step.terms) > 1 else {"loss": step.loss}
+        return {name: value.item() for name, value in values.items()}
+
+    def _show(self, step: Step) -> None:
+        epoch = self.at.epoch + self.at.index / self.batches.steps_per_epoch
+        planned = min(self.epochs, round(self.state.total / self.batches.steps_per_epoch, 1))
+        self.progress.show(self.state.t, epoch, planned, self.batches.batch_size, self._losses(step))
+
+    def _rows(self) -> str:
+        """The rows of the batch in hand, counted from 1."""
+        size = self.batches.batch_size
+        rows = self.batches.order(self.at.epoch)[self.at.index * size : (self.at.index + 1) * size]
+        shown = ", ".join(str(int(row) + 1) for row in rows[:8])
+        return f"The batch has rows {shown}{' …' if len(rows) > 8 else ''}."
+
+    def _kept(self) -> str:
+        if self.run is None:
+            return ""
+        return f" The last good checkpoint is kept in {self.run.directory}."
+
+    # Keeping -----------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """A checkpoint: all that the next step depends on."""
+        if self.run is None:
+            return
+        self.run.save(
+            {
+                "model": dict(self.model.state_dict()),
+                "criterion": dict(self.criterion.state_dict()),
+                "procedure": self.state.state_dict(),
+                "generator": torch.get_rng_state(),
+                "at": {field.name: getattr(self.at, field.name) for field in dataclasses.fields(self.at)},
+                "stopped": self.stopped,
+            }
+        )
+        self.saved = time.perf_counter()
+
+    def _put_back(self, kept: Mapping[str, Any]) -> None:
+        try:
+            self.model.load_state_dict(kept["model"])
+            self.criterion.load_state_dict(kept["criterion"])
+            self.state.load_state_dict(kept["procedure"])
+            torch.set_rng_state(kept["generator"])
+            self.at = Progressed(**kept["at"])
+            self.stopped = kept["stopped"]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise RunError(f"The checkpoint does not fit the model that the run derives ({error}); start a new run.") from None
+
+    def _interrupt(self) -> None:
+        """Keep all and stop."""
+        if self.run is None:
+            raise KeyboardInterrupt(f"interrupted at step {self.state.t}; nothing was kept, since no run directory was given.")
+        self._save()
+        self.run.update(status="stopped")
+        raise KeyboardInterrupt(
+            f"stopped at step {self.state.t} of {self.state.total}; all is kept. Go on with: trine resume {self.run.directory}"
+        )
+
+
+def _sizes(step: Step) -> dict[str, float]:
+    sizes = {"step_size": step.step_size}
+    return sizes if step.grad_norm is None else {**sizes, "grad_norm": step.grad_norm.item()}
+
+
+@contextlib.contextmanager
+def _holding(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """The model in evaluation with other weights, for a while."""
+    own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    mode = model.training
+    model.load_state_dict(dict(weights))
+    model.eval()
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
+        model.train(mode)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a termination signal came; a second one interrupts at once. Outside the main thread: never."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield came.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
