@@ -84,6 +84,25 @@ def test_byte_order_mark_blank_lines_and_blank_names(tmp_path):
     assert table.column("b").values.tolist() == [2, 4]
 
 
+def test_rows_longer_than_a_megabyte(tmp_path):
+    names = [f"{i:06d}" + "x" * 600 for i in range(2_000)]
+    table = read(write(tmp_path / "a.csv", ",".join(names) + "\n" + ",".join("1" for _ in names) + "\n"))
+    assert (len(table.names), table.column(names[-1]).values.tolist()) == (2_000, [1])
+    text = "x" * 2_000_000
+    assert read(write(tmp_path / "a.jsonl", f'{{"t": "{text}"}}\n')).column("t").levels.tolist() == [text]
+
+
+def test_a_file_that_the_system_does_not_give(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.csv", "a\n1\n")
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(DataError, match=r"a\.csv cannot be read: Permission denied"):
+        read(path)
+
+
 def test_ragged_rows_are_named_by_line_or_skipped(tmp_path):
     path = write(tmp_path / "a.csv", 'a,b\n"1\n",x\n2,y\n3\n4,z\n5,u,v\n6,w\n')
     with pytest.raises(DataError, match=r"a\.csv, line 5: 1 values where the header has 2"):

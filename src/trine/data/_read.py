@@ -52,12 +52,15 @@ def _read(data: Any, on_bad: str) -> Table:
     if isinstance(data, Table):
         return data
     if isinstance(data, str | os.PathLike):
-        data = Path(data)
+        data = Path(data).expanduser()
         if not data.exists():
             raise DataError(f"There is no file {data}.{_similar(data)}")
     for reader in readers.values():
         if reader.accepts(data):
-            table = reader().read(data, on_bad)
+            try:
+                table = reader().read(data, on_bad)
+            except OSError as error:
+                raise DataError(f"{data} cannot be read: {error.strerror or error}.") from None
             return without_unreadable(table) if on_bad == "skip" and isinstance(data, Path) else table
     known = ", ".join(dict.fromkeys(suffix for reader in readers.values() for suffix in reader.suffixes))
     if isinstance(data, Path):

@@ -49,9 +49,10 @@ def _shares(sizes: np.ndarray, count: int) -> np.ndarray:
     exact = sizes * (count / max(sizes.sum(), 1))
     shares = np.minimum(np.floor(exact).astype(np.int64), sizes - 1)
     # By remainder first, then by size, so that ties do not always favour the first class.
-    for position in np.lexsort((-sizes, shares - exact)):
-        if shares.sum() >= count:
+    order = np.lexsort((-sizes, shares - exact))
+    while (lacking := count - int(shares.sum())) > 0:
+        open_ = order[shares[order] < sizes[order] - 1][:lacking]
+        if not len(open_):
             break
-        if shares[position] < sizes[position] - 1:
-            shares[position] += 1
+        shares[open_] += 1
     return np.asarray(shares)

@@ -16,6 +16,9 @@ from trine.registry import Registry
 
 readers: Registry[type[Reader]] = Registry("format", "trine.data.formats")
 
+BLOCK = 1 << 24
+"""Bytes of text parsed at a time; no line may be longer."""
+
 
 class Reader(abc.ABC):
     """One kind of data that becomes a table; a file in ``trine/data/formats`` each.

@@ -12,7 +12,7 @@ import numpy as np
 
 from trine.data._columns import column_from_arrow
 from trine.data._table import CHUNK, Table, unique
-from trine.data.formats._base import Reader, decompressed, readers
+from trine.data.formats._base import BLOCK, Reader, decompressed, readers
 from trine.domains import Column
 from trine.domains._text import MISSING
 from trine.errors import DataError
@@ -45,7 +45,7 @@ class Delimited(Reader):
                 raw = pacsv.read_csv(
                     stream,
                     # Row numbers are known to one thread only.
-                    read_options=pacsv.ReadOptions(use_threads=on_bad != "skip"),
+                    read_options=pacsv.ReadOptions(use_threads=on_bad != "skip", block_size=BLOCK),
                     parse_options=pacsv.ParseOptions(
                         delimiter=delimiter,
                         newlines_in_values=True,

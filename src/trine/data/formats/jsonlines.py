@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from trine.data._table import Table, unique
-from trine.data.formats._base import Reader, decompressed, readers
+from trine.data.formats._base import BLOCK, Reader, decompressed, readers
 from trine.data.formats.frames import table_of_arrow
 from trine.errors import DataError
 
@@ -26,7 +26,7 @@ class JsonLines(Reader):
 
         with decompressed(data) as stream:
             try:
-                raw = pajson.read_json(stream)
+                raw = pajson.read_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK))
             except pa.ArrowInvalid as error:
                 _malformed(data, str(error).splitlines()[0])
         while any(pa.types.is_struct(field.type) for field in raw.schema):
