@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.integrate
@@ -227,3 +228,16 @@ def test_members_are_averaged_and_vectors_scored_by_energy() -> None:
     assert torch.allclose(estimate, crps(Normal(torch.zeros(3), torch.ones(3)), y), atol=0.02)
     two = mixture(torch.distributions.Independent(Normal(torch.zeros(4, 3, 1), torch.ones(4, 3, 1)), 1))
     assert torch.allclose(Cramer(samples=20_000)(two, y.unsqueeze(-1)), estimate, atol=0.03)
+
+
+@pytest.mark.parametrize("total", [0.02, 1.0, 3.7, 8000.0])
+@pytest.mark.parametrize("logits", [-12.0, -1.0, 3.0, 20.0])
+def test_half_the_mean_difference_of_counts_is_the_hypergeometric_function(total: float, logits: float) -> None:
+    """CRPS of a negative binomial at 0 is its mean less ½ E|X − X'|, known by ₂F₁ to any number of digits."""
+    with mpmath.workdps(40):
+        p = 1 / (1 + mpmath.exp(logits))
+        n = mpmath.mpf(total)
+        half = n * (1 - p) / p**2 * mpmath.hyp2f1(n + 1, 0.5, 2, -4 * (1 - p) / p**2)
+        expected = float(n * (1 - p) / p - half)
+    value = crps(NegativeBinomial(t(total), logits=t(logits)), t(0.0)).item()
+    assert value == pytest.approx(expected, rel=2e-7)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.distributions import Categorical, constraints
 
+from trine.blocks import MemberLinear
 from trine.divergences import KL, Cramer
 from trine.domains import Category, Unit
 from trine.errors import ChoiceError, SchemaError
-from trine.rules import OrderedCategorical, cdf, default_rule, mixture, point, rule_for, rules
+from trine.rules import OrderedCategorical, cdf, default_rule, mixture, parameters, point, rule_for, rules
 
 FEATURES = 6
 
@@ -247,3 +248,23 @@ def test_linear_maps_are_made_by_the_factory() -> None:
     rule = rules["negative-binomial"](FEATURES, DOMAINS["count"], linear)
     assert made == [(FEATURES, 2)]
     assert rule(torch.randn(3, FEATURES)).batch_shape == (3,)
+
+
+@pytest.mark.parametrize("name", KIND)
+def test_parameters_are_float32_under_autocast(name: str) -> None:
+    """bfloat16 has 8 bits: enough for a linear map, not for a log-gamma function or a logarithm of a sum."""
+    rule = build(name)
+    z = torch.randn(4, FEATURES)
+    y = rule(z).sample()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        q = rule(z)
+        assert KL()(q, y).dtype == torch.float32
+    assert all(value.dtype == torch.float32 for value in parameters(q).values())
+
+
+def test_members_of_weight_sharing_networks_have_maps_of_their_own() -> None:
+    rule = rules["normal"](FEATURES, DOMAINS["real"], lambda inputs, outputs: MemberLinear(3, inputs, outputs))
+    q = rule(torch.randn(3, 5, FEATURES))
+    assert q.batch_shape == (3, 5)
+    start = rule(torch.zeros(3, 5, FEATURES))
+    assert torch.allclose(start.mean, torch.full((3, 5), 0.1))

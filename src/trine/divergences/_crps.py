@@ -28,7 +28,7 @@ from torch.distributions import (
     Poisson,
     StudentT,
 )
-from torch.nn.functional import logsigmoid, one_hot
+from torch.nn.functional import logsigmoid, one_hot, softplus
 
 from trine.rules import OrderedCategorical, special
 
@@ -126,16 +126,20 @@ def _half_spread(n: Tensor, log_p: Tensor, log_1p: Tensor) -> Tensor:
     """½ E|X − X'| of a negative binomial, n (1−p)/p² · ₂F₁(n + 1, ½; 2; −w) with w = 4 (1−p)/p².
 
     Euler's integral of ₂F₁, with s the tangent of its angle, is (4/π) ∫ (1 + s²)^(n−1) (1 + (1 + w) s²)^(−n−1) ds over
-    s > 0. The trapezoid rule in log s converges exponentially, whatever the scale of the integrand.
+    s > 0. The trapezoid rule in v = log s converges exponentially, whatever the scale of the integrand. Below the first
+    node the integrand is e^v to 1e-8, a geometric series; past its bend, at about 1/√(1 + (n + 1) w),
+    it falls at least as fast as e^(−(1 + 2n) v) or e^(−3v).
     """
     log_w = math.log(4.0) + log_1p - 2 * log_p
-    wide = torch.nn.functional.softplus(log_w)  # log(1 + w)
-    step = 0.2
-    v = torch.arange(-18.0, 18.0, step, dtype=torch.float64, device=n.device)
-    log_s = v - 0.5 * (torch.log1p(n) + wide).unsqueeze(-1)
+    wide = softplus(log_w)  # log(1 + w)
+    step, first = 0.25, -9.0
+    last = 2 + 18 / min(3.0, 1 + 2 * n.detach().amin().item())
+    v = torch.arange(first, last, step, dtype=torch.float64, device=n.device)
+    log_s = v - 0.5 * softplus(torch.log1p(n) + log_w).unsqueeze(-1)
     s2, u2 = (2 * log_s).exp(), (2 * log_s + wide.unsqueeze(-1)).exp()
     a = n.unsqueeze(-1) + 1
-    integral = torch.exp((a - 2) * torch.log1p(s2) - a * torch.log1p(u2) + log_s).sum(-1) * step
+    integrand = torch.exp((a - 2) * torch.log1p(s2) - a * torch.log1p(u2) + log_s)
+    integral = step * (integrand.sum(-1) + integrand[..., 0] / math.expm1(step))
     return n * (log_1p - 2 * log_p).exp() * (4 / math.pi) * integral
 
 
