@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from examples import DOMAINS, KIND
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rule_examples import DOMAINS, KIND
 from torch import Tensor, nn
 from torch.distributions import Categorical, constraints
 

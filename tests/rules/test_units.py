@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from examples import DOMAINS, KIND
+from rule_examples import DOMAINS, KIND
 from torch.distributions import Beta, Gamma, Independent, LogNormal, Normal, TransformedDistribution
 
 from trine.rules import Mixture, affine, in_units, mixture, point, quantile, rules

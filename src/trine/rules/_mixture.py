@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
 
-import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, MixtureSameFamily
 from torch.nn.functional import logsigmoid
@@ -51,8 +49,8 @@ def mixture(q: Distribution) -> Distribution:
 
 @mixture.register
 def _(q: Categorical) -> Distribution:
-    logits = torch.logsumexp(q.logits, 0) - math.log(q.batch_shape[0])
-    return type(q)(logits=logits, validate_args=False)
+    # Logits of the sum of the members' probabilities; the constructor normalises.
+    return type(q)(logits=q.logits.logsumexp(0), validate_args=False)
 
 
 @mixture.register
