@@ -85,7 +85,10 @@ class Derivation:
         chosen = {name: value for name, value in self.choices.to_json().items() if value is not None}
         return {
             "what you have": self.schema.describe().splitlines(),
-            "model f(x, θ)": [*_aligned(rows), f"{total:,} parameters"],
+            "model f(x, θ)": [
+                *_aligned([(row.name, row.shape, f"{row.parameters:,}") for row in rows]),
+                f"{total:,} parameters",
+            ],
             "decision rule": [
                 f"{target}: {type(self.schema.y[target]).__name__} → {rule.formula}"
                 for target, rule in zip(targets, rules, strict=True)

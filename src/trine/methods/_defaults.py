@@ -16,6 +16,8 @@ TABLE_EXAMPLES, IMAGE_EXAMPLES = 600_000, 360_000
 """Examples that training is planned to see, over all epochs."""
 TABLE_EPOCHS, IMAGE_EPOCHS = (15, 150), (7, 60)
 """Fewest and most epochs."""
+SMALL_SIDE = 64
+"""Pictures of at most this shorter side get the full width."""
 LARGEST_BATCH = {"table": 1024, "images": 256}
 
 
@@ -36,7 +38,7 @@ def resolve_supervised(schema: Schema, choices: Choices, facts: Facts) -> tuple[
         }
     if images:
         derived |= {
-            "channels": (32, "width of the first stage; each stage doubles it"),
+            "channels": _channels(schema),
             "augment": (True, "shifts by up to an eighth of the side leave a picture's meaning"),
             "flip": _flip(facts),
             "autocast": _autocast(),
@@ -88,6 +90,14 @@ def _of_size(rows: int, images: bool) -> dict[str, tuple[Any, str]]:
         "schedule": ("cosine", "large steps early, small ones late"),
         "weight_decay": (0.02, "of matrices alone"),
     }
+
+
+def _channels(schema: Schema) -> tuple[int, str]:
+    """Width of the first stage, which works at full size."""
+    side = max(min(d.height, d.width) for d in schema.x.values() if isinstance(d, Image))
+    if side <= SMALL_SIDE:
+        return 32, "width of the first stage; each stage doubles it"
+    return 16, f"narrower than for small pictures, since the first stages work on {side} pixels a side"
 
 
 def _flip(facts: Facts) -> tuple[str, str]:

@@ -1,0 +1,7 @@
+"""Honest evaluation: metrics with bootstrap intervals, beside the trivial prediction."""
+
+from ._base import Evaluation as Evaluation
+from ._base import Metric as Metric
+from ._base import evaluate as evaluate
+from .categories import CATEGORY_METRICS as CATEGORY_METRICS
+from .numbers import NUMBER_METRICS as NUMBER_METRICS
