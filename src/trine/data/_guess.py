@@ -37,7 +37,7 @@ REPEATED = 0.2
 """Share of distinct texts among the rows below which even long texts are categories (answers to choose from)."""
 
 _ID_NAME = re.compile(
-    r"(?i)^(?:.*[_ .\-])?(?:id|uuid|guid|key|index|idx|instant|rowid|row|no|nr|unnamed: ?0)$|.*[a-z]I[dD]$"
+    r"(?i:(?:.*[_ .\-])?(?:id|uuid|guid|key|index|idx|instant|rowid|row|no|nr|unnamed: ?0))|.*[a-z]I[dD]"
 )
 _ID_TEXT = re.compile(
     r"(?i)[a-z]{0,6}[-_/#]?\d+|[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|(?=.*\d)[0-9a-z_-]{6,40}"
@@ -124,7 +124,7 @@ def _texts(column: Column, known: int) -> Guess:
     ]
     few = len(levels) <= FEW
     if not few and len(levels) == known == len(column):
-        named = bool(_ID_NAME.match(column.name))
+        named = bool(_ID_NAME.fullmatch(column.name))
         if named or all(_ID_TEXT.fullmatch(text) for text in texts):
             return Guess(None, "its texts name the rows", key=True, named=True, asked=Category())
     words = float(np.mean([text.count(" ") + 1 for text in texts]))
@@ -145,7 +145,7 @@ def _numbers(column: Column, values: np.ndarray, complete: bool) -> Guess:
         return Guess(Category(), "0 or 1")
     domain, reason = _amount(column, values)
     if complete and _whole(column, values) and len(distinct) == min(len(values), len(distinct)) and len(values) > 2:
-        named = bool(_ID_NAME.match(column.name))
+        named = bool(_ID_NAME.fullmatch(column.name))
         steps = np.diff(values)
         if values[0] in (0.0, 1.0) and (steps == 1).all():
             return Guess(None, "it counts the rows", key=True, named=named, asked=domain)

@@ -13,14 +13,18 @@ from trine.errors import DataError
 from ._base import Column, Domain
 from ._text import numbers_of
 
-KNOTS = 64
-"""Most knots, and most atoms, of a column."""
-KNOT_ROWS = 8
-"""Training rows that a knot needs: few rows get few knots (at least 8)."""
-ATOM_ROWS = 5
+BINS = 128
+"""Most bins between the knots of a column."""
+BIN_ROWS = 100
+"""Training rows that a bin needs: few rows get few bins (at least 8)."""
+ATOMS = 128
+"""Most atoms of a column."""
+ATOM_ROWS = 20
 """Training rows that must share a value before it is an atom."""
-ATOM_SHARE = 0.01
-"""Share of the rows that must share a value before it is an atom, where the column has many distinct values."""
+ATOM_SHARE = 0.001
+"""Share of the rows that must share a value before it is an atom."""
+ATOM_COVER = 0.8
+"""Share of the rows that the atoms of a column hold together; a column of fewer has none."""
 SAMPLE = 100_000
 """Most training rows that quantiles and distinct values are taken from; bounds, mean and std see all rows."""
 FENCE = 20.0
@@ -39,9 +43,10 @@ class Numeric(Domain):
             since a prediction should not fail on an input beyond what training showed. ``fit`` is always strict.
         low, high: smallest and largest training value, in the user's units.
         missing: share of training rows without a value.
-        knots: up to 64 increasing values in encoded units that divide the training values evenly; every distinct value
-            where there are few.
-        atoms: encoded values that many rows share (see ``ATOM_ROWS`` and ``ATOM_SHARE``), increasing.
+        knots: up to 129 increasing values in encoded units: every distinct value where there are few, else quantiles of
+            the distinct values, weighed by the root of their counts.
+        atoms: up to 128 encoded values that many rows share (see ``ATOM_ROWS``, ``ATOM_SHARE``), increasing, where they
+            hold most of the column (``ATOM_COVER``).
         mean, std: of the encoded training values, tails fenced (``FENCE``).
         rows: number of training rows with a value; 0 before :meth:`fit` and for a column without values.
     """
@@ -142,20 +147,16 @@ def summarise(encoded: np.ndarray) -> Summary:
     """Knots, atoms, mean and std of (n,) float32 values, n ≥ 1, without NaN."""
     sample = subsample(encoded)
     values, counts = np.unique(sample, return_counts=True)
-    budget = min(KNOTS, max(8, len(encoded) // KNOT_ROWS))
-    if len(values) <= budget:
-        knots = values
-        atoms = values[counts >= ATOM_ROWS]
-    else:
-        frequent = counts >= max(ATOM_SHARE * len(sample), ATOM_ROWS)
-        if frequent.sum() > budget // 2:
-            frequent &= counts >= np.sort(counts[frequent])[-(budget // 2)]
-        atoms = values[frequent]
-        # The rest is divided evenly: a spike would take most of the quantiles.
-        rest = np.repeat(values[~frequent], counts[~frequent])
-        places = np.linspace(0, len(rest) - 1, max(budget - len(atoms) - 2, 2)).round().astype(np.int64)
-        knots = np.unique(np.concatenate([atoms, rest[places], [encoded.min(), encoded.max()]]))[:KNOTS]
-        atoms = atoms[:KNOTS]
+    bins = min(max(len(encoded) // BIN_ROWS, 8), BINS)
+    knots = values
+    if len(values) > bins + 1:
+        # Weighed by the root of the count: quantiles that neither a spike takes all of nor a sparse tail.
+        reached = np.cumsum(np.sqrt(counts))
+        reached = (reached - reached[0]) / (reached[-1] - reached[0])
+        knots = values[np.unique(np.searchsorted(reached, np.linspace(0.0, 1.0, bins + 1)).clip(0, len(values) - 1))]
+    often = np.flatnonzero(counts >= max(ATOM_ROWS, ATOM_SHARE * len(sample)))
+    often = np.sort(often[np.argsort(-counts[often], kind="stable")[:ATOMS]])
+    atoms = values[often] if counts[often].sum() >= ATOM_COVER * len(sample) else values[:0]
     median, scale = robust(sample.astype(np.float64))
     fenced = np.clip(encoded.astype(np.float64), median - FENCE * scale, median + FENCE * scale)
     return Summary(tuple(map(float, knots)), tuple(map(float, atoms)), float(fenced.mean()), float(fenced.std()))
@@ -164,18 +165,17 @@ def summarise(encoded: np.ndarray) -> Summary:
 def robust(sample: np.ndarray) -> tuple[float, float]:
     """(median, scale > 0) of finite values, n ≥ 1; for a normal sample the scale estimates its standard deviation.
 
-    The scale is the interquartile range / 1.349; where a spike makes that (nearly) nothing the range from the 5th to
-    the 95th percentile / 3.290; then the median distance of the values other than the median; 1 for a constant.
+    The scale is the interquartile range / 1.349; where a spike at the median makes that (nearly) nothing, the median
+    distance of the other values from it; 1 for a constant.
     """
     half = sample * 0.5  # differences of finite numbers may overflow
-    q05, q25, median, q75, q95 = np.quantile(half, [0.05, 0.25, 0.5, 0.75, 0.95])
-    middle, wide = 2 * min((q75 - q25) / 1.349, 8e307), 2 * min((q95 - q05) / 3.290, 8e307)
-    scale = middle if middle > 1e-3 * wide else wide
-    if not scale > 0:
-        away = np.abs(half - median)
-        away = away[away > 0]
-        scale = 2 * min(float(np.median(away)), 8e307) if len(away) else 1.0
-    return float(2 * median), float(max(scale, 1e-300))
+    q25, median, q75 = np.quantile(half, [0.25, 0.5, 0.75])
+    away = np.abs(half - median)
+    away = away[away > 0]
+    others = float(np.median(away)) if len(away) else 0.5
+    middle = float(q75 - q25) / 1.349
+    scale = max(middle if middle > 1e-3 * others else others, 1e-20 * float(away.max(initial=0.0)))
+    return float(2 * median), float(np.clip(scale, 1e-300, 8e307)) * 2
 
 
 def subsample(values: np.ndarray) -> np.ndarray:

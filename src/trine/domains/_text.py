@@ -41,7 +41,7 @@ def number(text: str) -> float | None:
         pass
     text = text.replace("\u2212", "-")
     sign = -1.0 if text.startswith("-") else 1.0
-    text = text.lstrip("+-").strip().strip(_CURRENCY).strip()
+    text = text[text.startswith(("-", "+")) :].strip().strip(_CURRENCY).strip()
     if percent := text.endswith("%"):
         text = text[:-1].rstrip()
     if _GROUPED.fullmatch(text):

@@ -34,6 +34,7 @@ class Category(Domain):
         dtype: NumPy type of the labels in the user's data; ``"object"`` for text.
         shares: share of each label among the training rows with a value.
         missing: share of training rows without a value.
+        rows: number of training rows with one of the labels.
         strict: whether ``encode`` refuses an unseen label, as it must for y.
     """
 
@@ -45,6 +46,7 @@ class Category(Domain):
     dtype: str = ""
     shares: tuple[float, ...] = ()
     missing: float = 0.0
+    rows: int = 0
     strict: bool = False
 
     @property
@@ -76,6 +78,7 @@ class Category(Domain):
         return dataclasses.replace(
             learned,
             shares=tuple((seen / total).tolist()),
+            rows=int(seen.sum()),
             missing=1.0 - int(counts.sum()) / len(column) if len(column) else 0.0,
         )
 

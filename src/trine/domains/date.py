@@ -26,7 +26,7 @@ FORMATS = (
 DAY = 86_400.0
 PERIODS = {"year": 365.2425 * DAY, "week": 7 * DAY, "day": DAY}
 """Cycle → seconds."""
-_MONDAY = 4 * DAY  # 1970-01-01 was a Thursday
+_MONDAY = 4 * DAY  # 1970-01-05, where the week begins
 _WRITTEN = re.compile(r"\d.*[-/.: ].*\d|[A-Za-z]{3,9}\.? \d")  # a date has parts; ISO's 20110101 is taken for a number
 
 
@@ -130,7 +130,7 @@ class Date(Domain):
         return f"Date, {first} to {last}{cycles}{empty}"
 
     def _numbers(self, seconds: np.ndarray) -> np.ndarray:
-        angles = [2 * np.pi * ((seconds + _MONDAY) % PERIODS[cycle]) / PERIODS[cycle] for cycle in self.cycles]
+        angles = [2 * np.pi * ((seconds - _MONDAY) % PERIODS[cycle]) / PERIODS[cycle] for cycle in self.cycles]
         waves = [wave for angle in angles for wave in (np.sin(angle), np.cos(angle))]
         return encoded32(np.stack([(seconds - self.centre) / self.scale, *waves], axis=1))
 
@@ -143,11 +143,11 @@ class Date(Domain):
             if len(bad):
                 index = int(bad[0])
                 text = str(column.levels[column.values[index]])
-                expected = "2024-05-31 or 2024-05-31T12:00" if self.format in ("", "iso") else f"the form {self.format}"
+                expected = "2024-05-31 or 2024-05-31T12:00" if self.format in ("", "iso") else f"as in {self.format}"
                 raise DataError(
                     f"Column {column.name!r}, row {column.row(index)}: {text[:60]!r} is no date; {expected} is "
-                    "expected. Mend the value, leave it empty if it is not known, or read the column as categories with "
-                    f" `--domain {column.name}=category`."
+                    "expected. Mend the value, leave it empty if it is not known, or read the column as "
+                    f"categories with `--domain {column.name}=category`."
                 )
             return np.asarray(parsed[column.values])
         if column.values.dtype.kind != "M" or column.values.ndim > 1:

@@ -10,7 +10,7 @@ import numpy as np
 from trine.errors import DataError
 
 from ._base import Column, Domain, domains
-from ._numeric import encoded32, robust, subsample
+from ._numeric import FENCE, encoded32, robust, subsample
 
 
 @domains.register("vector")
@@ -23,7 +23,7 @@ class Vector(Domain):
     Attributes:
         size: number of entries.
         centre, scale: median and robust scale of each entry in the training rows.
-        mean, std: of each encoded entry.
+        mean, std: of each encoded entry, tails fenced as in :class:`Numeric`.
         missing: share of training rows without a value.
     """
 
@@ -57,7 +57,7 @@ class Vector(Domain):
             scale=tuple(scale for _, scale in located),
             missing=1.0 - len(known) / max(len(values), 1),
         )
-        encoded = encoded32(fitted._forward(known)).astype(np.float64)
+        encoded = np.clip(fitted._forward(known), -FENCE, FENCE)
         mean, std = (encoded.mean(axis=0), encoded.std(axis=0)) if len(known) else (np.zeros(fitted.size),) * 2
         return dataclasses.replace(fitted, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
