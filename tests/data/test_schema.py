@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from trine.data import Schema, Table, read
+from trine.data import Schema, Table, guess_target, read
 from trine.domains import Category, Column, Count, Date, Domain, Image, Positive, Real, Unit, Vector
 from trine.errors import ChoiceError, DataError, SchemaError
 
@@ -160,6 +160,14 @@ def test_what_a_target_is(values: np.ndarray, domain: type[Domain]) -> None:
     assert type(schema.y["target"]) is domain
     assert schema.y["target"].strict  # type: ignore[attr-defined]
     assert schema.reasons["target"]
+
+
+def test_the_guess_of_a_target_alone() -> None:
+    assert type(guess_target(Column("y", NOISE)).domain) is Real
+    assert guess_target(Column("y", np.array([1.0, 1.0]))).domain == Category()
+    found = guess_target(table(y=np.array([f"row {i} of the text" for i in range(N)], dtype=object)).column("y"))
+    assert found.domain is None
+    assert "200 different texts" in found.reason
 
 
 def test_few_rows_of_many_whole_numbers_are_no_classes() -> None:

@@ -133,6 +133,7 @@ def test_the_most_frequent_labels_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
     domain = Category().fit(text("a", "b", "b", "c", "c", "c"))
     assert domain.labels == ("b", "c")
     assert codes(domain, text("a", "b")) == [-2, 0]
+    assert len(Category(strict=True).fit(text("a", "b", "c")).labels) == 3
 
 
 def test_dates_and_arrays() -> None:

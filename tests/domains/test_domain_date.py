@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trine.domains import Column, Date, Domain
 from trine.errors import DataError
@@ -104,6 +107,18 @@ def test_a_far_future_and_no_date_at_all() -> None:
     empty = Date().fit(text(None, None))
     assert empty.fitted
     assert np.isnan(empty.encode(text(None))).all()
+
+
+@given(st.lists(st.datetimes(), min_size=1, max_size=30), st.booleans())
+def test_json_gives_the_very_same_domain(values: list[datetime.datetime], written: bool) -> None:
+    column = text(*(v.isoformat() for v in values)) if written else Column("day", np.array(values, "datetime64[us]"))
+    domain = Date().fit(column)
+    again = Domain.from_json(json.loads(json.dumps(domain.to_json(), allow_nan=False)))
+    assert again == domain
+    encoded = domain.encode(column)
+    assert encoded.shape == (len(values), domain.width)
+    assert np.isfinite(encoded).all()
+    np.testing.assert_array_equal(again.encode(column), encoded)
 
 
 def test_describe() -> None:

@@ -2,6 +2,7 @@
 
 from ._batches import Batches as Batches
 from ._encode import encode as encode
+from ._guess import guess_target as guess_target
 from ._read import read as read
 from ._schema import Schema as Schema
 from ._split import split as split

@@ -80,23 +80,26 @@ def guess_input(column: Column) -> Guess:
 
 
 def guess_target(column: Column) -> Guess:
-    """The domain of a column of y, which has at least one value; None where it is no target, with the reason."""
+    """The domain of a column of y, which has at least one value; None where it is no target, with the reason.
+
+    Whole numbers with few values are taken for classes.
+    """
     recognised = _recognised(column)
     if recognised is not None:
         return recognised
     if column.values.dtype.kind == "b" and column.levels is None:
         return Guess(Category(), "true or false")
-    values = _known(column)
     prefix = ""
     if column.levels is not None:
         levels = _used(column)
         if not _written_numbers(levels):
-            many = len(levels) > MOST_CLASSES or (len(levels) > FEW and len(levels) > UNIQUE_SHARE * len(values))
-            if many:
-                return Guess(None, f"it has {len(levels):,} different texts in {len(values):,} rows")
+            known = len(column) - int(column.missing.sum())
+            if len(levels) > MOST_CLASSES or (len(levels) > FEW and len(levels) > UNIQUE_SHARE * known):
+                return Guess(None, f"it has {len(levels):,} different texts in {known:,} rows")
             return Guess(Category(), _counted(levels))
         prefix = "numbers written as text; "
-        values = values[~np.isnan(values)]
+    values = _known(column)
+    values = values[~np.isnan(values)]
     distinct = np.unique(subsample(values))
     whole = bool((distinct == np.floor(distinct)).all())
     if whole and len(distinct) <= CLASSES and (len(distinct) <= 2 or len(values) >= CLASS_ROWS * len(distinct)):
@@ -207,6 +210,9 @@ def _written_numbers(levels: np.ndarray) -> bool:
     """Whether distinct texts are numbers, all or so nearly that the rest must be mistakes; codes such as 0123 are
     not.
     """
+    some = levels[np.linspace(0, len(levels) - 1, min(len(levels), 1000)).astype(int)]
+    if numbers_of(some)[1].mean() > 0.5:
+        return False
     wrong = numbers_of(levels)[1]
     if wrong.any() and (1.0 - wrong.mean() < NUMBER_SHARE or (~wrong).sum() < CLASSES):
         return False

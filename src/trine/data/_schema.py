@@ -237,7 +237,7 @@ def _target(column: Column, spec: str | Domain | None, on_bad: str) -> tuple[Dom
             f"Column {name!r} holds dates, which cannot be y; predict a number made from them, e.g. days until then."
         )
     if isinstance(domain, Category):
-        domain = _classes(column, domain)
+        domain = _classes(column, dataclasses.replace(domain, strict=True))
     elif isinstance(domain, Numeric):
         learned = domain.fit(column)
         if learned.low == learned.high:
@@ -261,7 +261,7 @@ def _classes(column: Column, domain: Category) -> Category:
         raise DataError(
             f"Column {name!r} is y and has 1 class, {next(iter(counts))!r}; there is nothing to learn from it."
         )
-    learned = dataclasses.replace(domain, strict=True).fit(column)
+    learned = domain.fit(column)
     learned.encode(column)  # refuses a value that is none of the stated labels
     single = [label for label, count in counts.items() if count == 1]
     if single:
@@ -272,7 +272,7 @@ def _classes(column: Column, domain: Category) -> Category:
             f"Column {name!r}, row {row}: the class {single[0]!r} is in this row only{others}; a class needs 2 rows or "
             "more, to learn from and to test on. Merge it with another, drop the row, or get more of it."
         )
-    return dataclasses.replace(learned, shares=(), missing=0.0)
+    return dataclasses.replace(learned, shares=(), missing=0.0, rows=0)
 
 
 def _with(domain: Domain, **changes: Any) -> Domain:

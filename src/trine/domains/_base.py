@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -54,7 +55,7 @@ class Column:
         )
         return dataclasses.replace(self, values=self.values[rows], row_numbers=numbers)
 
-    @property
+    @functools.cached_property
     def missing(self) -> np.ndarray:
         """(n,) bool: which rows have no value; texts such as ``?`` and ``NA`` are none."""
         if self.levels is not None:

@@ -16,7 +16,7 @@ from ._text import missing_levels, number
 Label = str | int | float | bool
 
 MOST_LABELS = 10_000
-"""Most labels kept; of more, the most frequent ones, and the others count as unseen."""
+"""Most labels of an x that are kept; of more, the most frequent ones, and the others count as unseen."""
 
 
 @domains.register("category")
@@ -66,7 +66,7 @@ class Category(Domain):
             for value, count in zip(values, counts.tolist(), strict=True):
                 entry = found.setdefault(key(value), [value, 0])
                 entry[1] += count
-            kept = sorted(found.values(), key=lambda entry: -entry[1])[:MOST_LABELS]
+            kept = sorted(found.values(), key=lambda entry: -entry[1])[: None if self.strict else MOST_LABELS]
             labels = _sorted([value for value, _ in kept])
         learned = dataclasses.replace(self, labels=labels, dtype=dtype)
         places = learned._places(column.name)

@@ -131,7 +131,7 @@ def prepare(plan: Plan, table: Table, *, weight: np.ndarray | None = None, schem
     Raises:
         TrineError: the data or the choices cannot be used; says where and what to do.
     """
-    inferred = schema or Schema.infer(table, plan.y, plan.x, plan.domains)
+    inferred = schema or Schema.infer(table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad)
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)
     fitted = schema or inferred.fit(table, rows.train)

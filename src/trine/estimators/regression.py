@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from torch.distributions import Distribution
 
-from trine.data import Schema, Table
+from trine.data import Table, guess_target
 from trine.domains import Category, Domain
 from trine.errors import SchemaError
 from trine.estimators._estimator import estimators
@@ -51,9 +51,9 @@ class Regressor(RegressorMixin, Supervised):  # type: ignore[misc]
         return np.asarray(_check_y(y, y_numeric=True, estimator=self))
 
     def _target_domain(self, table: Table, name: str) -> str | Domain:
-        guess = Schema.infer(table, [name]).y[name]
+        guess = guess_target(table.column(name)).domain
         # Whole numbers with few values look like classes; who asks for regression means their size.
-        return "real" if isinstance(guess, Category) else guess
+        return "real" if guess is None or isinstance(guess, Category) else guess
 
     def _learn_schema(self) -> None:
         domain = self._target()
