@@ -41,7 +41,8 @@ def save(path: str | os.PathLike[str], manifest: Mapping[str, Any], tensors: Map
 
     target = Path(path)
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps({"format": FORMAT, **manifest}, sort_keys=True, allow_nan=False)
+    # Not sorted: the order of columns in a schema is the order of the model's inputs.
+    text = json.dumps({"format": FORMAT, **manifest}, allow_nan=False)
     metadata = {"trine": text, "sha256": digest(text, plain)}
     handle, temporary = None, None
     try:

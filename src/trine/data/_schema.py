@@ -55,6 +55,7 @@ class Schema:
         domains: Mapping[str, str | Domain] | None = None,
         *,
         on_bad: str = "stop",
+        fewest: int = 2,
     ) -> Self:
         """The schema of ``table``, not yet fitted.
 
@@ -65,6 +66,7 @@ class Schema:
             domains: column → what it is, where the inference is overridden: a kind (``"real"``), ``"ordered"``, labels
                 in their order (``"low<medium<high"``), ``"ignore"``, or a :class:`~trine.domains.Domain`.
             on_bad: what an unreadable image does, ``"stop"`` or ``"skip"``.
+            fewest: rows that each class of y needs, 1 or 2.
 
         Raises:
             SchemaError: y is also in x, a column cannot be used as asked, or nothing is left for x.
@@ -77,7 +79,7 @@ class Schema:
         _check_names(table, y, x, stated)
         targets, inputs, ignored, reasons = {}, {}, {}, {}
         for name in y:
-            targets[name], reasons[name] = _target(table.column(name), stated.get(name), on_bad)
+            targets[name], reasons[name] = _target(table.column(name), stated.get(name), on_bad, fewest)
         guesses: dict[str, Guess] = {}
         for name in x if x is not None else [name for name in table.names if name not in y]:
             guesses[name] = found = _input(table.column(name), stated.get(name), asked=x is not None, on_bad=on_bad)
@@ -215,7 +217,7 @@ def _input(column: Column, spec: str | Domain | None, *, asked: bool, on_bad: st
     return dataclasses.replace(found, domain=None if found.domain is None else _with(found.domain, on_bad=on_bad))
 
 
-def _target(column: Column, spec: str | Domain | None, on_bad: str) -> tuple[Domain, str]:
+def _target(column: Column, spec: str | Domain | None, on_bad: str, fewest: int) -> tuple[Domain, str]:
     """The domain of a column of y, checked to be learnable, and why it is so."""
     name = column.name
     if column.missing.all():
@@ -237,7 +239,7 @@ def _target(column: Column, spec: str | Domain | None, on_bad: str) -> tuple[Dom
             f"Column {name!r} holds dates, which cannot be y; predict a number made from them, e.g. days until then."
         )
     if isinstance(domain, Category):
-        domain = _classes(column, dataclasses.replace(domain, strict=True))
+        domain = _classes(column, dataclasses.replace(domain, strict=True), fewest)
     elif isinstance(domain, Numeric):
         learned = domain.fit(column)
         if learned.low == learned.high:
@@ -247,7 +249,7 @@ def _target(column: Column, spec: str | Domain | None, on_bad: str) -> tuple[Dom
     return _with(domain, strict=True, on_bad=on_bad), reason
 
 
-def _classes(column: Column, domain: Category) -> Category:
+def _classes(column: Column, domain: Category, fewest: int) -> Category:
     """The classes of y with their labels, each in two rows or more.
 
     Raises:
@@ -263,7 +265,7 @@ def _classes(column: Column, domain: Category) -> Category:
         )
     learned = domain.fit(column)
     learned.encode(column)  # refuses a value that is none of the stated labels
-    single = [label for label, count in counts.items() if count == 1]
+    single = [label for label, count in counts.items() if count < fewest]
     if single:
         place = {key(label): code for code, label in enumerate(learned.labels)}[single[0]]
         row = column.row(int(np.flatnonzero(learned.encode(column)[:, 0] == place)[0]))

@@ -15,13 +15,21 @@ def concatenate(parts: Sequence[Distribution]) -> Distribution:
     """The distributions of consecutive batches of rows, all of one family, as one distribution over all rows."""
     if len(parts) == 1:
         return parts[0]
-    found: list[list[Tensor]] = []
-    for part in parts:
-        arguments: list[Tensor] = []
-        map_arguments(part, lambda value, into=arguments: into.append(value) or value)  # type: ignore[func-returns-value,misc]
-        found.append(arguments)
+    found = [_arguments(part) for part in parts]
     joined = iter([torch.cat(values) for values in zip(*found, strict=True)])
     return map_arguments(parts[0], lambda _: next(joined))
+
+
+def _arguments(q: Distribution) -> list[Tensor]:
+    """The tensors that a distribution is made of, in the order in which ``map_arguments`` visits them."""
+    found: list[Tensor] = []
+
+    def note(value: Tensor) -> Tensor:
+        found.append(value)
+        return value
+
+    map_arguments(q, note)
+    return found
 
 
 def select(q: Distribution, rows: Tensor) -> Distribution:

@@ -65,10 +65,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             method=self.method,
             choices=self.get_choices(),
             stop_fraction=parameters["validation_fraction"],
-            class_weight=parameters.get("class_weight"),
+            class_weight=_pairs(parameters["class_weight"]),
             seed=seed,
             threads=parameters["threads"],
             budget=parameters["budget"],
+            fewest=1,
         )
 
     def _fit(self, plan: Plan, table: Table, weight: np.ndarray | None = None) -> Self:
@@ -82,7 +83,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.derivation_ = derivation
         self.schema_: Schema = derivation.schema
         self.plan_ = plan
-        self.n_features_in_ = len(self.schema_.x)
+        if not self._from_arrays():
+            self.n_features_in_ = len(self.schema_.x)
+
+    def _from_arrays(self) -> bool:
+        """Whether it was fitted on (X, y), whose columns go by place, and not on a table, whose columns go by name."""
+        return bool(getattr(self, "from_arrays_", False))
 
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         """Keep what training left."""
@@ -154,10 +160,18 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             "reasons": self.derivation_.reasons,
             "facts": _facts_json(self.derivation_.facts),
             "plan": self.plan_.to_json(),
+            "arrays": self._array_inputs(),
             "provenance": self.provenance_,
             "metrics": self.metrics_,
             "versions": versions(),
         }
+
+    def _array_inputs(self) -> dict[str, Any] | None:
+        """Number and names of the columns of X, when it was fitted on arrays."""
+        if not self._from_arrays() or not hasattr(self, "n_features_in_"):
+            return None
+        names = getattr(self, "feature_names_in_", None)
+        return {"columns": self.n_features_in_, "names": None if names is None else [str(name) for name in names]}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the artefact: JSON and tensors in one safetensors file, by custom called ``*.trine``.
@@ -192,6 +206,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         names = set(cls().get_params(deep=False))
         given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
         estimator = cls(**given, random_state=plan.seed)
+        if (arrays := manifest.get("arrays")) is not None:
+            estimator.from_arrays_ = True
+            estimator.n_features_in_ = int(arrays["columns"])
+            if arrays["names"] is not None:
+                estimator.feature_names_in_ = np.array(arrays["names"], dtype=object)
         estimator._adopt(derivation, plan)
         derivation.model.eval()
         estimator.history_ = []
@@ -245,6 +264,15 @@ def _facts_json(facts: Facts) -> dict[str, Any]:
         "invariances": None if facts.invariances is None else list(facts.invariances),
         "evidence": facts.evidence,
     }
+
+
+def _pairs(weights: Any) -> Any:
+    """A mapping from class to weight as pairs, which JSON keeps as they are."""
+    return tuple((_own(label), float(weight)) for label, weight in weights.items()) if isinstance(weights, Mapping) else weights
+
+
+def _own(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _drawn(state: np.random.RandomState | np.random.Generator | None) -> int:

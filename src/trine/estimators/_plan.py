@@ -28,11 +28,12 @@ class Plan:
         choices: the user's choices; None inside means derived.
         held_out: share of rows kept from training and used for reporting only, in [0, 1).
         stop_fraction: share of the remaining rows that decide when to stop, in [0, 1).
-        class_weight: None or ``"balanced"``: classes count alike in the criterion.
+        class_weight: None; ``"balanced"``: classes count alike in the criterion; or pairs (class, weight).
         seed: seeds the split, the initial weights and the order of examples.
         threads: torch threads; None chooses.
         budget: seconds that training may take; None for no bound.
         on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
+        fewest: rows that each class of y needs: 2 to learn from and to test on; 1 for arrays, as scikit-learn has it.
     """
 
     y: tuple[str, ...]
@@ -42,11 +43,12 @@ class Plan:
     choices: Choices = dataclasses.field(default_factory=Choices)
     held_out: float = 0.0
     stop_fraction: float = 0.1
-    class_weight: str | None = None
+    class_weight: str | tuple[tuple[Any, float], ...] | None = None
     seed: int = 0
     threads: int | None = None
     budget: float | None = None
     on_bad: str = "stop"
+    fewest: int = 2
 
     def __post_init__(self) -> None:
         for name in ("held_out", "stop_fraction"):
@@ -55,8 +57,8 @@ class Plan:
                 raise ChoiceError(f"{name} is {share}; it is a share of the rows, at least 0 and less than 1.")
         if self.budget is not None and self.budget <= 0:
             raise ChoiceError(f"The budget is {self.budget} seconds; it must be positive, e.g. `--budget 5m`.")
-        if self.class_weight not in (None, "balanced"):
-            raise ChoiceError(f"class_weight is {self.class_weight!r}; it is None or 'balanced'.")
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise ChoiceError(f"class_weight is {self.class_weight!r}; it is None, 'balanced' or a mapping from class to weight.")
         if self.on_bad not in ("stop", "skip"):
             raise ChoiceError(f"on_bad is {self.on_bad!r}; it is 'stop' or 'skip'.")
 
@@ -70,8 +72,10 @@ class Plan:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:
         """The plan that :meth:`to_json` wrote."""
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         fields["choices"] = Choices.from_json(fields["choices"])
+        if isinstance(fields["class_weight"], tuple):
+            fields["class_weight"] = tuple((label, weight) for label, weight in fields["class_weight"])
         fields["domains"] = {
             k: Domain.from_json(v) if isinstance(v, dict) else v for k, v in dict(fields["domains"]).items()
         }
@@ -131,7 +135,9 @@ def prepare(plan: Plan, table: Table, *, weight: np.ndarray | None = None, schem
     Raises:
         TrineError: the data or the choices cannot be used; says where and what to do.
     """
-    inferred = schema or Schema.infer(table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad)
+    inferred = schema or Schema.infer(
+        table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest
+    )
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)
     fitted = schema or inferred.fit(table, rows.train)
@@ -184,6 +190,14 @@ def _weights(plan: Plan, table: Table, schema: Schema, rows: Rows, weight: np.nd
     if len(schema.y) != 1 or not isinstance(domain, Category):
         raise ChoiceError("class_weight needs one categorical target; leave it out, or weigh the rows by sample_weight.")
     codes = domain.encode(table.column(name)).reshape(-1).astype(np.int64)
-    counts = np.bincount(codes[rows.train].clip(0), minlength=len(domain.labels)).clip(1)
-    balanced = (len(rows.train) / (len(domain.labels) * counts))[codes.clip(0)]
-    return np.asarray(balanced if weight is None else balanced * weight)
+    if isinstance(plan.class_weight, str):
+        counts = np.bincount(codes[rows.train].clip(0), minlength=len(domain.labels)).clip(1)
+        by_class = len(rows.train) / (len(domain.labels) * counts)
+    else:
+        given = dict(plan.class_weight)
+        unknown = set(given) - set(domain.labels)
+        if unknown:
+            raise ChoiceError(f"class_weight names the class {unknown.pop()!r}; the classes are {list(domain.labels)}.")
+        by_class = np.array([given.get(label, 1.0) for label in domain.labels])
+    weights = by_class[codes.clip(0)]
+    return np.asarray(weights if weight is None else weights * weight)

@@ -54,7 +54,7 @@ class Supervised(Estimator):
         autocast: ``none`` or ``bf16``.
         compile: whether to compile with ``torch.compile``.
         unknown: share of training rows whose inputs are hidden.
-        class_weight: None or ``"balanced"`` (classification only).
+        class_weight: None, ``"balanced"``, or a mapping from class to weight (classification only).
         validation_fraction: share of the rows that decide when to stop.
         random_state: None, an integer or a numpy random state.
         threads: torch threads; None chooses.
@@ -96,7 +96,7 @@ class Supervised(Estimator):
         autocast: str | None = None,
         compile: bool = False,
         unknown: float | None = None,
-        class_weight: str | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         threads: int | None = None,
@@ -152,6 +152,7 @@ class Supervised(Estimator):
         """
         from sklearn.utils.validation import _check_sample_weight
 
+        self.from_arrays_ = True
         target = self._check_target(X, y)
         table, domains = self._check_inputs(X, reset=True)
         if table.rows != len(target):
@@ -187,15 +188,14 @@ class Supervised(Estimator):
             return read(X), {}
         if array and X.ndim > 2:
             return read(X), {}
-        checked = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=1)
+        checked = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1)
         if checked.dtype.kind in "biuf":
             table = read(checked.astype(np.float64))
             return table, dict.fromkeys(table.names, "real")
         return read(checked), {}
 
     def _table(self, data: Any) -> Table:
-        arrays = getattr(self, "from_arrays_", False)
-        if arrays and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
+        if self._from_arrays() and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
             return super()._table(self._check_inputs(data, reset=False)[0])
         return super()._table(data)
 

@@ -56,7 +56,7 @@ class Classifier(ClassifierMixin, Supervised):  # type: ignore[misc]
         domain = self._target()
         if not isinstance(domain, Category):
             raise SchemaError(f"A classifier's y is a category, and this one is {type(domain).__name__}; use Regressor.")
-        self.classes_ = domain.decode(np.arange(len(domain.labels)))
+        self.classes_ = np.array(domain.decode(np.arange(len(domain.labels))).tolist())
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(rows, classes) probabilities in the order of ``classes_``; each row sums to 1."""
@@ -67,7 +67,8 @@ class Classifier(ClassifierMixin, Supervised):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """(rows,) the most probable class, in the user's own labels."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def _written(self, name: str, domain: Domain, q: Distribution) -> dict[str, NDArray[Any]]:
         assert isinstance(q, Categorical)

@@ -82,10 +82,19 @@ class Evaluation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """The evaluation that :meth:`to_json` wrote."""
-        metrics = {}
-        for name, given in data["metrics"].items():
-            fields = {key: math.nan if value is None and key in ("value", "low", "high") else value for key, value in given.items()}
-            metrics[name] = Metric(**fields)
+        def number(value: float | None) -> float:
+            return math.nan if value is None else value
+
+        metrics = {
+            name: Metric(
+                number(given["value"]),
+                number(given["low"]),
+                number(given["high"]),
+                given["baseline"],
+                given["higher_is_better"],
+            )
+            for name, given in data["metrics"].items()
+        }
         return cls(data["kind"], data["rows"], metrics, data["figures"], data["mistakes"])
 
 

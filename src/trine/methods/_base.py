@@ -90,8 +90,12 @@ class Derivation:
                 f"{total:,} parameters",
             ],
             "decision rule": [
-                f"{target}: {type(self.schema.y[target]).__name__} → {rule.formula}"
+                line
                 for target, rule in zip(targets, rules, strict=True)
+                for line in (
+                    f"{target}: {type(self.schema.y[target]).__name__} → {rule.formula}",
+                    f"−log q({target}) = {rule.identity}",
+                )
             ],
             "criterion": [self.criterion.describe()],
             "procedure": [

@@ -9,6 +9,7 @@ of what the classifier knows beyond the majority class; where it knows nothing, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def measure_invariances(
     return tuple(adopted), evidence
 
 
-def _ridge(x: Tensor, labels: Tensor):  # type: ignore[no-untyped-def]
+def _ridge(x: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Ridge regression onto one-hot labels in closed form, as a function from images to labels."""
     flat = x.flatten(1).double()
     mean, scale = flat.mean(0), flat.std().clamp_min(1e-6)
@@ -85,6 +86,7 @@ def _ridge(x: Tensor, labels: Tensor):  # type: ignore[no-untyped-def]
     weights = torch.linalg.solve(z.T @ z + penalty, z.T @ (targets - offset))
 
     def classify(images: Tensor) -> Tensor:
-        return (((images.flatten(1).double() - mean) / scale) @ weights + offset).argmax(1)
+        scores: Tensor = ((images.flatten(1).double() - mean) / scale) @ weights + offset
+        return scores.argmax(1)
 
     return classify

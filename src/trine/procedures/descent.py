@@ -175,7 +175,8 @@ class Descent(Procedure):
         state.t += 1
         if self.ema and state.t % EMA_EVERY == 0:
             decay = min(self.ema**EMA_EVERY, state.t / (state.t + 10.0 * EMA_EVERY))
-            get_ema_multi_avg_fn(decay)(list(state.averaged.values()), state.current, None)
+            get_ema_multi_avg_fn(decay)(  # type: ignore[no-untyped-call]
+                list(state.averaged.values()), state.current, None)
         return Step(loss.total.detach(), {**loss.terms, **terms}, norm, size)
 
     def _tighten(
@@ -186,7 +187,7 @@ class Descent(Procedure):
         detached = {name: _detached(value) for name, value in outputs.items()}
         for _ in range(self.tighten_steps):
             bound: Loss = criterion.tighten(detached, batch)
-            bound.total.backward(inputs=state.critics)
+            bound.total.backward(inputs=state.critics)  # type: ignore[no-untyped-call]
             self._move(state.critic_optimiser, size * self.critic_ratio)
         return {f"{name}.critic": value for name, value in bound.terms.items()}
 

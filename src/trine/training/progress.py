@@ -58,7 +58,7 @@ class Progress:
         """Whether it is time to show something: cheap, called every step."""
         return self.shown and time.perf_counter() >= self._next
 
-    def show(self, step: int, epoch: float, epochs: int, size: int, losses: dict[str, float]) -> None:
+    def show(self, step: int, epoch: float, epochs: float, size: int, losses: dict[str, float]) -> None:
         """Show where training stands.
 
         Args:
@@ -72,7 +72,7 @@ class Progress:
         parts = [f"{self._rate:,.0f} examples/s"] if self._rate else []
         parts += [f"{name} {value:.4g}" for name, value in losses.items()]
         parts += [f"held-out {self.score:.4g}"] if self.score is not None else []
-        label = f"epoch {epoch:.1f}/{epochs}"
+        label = f"epoch {epoch:.1f}/{epochs:g}"
         if self._bar is not None:
             self._next = now + INTERVAL
             self._bar.update(self._task, completed=step, total=self.total, description=label, state="  ".join(parts))  # type: ignore[attr-defined]

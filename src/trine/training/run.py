@@ -174,5 +174,5 @@ class Run:
             except ImportError:
                 self._board = False
             else:
-                self._board = SummaryWriter(str(self.directory / "tensorboard"))  # type: ignore[no-untyped-call]
+                self._board = SummaryWriter(str(self.directory / "tensorboard"))
         return self._board or None

@@ -202,11 +202,13 @@ class _Training:
         batch = next(self.batches.epoch(self.at.epoch, self.at.index), None)
         if batch is None:
             return
-        mode = self.model.training
-        self.model.eval()
+        # As in training, since some outputs exist there alone; what running statistics learn from it is put back.
+        buffers = {name: value.clone() for name, value in self.model.named_buffers()}
+        self.model.train()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             outputs = self.model(batch)
-        self.model.train(mode)
+            for name, value in self.model.named_buffers():
+                value.copy_(buffers[name])
         self.criterion.check(outputs, batch)
 
     # An epoch ----------------------------------------------------------------------------------------------------
