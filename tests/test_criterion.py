@@ -31,6 +31,15 @@ def test_the_mean_over_examples() -> None:
     assert not loss.terms["y_hat"].requires_grad
 
 
+def test_a_term_of_training_alone_is_left_out_of_a_score() -> None:
+    q = outputs() | {"blank.y": Normal(torch.zeros(4), torch.ones(4))}
+    both = Criterion(Term(KL(), "y_hat", "y"), Term(KL(), "blank.y", "y", weight=0.5, training_only=True))
+    blank = KL()(q["blank.y"], Y).mean()
+    assert both(q, {"y": Y}).total.item() == pytest.approx((EACH.mean() + 0.5 * blank).item())
+    # Where a model gives the output in training alone, the score does not look for it.
+    assert torch.equal(both.eval()(outputs(), {"y": Y}).total, EACH.mean())
+
+
 def test_weights_weigh_and_only_their_ratios_matter() -> None:
     weight = torch.tensor([1.0, 2.0, 0.0, 3.0])
     expected = (EACH * weight).sum() / weight.sum()

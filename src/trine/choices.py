@@ -47,7 +47,7 @@ class Choices:
         patience: epochs without improvement on held-out rows before stopping; 0 never stops early.
         autocast: ``none`` or ``bf16``.
         compile: whether to compile the model's step with ``torch.compile``.
-        unknown: share of training rows whose inputs are hidden, so that a row with nothing known is answered by the prior.
+        unknown: weight of the term that scores a blank row, so that a row with nothing known is answered by the prior.
     """
 
     hidden: tuple[AtLeastOne, ...] | None = None
@@ -87,7 +87,9 @@ class Choices:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
-                raise ChoiceError(f"There is no choice called {name!r}.{nearest(name, names)} Choices: {', '.join(names)}.")
+                raise ChoiceError(
+                    f"There is no choice called {name!r}.{nearest(name, names)} Choices: {', '.join(names)}."
+                )
         try:
             return cls(**{name: _plain(value) for name, value in values.items()})
         except ValidationError as error:

@@ -37,6 +37,7 @@ class Term(nn.Module):
         given: optional name of the condition, e.g. of a conditional critic.
         weight: factor of the term in the criterion.
         name: how the term is called in logs; ``predicted`` by default.
+        training_only: whether the term counts in training mode alone, so that a held-out score leaves it out.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Term(nn.Module):
         given: str | None = None,
         weight: float = 1.0,
         name: str | None = None,
+        training_only: bool = False,
     ) -> None:
         super().__init__()
         self.divergence = divergence
@@ -55,6 +57,7 @@ class Term(nn.Module):
         self.given = given
         self.weight = weight
         self.name = name or predicted
+        self.training_only = training_only
 
     def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
         """The divergence of each example, (batch,); 0, and no gradient, where the target is missing."""
@@ -106,7 +109,8 @@ class Criterion(nn.Module):
 
     def forward(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Loss:
         """What the model descends."""
-        return self._sum(self._terms, outputs, batch, tighten=False)
+        terms = [term for term in self._terms if self.training or not term.training_only]
+        return self._sum(terms, outputs, batch, tighten=False)
 
     def tighten(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Loss:
         """What the critics descend; only learned terms count."""

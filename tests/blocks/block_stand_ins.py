@@ -22,6 +22,8 @@ class Labelled:
     """A categorical column."""
 
     labels: tuple[str, ...] = ("a", "b", "c")
+    shares: tuple[float, ...] = ()
+    rows: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

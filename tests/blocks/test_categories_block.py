@@ -40,18 +40,18 @@ def test_embedding_has_second_moment_one_and_trains() -> None:
     assert block.table.grad is not None
 
 
-def test_unseen_place_is_trained_by_replacement_and_missing_is_kept() -> None:
-    block = Categories(DOMAINS, dims=4, replaced=0.5)
-    codes = torch.tensor([[0, 0, 0]]).expand(200, 3)
-    block(codes).sum().backward()
-    unseen = block.first - 2
-    assert (block.table.grad[unseen] != 0).all()
-    assert (block.table.grad[block.first - 1] == 0).all(), "a known code was taken for a missing one"
-    block.zero_grad()
-    block(torch.full((200, 3), -1)).sum().backward()
-    assert (block.table.grad[unseen] == 0).all(), "a missing code was replaced"
-    block.eval()
-    assert torch.equal(block(codes), block(codes))
+def test_a_category_of_one_row_shares_the_place_of_the_unseen() -> None:
+    domains = [Labelled(("a", "b", "c", "d"), (0.90, 0.08, 0.02, 0.0), 50), Labelled(("x", "y"), (0.5, 0.5), 2)]
+    block = Categories(domains, dims=4)
+    first = torch.tensor([[0, 0], [1, 0], [2, 0], [3, 0], [-2, 0], [-1, 0]])
+    out = block(first).view(6, 2, 4)[:, 0]
+    assert (out[2:5] == 0).all(), "the unseen start at the mean of the known"
+    assert len(torch.unique(out, dim=0)) == 4
+    out[2].sum().backward()  # a rare category teaches what an unseen one is
+    assert (block.table.grad[block.first[0] - 2] == 1).all()
+    both = block(torch.tensor([[0, 0], [0, 1], [0, -2], [0, -1]])).view(4, 2, 4)[:, 1]
+    assert (both[:3] == both[0]).all()
+    assert (both[3] != both[0]).all()
 
 
 def test_unknown_kind_is_refused() -> None:

@@ -49,6 +49,8 @@ class ANumber(StandIn):
 class ACategory(StandIn):
     pack: ClassVar[str | None] = "categories"
     labels: tuple[str, ...] = ("a", "b")
+    shares: tuple[float, ...] = (0.5, 0.5)
+    rows: int = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,27 +135,27 @@ def test_missing_field_is_answered_by_the_absent_vector() -> None:
     assert (encoder.absent["0"].grad == 1.0).all()
 
 
-def test_hidden_rows_have_nothing_known_and_only_in_training() -> None:
-    encoder = Encoder(DOMAINS, Choices(hidden=(8,), unknown=0.5))
-    # Rows that differ in everything give the same z when everything is hidden.
-    batch = a_batch(400)
+def test_the_blank_row_is_a_row_whose_every_input_is_missing() -> None:
+    encoder = Encoder(DOMAINS, Choices(hidden=(8,), members=2))
+    with torch.no_grad():
+        encoder.absent["1"].normal_()
+    batch = a_batch()
     nothing = {
         "x.numbers": torch.full((1, 2), math.nan),
         "x.categories": torch.full((1, 2), -1),
         "x.thing.1": torch.zeros(1, 3),
         "x.thing.1.present": torch.tensor([False]),
     }
-    blank = encoder.eval()(nothing)
-    encoder.train()
-    categories = next(block for block in encoder.blocks if isinstance(block, Categories))
-    categories.replaced = 0.0
-    hidden = torch.isclose(encoder(batch), blank).all(1)
-    assert 140 < int(hidden.sum()) < 260
-    assert not torch.isclose(encoder.eval()(batch), blank).all(1).any()
+    z = encoder(batch, blank=True)
+    assert z.shape == (2, ROWS + 1, 8)
+    torch.testing.assert_close(z[:, -1:], encoder(nothing))
+    torch.testing.assert_close(z[:, :-1], encoder(batch))
+    z[:, -1].sum().backward()
+    assert (encoder.absent["1"].grad != 0).any()
 
 
-def test_hiding_follows_torchs_generator() -> None:
-    encoder = Encoder(DOMAINS, Choices(hidden=(8,), unknown=0.5, dropout=0.2))
+def test_dropout_follows_torchs_generator() -> None:
+    encoder = Encoder(DOMAINS, Choices(hidden=(8,), dropout=0.2))
     batch = a_batch()
     torch.manual_seed(3)
     first = encoder(batch)

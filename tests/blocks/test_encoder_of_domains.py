@@ -62,7 +62,7 @@ def test_mixed_table(
     table: tuple[dict[str, Domain], dict[str, Tensor]], numbers: str, categories: str, members: int
 ) -> None:
     domains, batch = table
-    choices = Choices(hidden=(32,), numbers=numbers, categories=categories, members=members, unknown=0.1)
+    choices = Choices(hidden=(32,), numbers=numbers, categories=categories, members=members)
     encoder = Encoder(domains, choices)
     z = encoder(batch)
     assert z.shape == ((members, ROWS, 32) if members > 1 else (ROWS, 32))
@@ -75,7 +75,7 @@ def test_mixed_table(
 
 def test_bf16_autocast(table: tuple[dict[str, Domain], dict[str, Tensor]]) -> None:
     domains, batch = table
-    encoder = Encoder(domains, Choices(hidden=(32,), members=2, unknown=0.1)).eval()
+    encoder = Encoder(domains, Choices(hidden=(32,), members=2)).eval()
     exact = encoder(batch)
     with torch.autocast("cpu", torch.bfloat16):
         z = encoder(batch)

@@ -112,6 +112,11 @@ def test_atoms_have_embeddings_of_their_own() -> None:
     torch.testing.assert_close(moved, expected)
 
 
+def test_buffers_are_finite_so_that_their_average_is() -> None:
+    block = Numbers([Number(), Number(knots=(0.0, 1.0), atoms=(1.0, 2.0)), Number(knots=(3.0,), atoms=(0.5,))], 4)
+    assert all(buffer.isfinite().all() for buffer in block.buffers())
+
+
 def test_domain_of_several_columns_and_constant_columns() -> None:
     date = Number(knots=((0.0, 1.0), (0.0, 0.5, 1.0)), mean=(0.5, 0.5), std=(0.2, 0.0), width=2)
     constant = Number(knots=(3.0,), mean=3.0, std=0.0)

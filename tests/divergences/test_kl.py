@@ -21,7 +21,7 @@ from torch.distributions import (
 
 from trine.divergences import KL, divergences, log_score
 from trine.errors import ChoiceError
-from trine.rules import LogitNormal, mixture
+from trine.rules import LogitNormal, SoftplusNormal, mixture
 
 
 def t(*values: float) -> torch.Tensor:
@@ -121,9 +121,34 @@ def test_what_has_no_form_is_refused_with_the_reason() -> None:
         KL()(Normal(torch.zeros(3), torch.ones(3)), torch.zeros(3, 1))
 
 
+def test_beta_weighs_rows_by_their_scale_in_training_alone() -> None:
+    y = torch.tensor([0.5, 3.0])
+    loc = torch.zeros(2, requires_grad=True)
+    scale = torch.tensor([0.5, 4.0], requires_grad=True)
+    for beta in (0.25, 0.5, 1.0):
+        weighted = KL(beta=beta)
+        for q in (Normal(loc, scale), Laplace(loc, scale), SoftplusNormal(loc, scale, 2.0)):
+            exact = -q.log_prob(y)
+            by_hand = (exact * scale.detach() ** (2 * beta)).sum()
+            expected = torch.autograd.grad(by_hand, (loc, scale), retain_graph=True)
+            found = torch.autograd.grad(weighted.train()(q, y).sum(), (loc, scale), retain_graph=True)
+            assert torch.allclose(torch.stack(found), torch.stack(expected))
+            assert torch.equal(weighted.eval()(q, y), exact)
+    # At 1 a location learns by the error itself.
+    grad = torch.autograd.grad(KL(beta=1.0)(Normal(loc, scale), y).sum(), loc)[0]
+    assert torch.allclose(grad, -y)
+    counts = Poisson(torch.tensor([2.0, 3.0]))
+    assert torch.equal(KL(beta=0.5)(counts, torch.tensor([1.0, 2.0])), KL()(counts, torch.tensor([1.0, 2.0])))
+    with pytest.raises(ChoiceError, match=r"beta is 1\.5"):
+        KL(beta=1.5)
+
+
 def test_formulas_and_name() -> None:
     assert divergences["kl"] is KL
     assert KL().describe("y_hat", "y.price") == "KL(data ‖ q) = E[−log q(price | x, θ)] + const"
     assert KL().describe("x_hat", "x") == "KL(data ‖ q) = E[−log q(x | z, θ)] + const"
     assert KL().describe("prior", "code") == "KL(code ‖ prior)"
     assert KL.unbiased
+    assert KL(beta=0.5).describe("y_hat", "y.price").endswith("+ const, each row times its scale^1 while training")
+    assert KL(beta=0.5).describe("blank.price", "y.price") == "E[−scale^1 · log q(price | nothing known, θ)]"
+    assert KL().describe("blank.price", "y.price") == "E[−log q(price | nothing known, θ)]"

@@ -25,11 +25,10 @@ class Encoder(nn.Module):
     Columns of one pack share a field (``x.numbers``, ``x.categories``), every other column has its own
     (``x.<column>``); each field goes through its block, the outputs are joined, pass the member adapter where there are
     members, and a dense trunk. Where a field of its own is missing in a row (``x.<column>.present`` is False), a
-    learned vector stands in for its features. While training, a share ``choices.unknown`` of rows has every input
-    hidden, drawn from torch's global generator, so that a row with nothing known is answered by the prior.
+    learned vector stands in for its features. On request a blank row, of which nothing is known, is put last.
 
     Defaults, where a choice is None: a trunk of 256, 256 (none when x is images only), ReLU, no normalisation, no
-    residual path, no dropout, one member, nothing hidden.
+    residual path, no dropout, one member.
 
     Args:
         domains: column → fitted domain of x, in the schema's order.
@@ -52,7 +51,6 @@ class Encoder(nn.Module):
         self.absent = nn.ParameterDict(
             {str(i): torch.zeros(widths[i]) for i, pack in enumerate(self.packs) if pack is None}
         )
-        self.unknown = choices.unknown or 0.0
         joined = sum(widths)
         count = choices.members or 1
         self.members = Members(count, joined) if count > 1 else None
@@ -69,40 +67,35 @@ class Encoder(nn.Module):
         )
         self.features = self.trunk.features
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        inputs = [batch[field] for field in self.fields]
-        hidden = None
-        if self.training and self.unknown:
-            hidden = torch.rand(len(inputs[0]), device=inputs[0].device) < self.unknown
-        parts = [
-            self._part(batch, i, block, values, hidden)
-            for i, (block, values) in enumerate(zip(self.blocks, inputs, strict=True))
-        ]
+    def forward(self, batch: Mapping[str, Tensor], blank: bool = False) -> Tensor:
+        """The representation of the rows of ``batch``; with ``blank`` of one more row, the last, with nothing known."""
+        parts = [self._part(batch, i, block, blank) for i, block in enumerate(self.blocks)]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         if self.members is not None:
             joined = self.members(joined)
         z: Tensor = self.trunk(joined)
         return z
 
-    def _part(
-        self, batch: Mapping[str, Tensor], i: int, block: nn.Module, values: Tensor, hidden: Tensor | None
-    ) -> Tensor:
-        """Features of field ``i``, with its missing and hidden rows as its domain has them, (batch, features)."""
-        if self.packs[i] is not None:
-            if hidden is not None:
-                values = values.masked_fill(hidden[:, None], MISSING[self.packs[i]])
-            part: Tensor = block(values)
-            return part
-        part = block(values)
-        absent = torch.zeros(len(part), dtype=torch.bool, device=part.device) if hidden is None else hidden
-        name = f"{self.fields[i]}.present"
-        if name in batch:
-            absent = absent | ~batch[name]
-        # Always taken, so that every process of a distributed run has a gradient for every parameter.
-        return torch.where(absent[:, None], self.absent[str(i)], part)
+    def _part(self, batch: Mapping[str, Tensor], i: int, block: nn.Module, blank: bool) -> Tensor:
+        """Features of field ``i``, the missing as its domain has them, (batch [+ 1], features)."""
+        field, pack = self.fields[i], self.packs[i]
+        values = batch[field]
+        if pack is not None:
+            if blank:
+                values = torch.cat([values, values.new_full((1, values.shape[1]), MISSING[pack])])
+            packed: Tensor = block(values)
+            return packed
+        part: Tensor = block(values)
+        absent = self.absent[str(i)].to(part.dtype)
+        if f"{field}.present" in batch:
+            part = torch.where(batch[f"{field}.present"][:, None], part, absent)
+        if blank:
+            return torch.cat([part, absent[None]])
+        # Always taken part, so that every process of a distributed run has a gradient for every parameter.
+        return part + 0.0 * absent if self.training else part
 
 
-MISSING: dict[str | None, float] = {"numbers": float("nan"), "categories": -1}
+MISSING: dict[str, float] = {"numbers": float("nan"), "categories": -1}
 """Pack → how it marks a missing value."""
 
 

@@ -118,9 +118,10 @@ class Piecewise(nn.Module):
         self.missing = nn.Parameter(torch.randn(len(knots), dims))
 
         most = max((len(column) for column in atoms), default=0)
+        # Padded by a number that no value is; not by infinity, which an average of buffers makes NaN.
+        beyond = [torch.finfo(torch.float32).max]
         self.register_buffer(
-            "atoms",
-            torch.tensor([column + [math.inf] * (most - len(column)) for column in atoms]).view(len(atoms), most),
+            "atoms", torch.tensor([column + beyond * (most - len(column)) for column in atoms]).view(len(atoms), most)
         )
         self.atom = nn.Parameter(torch.zeros(len(atoms) * most + 1, dims)) if most else None
 

@@ -6,9 +6,20 @@ import functools
 from typing import Any
 
 from torch import Tensor
-from torch.distributions import Beta, Categorical, Distribution, Independent, kl_divergence
+from torch.distributions import (
+    Beta,
+    Categorical,
+    Distribution,
+    Independent,
+    Laplace,
+    LogNormal,
+    Normal,
+    StudentT,
+    kl_divergence,
+)
 
-from trine.rules import LogitNormal
+from trine.errors import ChoiceError
+from trine.rules import LogitNormal, SoftplusNormal
 
 from ._base import Divergence, Value, check_shapes, divergences, over_members, refused
 
@@ -45,6 +56,22 @@ def _(q: Independent[Any], y: Tensor) -> Tensor:
     return values.flatten(values.dim() - q.reinterpreted_batch_ndims).sum(-1) if q.reinterpreted_batch_ndims else values
 
 
+@functools.singledispatch
+def scale_of(q: Distribution) -> Tensor | None:
+    """The scale of a location-scale family, also of one that is seen through a fixed map; None for any other."""
+    return None
+
+
+@scale_of.register(Normal)
+@scale_of.register(Laplace)
+@scale_of.register(StudentT)
+@scale_of.register(LogNormal)
+@scale_of.register(LogitNormal)
+@scale_of.register(SoftplusNormal)
+def _(q: Normal | Laplace | StudentT | LogNormal | LogitNormal | SoftplusNormal) -> Tensor:
+    return q.scale
+
+
 @divergences.register("kl")
 class KL(Divergence):
     r"""Kullback-Leibler divergence of what is predicted from the target, KL(target ‖ predicted).
@@ -60,16 +87,38 @@ class KL(Divergence):
     Not symmetric, not a metric, infinite where the target has mass and the prediction none. Its minibatch gradient is
     unbiased.
 
+    With ``beta`` > 0 and in training mode, the score of a row under a location-scale family is weighed by its own
+    predicted scale^(2 beta), without a gradient through the weight. Maximum likelihood learns a location by the squared
+    error over scale²: a row that is called uncertain is no longer learned from, and so stays uncertain. At beta = ½ the
+    location learns by the error over the scale; at 1 by the error itself, as in least squares. Where location and scale
+    can be learned at all, the same ones are. Evaluation has the score as it is.
+
+    Args:
+        beta: exponent of the weight, in [0, 1]; other families, and pairs of distributions, are left as they are.
+
+    Raises:
+        ChoiceError: ``beta`` out of its range.
+
     References:
         Kullback and Leibler, `On Information and Sufficiency`, 1951.
+        Seitzer et al., `On the Pitfalls of Heteroscedastic Uncertainty Estimation with Probabilistic Neural Networks`,
+        2022, arXiv 2203.09168 (beta).
     """
 
     formula = "KL(data ‖ q) = E[−log q({t} | {x}, θ)] + const"
 
+    def __init__(self, beta: float = 0.0) -> None:
+        super().__init__()
+        if not 0.0 <= beta <= 1.0:
+            raise ChoiceError(f"beta is {beta}; the exponent of KL's weight is from 0 to 1.")
+        self.beta = beta
+
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         if isinstance(predicted, Distribution) and isinstance(target, Tensor):
             check_shapes(predicted, target)
-            return over_members(log_score(predicted, target))
+            values = log_score(predicted, target)
+            scale = scale_of(predicted) if self.beta and self.training else None
+            return over_members(values if scale is None else values * scale.detach() ** (2.0 * self.beta))
         if isinstance(predicted, Distribution) and isinstance(target, Distribution):
             try:
                 values = kl_divergence(target, predicted)
@@ -84,5 +133,10 @@ class KL(Divergence):
         """The log-likelihood for a field of the batch, KL(target ‖ predicted) for two outputs of the model."""
         side, _, column = target.partition(".")
         if side in ("x", "y"):
-            return self.formula.format(p=predicted, t=column or side, x="x" if side == "y" else "z")
+            column = column or side
+            weight = f"scale^{2.0 * self.beta:g} · " if self.beta else ""
+            if predicted.startswith("blank."):
+                return f"E[−{weight}log q({column} | nothing known, θ)]"
+            text = self.formula.format(p=predicted, t=column, x="x" if side == "y" else "z")
+            return f"{text}, each row times its {weight.removesuffix(' · ')} while training" if weight else text
         return f"KL({target} ‖ {predicted})"

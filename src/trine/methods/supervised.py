@@ -10,13 +10,13 @@ from trine.blocks import Encoder, MemberLinear
 from trine.choices import Choices
 from trine.criterion import Criterion, Term
 from trine.data import Schema
-from trine.divergences import divergences
+from trine.divergences import KL, Divergence, divergences
 from trine.errors import SchemaError
 from trine.methods._base import Facts, Method, methods
 from trine.methods._defaults import resolve_supervised
 from trine.models import Supervised
 from trine.procedures import Descent, Procedure
-from trine.rules import Linear, rule_for
+from trine.rules import Linear, Rule, rule_for
 
 
 @methods.register("supervised")
@@ -40,10 +40,25 @@ class SupervisedMethod(Method):
             target: rule_for(domain, named.get(target))(encoder.features, domain, linear)
             for target, domain in schema.y.items()
         }
-        model = Supervised(encoder, rules)
+        model = Supervised(encoder, rules, blank=bool(choices.unknown))
 
-        divergence = divergences[choices.divergence]
-        criterion = Criterion(*(Term(divergence(), f"y_hat.{name}", f"y.{name}", name=name) for name in schema.y))
+        terms = [
+            Term(_divergence(choices.divergence, rule), f"y_hat.{name}", f"y.{name}", name=name)
+            for name, rule in rules.items()
+        ]
+        if choices.unknown:
+            terms += [
+                Term(
+                    _divergence(choices.divergence, rule),
+                    f"blank.{name}",
+                    f"y.{name}",
+                    weight=choices.unknown,
+                    name=f"{name}, nothing known",
+                    training_only=True,
+                )
+                for name, rule in rules.items()
+            ]
+        criterion = Criterion(*terms)
 
         procedure = Descent(
             optimiser=choices.optimiser or "adamw",
@@ -57,3 +72,9 @@ class SupervisedMethod(Method):
             betas=(0.9, 0.99),
         )
         return model, criterion, procedure
+
+
+def _divergence(name: str, rule: Rule) -> Divergence:
+    """The divergence of that name; KL with the weight by scale that the rule asks for."""
+    kind = divergences[name]
+    return KL(beta=rule.beta) if kind is KL else kind()

@@ -18,3 +18,4 @@ from ._parameters import point as point
 from ._units import affine as affine
 from .cumulative import OrderedCategorical as OrderedCategorical
 from .logit_normal import LogitNormal as LogitNormal
+from .softplus_normal import SoftplusNormal as SoftplusNormal

@@ -33,11 +33,14 @@ class Rule(nn.Module, abc.ABC):
         formula: how the derivation prints it, e.g. ``"softplus → Gamma(concentration, rate)"``.
         identity: what −log q(y) is up to a constant, e.g. the squared error, so that the derivation can say which
             familiar loss follows.
+        beta: how far KL weighs the likelihood of a row by its scale while training, scale^(2 beta), as
+            :class:`trine.divergences.KL` explains; 0 for not at all.
     """
 
     serves: ClassVar[tuple[type[Domain], ...]]
     formula: ClassVar[str]
     identity: ClassVar[str]
+    beta: ClassVar[float] = 0.0
 
     def __init__(self, features: int, domain: Domain, linear: Linear = nn.Linear) -> None:
         super().__init__()

@@ -10,8 +10,8 @@ from torch.nn.functional import softplus
 
 from ._base import Linear
 
-SMALL = 0.1
-"""The last linear map starts at this share of its usual size, so that q starts near the marginal of y."""
+SMALL = 0.3
+"""The last linear map starts at this share of its usual size: q starts near the marginal of y, members apart."""
 
 
 class Head(nn.Module):

@@ -10,7 +10,7 @@ from torch.distributions import Gamma
 
 from trine.domains import Positive
 
-from ._base import Linear, Rule, default_rule, rules
+from ._base import Linear, Rule, rules
 from ._links import Head, bounded, inverse_softplus, level, positive, spread
 
 SHAPES = (0.05, 1e4)
@@ -87,8 +87,3 @@ class GammaFixedRule(Rule):
         log_mean = bounded(self.head(features).squeeze(-1), -20.0, 18.0)
         concentration = bounded(self.log_concentration + self.start, math.log(SHAPES[0]), math.log(SHAPES[1])).exp()
         return Gamma(concentration, concentration / log_mean.exp(), validate_args=False)
-
-
-@default_rule.register
-def _(domain: Positive) -> str:
-    return "gamma"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal, SigmoidTransform, TransformedDistribution, constraints
@@ -16,15 +13,7 @@ from trine.domains import Unit
 from ._base import Linear, Rule, rules
 from ._cdf import cdf
 from ._links import Head, bounded, inverse_softplus, logit, positive
-
-NODES = 64
-
-
-@functools.cache
-def _gauss_hermite() -> tuple[Tensor, Tensor]:
-    """Nodes and weights for the expectation under N(0, 1)."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    return torch.from_numpy(nodes), torch.from_numpy(weights / math.sqrt(2 * math.pi))
+from ._quadrature import normal_mean
 
 
 class LogitNormal(TransformedDistribution):
@@ -60,9 +49,7 @@ class LogitNormal(TransformedDistribution):
         return self.base_dist.scale
 
     def _moment(self, power: int) -> Tensor:
-        nodes, weights = (value.to(self.loc) for value in _gauss_hermite())
-        values = torch.sigmoid(self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * nodes)
-        return (weights * values**power).sum(-1)
+        return normal_mean(self.base_dist, lambda x: torch.sigmoid(x) ** power)
 
     @property
     def mean(self) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import NegativeBinomial
 
@@ -11,6 +12,13 @@ from trine.domains import Count
 
 from ._base import Linear, Rule, default_rule, rules
 from ._links import Head, bounded, level
+
+
+def total_of(domain: Count) -> float:
+    """The dispersion r at which the variance is that of the training values, within reason."""
+    mean = level(domain.mean)
+    excess = domain.std**2 - mean
+    return min(max(mean**2 / excess, 0.05), 1e3) if excess > 0 else 1e3
 
 
 @rules.register("negative-binomial")
@@ -28,10 +36,7 @@ class NegativeBinomialRule(Rule):
 
     def __init__(self, features: int, domain: Count, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        mean = level(domain.mean)
-        excess = domain.std**2 - mean
-        total = min(max(mean**2 / excess, 0.05), 1e3) if excess > 0 else 1e3
-        self.head = Head(features, [math.log(mean), math.log(total)], linear)
+        self.head = Head(features, [math.log(level(domain.mean)), math.log(total_of(domain))], linear)
 
     def forward(self, features: Tensor) -> NegativeBinomial:
         log_mean, log_total = self.head(features).unbind(-1)
@@ -39,6 +44,30 @@ class NegativeBinomialRule(Rule):
         return NegativeBinomial(log_total.exp(), logits=log_mean - log_total, validate_args=False)
 
 
+@rules.register("negative-binomial-fixed")
+class NegativeBinomialFixedRule(Rule):
+    """As ``negative-binomial``, with one learned dispersion r: the regression of generalised linear models.
+
+    A dispersion for each x would let the model excuse a poor mean by a large variance.
+    """
+
+    serves = (Count,)
+    formula = "exp → NegativeBinomial(mean, one learned dispersion)"
+    identity = NegativeBinomialRule.identity
+
+    def __init__(self, features: int, domain: Count, linear: Linear = nn.Linear) -> None:
+        super().__init__(features, domain, linear)
+        mean = level(domain.mean)
+        self.start = math.log(total_of(domain))
+        self.head = Head(features, [math.log(mean)], linear)
+        self.log_total = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> NegativeBinomial:
+        log_mean = bounded(self.head(features).squeeze(-1), -15.0, 20.0)
+        log_total = bounded(self.log_total + self.start, -4.0, 9.0)
+        return NegativeBinomial(log_total.exp(), logits=log_mean - log_total, validate_args=False)
+
+
 @default_rule.register
 def _(domain: Count) -> str:
-    return "negative-binomial"
+    return "negative-binomial-fixed"

@@ -27,15 +27,16 @@ class NormalRule(Rule):
     serves = (Real,)
     formula = "linear, softplus → Normal(location, scale)"
     identity = "(y − location)² / (2 scale²) + log scale: squared error, weighed by a learned scale for each x"
+    beta = 0.5
 
     def __init__(self, features: int, domain: Real, linear: Linear = nn.Linear) -> None:
         super().__init__(features, domain, linear)
-        self.unit = spread(domain.std)
-        self.head = Head(features, [domain.mean, inverse_softplus(1.0)], linear)
+        self.centre, self.unit = domain.mean, spread(domain.std)
+        self.head = Head(features, [0.0, inverse_softplus(1.0)], linear)
 
     def forward(self, features: Tensor) -> Normal:
         location, scale = self.head(features).unbind(-1)
-        return Normal(location, self.unit * positive(scale, low=-9.0), validate_args=False)
+        return Normal(self.centre + self.unit * location, self.unit * positive(scale, low=-9.0), validate_args=False)
 
 
 @rules.register("normal-fixed")
