@@ -3,5 +3,6 @@
 from ._base import Evaluation as Evaluation
 from ._base import Metric as Metric
 from ._base import evaluate as evaluate
+from ._base import figure as figure
 from .categories import CATEGORY_METRICS as CATEGORY_METRICS
 from .numbers import NUMBER_METRICS as NUMBER_METRICS

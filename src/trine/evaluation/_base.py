@@ -5,25 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.distributions import Distribution
 
 from trine.domains import Domain
-from trine.errors import SchemaError
+from trine.errors import DataError, SchemaError
 
-RESAMPLES = 300
-"""Bootstrap samples of the rows."""
-LARGEST_SAMPLE = 20_000
-"""Rows that a bootstrap sample draws from; beyond, the interval of this many is narrowed by the square root."""
 MISTAKES = 24
 """Rows listed as the worst mistakes."""
 
 Values = NDArray[Any]
-MetricFunction = Callable[[NDArray[np.int64]], float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +27,12 @@ class Metric:
     """One figure on held-out rows.
 
     Attributes:
-        value: on all rows. low, high: 95 % bootstrap interval over rows.
-        baseline: the same metric of the trivial prediction (the training rows' majority class and class shares, or mean
-            and spread); None where it has none. higher_is_better: which way is good; None where neither is.
+        value: on all rows; NaN where the rows do not determine it (R² of a constant y).
+        low, high: 95 % bootstrap interval over rows; NaN where there is none (one row).
+        baseline: the same metric of the trivial prediction (the training rows' majority class and class shares, or
+            their mean and spread); None where it has none.
+        higher_is_better: which way is good; None where neither is (a coverage should be its level).
+        unit: ``"share"``, ``"nats"``, ``"y"`` (y's own unit), or empty.
     """
 
     value: float
@@ -41,6 +40,7 @@ class Metric:
     high: float
     baseline: float | None
     higher_is_better: bool | None
+    unit: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,12 @@ class Evaluation:
     """How a model does on rows that it has not seen.
 
     Attributes:
-        kind: ``"category"`` or ``"number"``. rows: how many.
+        kind: ``"category"`` or ``"number"``.
+        rows: how many were scored.
         metrics: name → :class:`Metric`.
-        figures: what a report draws, as JSON values: confusion matrix, calibration, predicted against true …
-        mistakes: the worst rows: ``row`` (the user's number), ``truth``, ``prediction``, ``confidence``.
+        figures: what a report draws, as JSON values; the functions that fill it say what it holds.
+        mistakes: the rows that q(y given x) held least likely: ``row`` (the user's number), ``truth`` and
+            ``prediction`` (text), ``confidence`` and more of the kind.
     """
 
     kind: str
@@ -62,18 +64,24 @@ class Evaluation:
 
     def summary(self, name: str = "") -> str:
         """The metrics as an aligned table, for a console."""
-        lines = [(f"{name or 'held out'}, {self.rows:,} rows", "value", "95 % interval", "trivial")]
+        table = [
+            (f"{name or 'held out'}, {self.rows:,} row{'s' * (self.rows != 1)}", "value", "95 % interval", "trivial")
+        ]
         for key, metric in self.metrics.items():
+            interval = f"{figure(metric.low)} … {figure(metric.high)}" if math.isfinite(metric.low) else ""
             baseline = "" if metric.baseline is None else figure(metric.baseline)
-            lines.append((key, figure(metric.value), f"{figure(metric.low)} … {figure(metric.high)}", baseline))
-        widths = [max(len(line[i]) for line in lines) for i in range(4)]
-        return "\n".join(
+            table.append((key, figure(metric.value), interval, baseline))
+        widths = [max(len(line[i]) for line in table) for i in range(4)]
+        lines = [
             "  ".join(
                 cell.ljust(width) if i == 0 else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
-            for line in lines
-        )
+            for line in table
+        ]
+        if unknown := self.figures.get("unknown_classes"):
+            lines.append(f"{unknown:,} rows of classes that training never saw are not scored")
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON values; a figure that is not finite is None."""
@@ -81,28 +89,26 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
-        """The evaluation that :meth:`to_json` wrote."""
-        def number(value: float | None) -> float:
-            return math.nan if value is None else value
+        """The evaluation that :meth:`to_json` wrote.
 
-        metrics = {
-            name: Metric(
-                number(given["value"]),
-                number(given["low"]),
-                number(given["high"]),
-                given["baseline"],
-                given["higher_is_better"],
-            )
-            for name, given in data["metrics"].items()
-        }
-        return cls(data["kind"], data["rows"], metrics, data["figures"], data["mistakes"])
+        Raises:
+            DataError: ``data`` is none; names what is amiss.
+        """
+        try:
+            metrics = {}
+            for name, given in data["metrics"].items():
+                known = {key: math.nan if given[key] is None else float(given[key]) for key in ("value", "low", "high")}
+                metrics[name] = Metric(**{**given, **known})
+            return cls(data["kind"], int(data["rows"]), metrics, dict(data["figures"]), list(data["mistakes"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"This is no evaluation that trine wrote: {error!r}. Evaluate the run again.") from None
 
 
 @functools.singledispatch
 def evaluate(
     domain: Domain,
     y: Values,
-    q: Distribution,
+    q: Distribution | Tensor | Values,
     *,
     weight: NDArray[np.float64] | None = None,
     marginal: Values | None = None,
@@ -114,9 +120,10 @@ def evaluate(
     Args:
         domain: y's fitted domain.
         y: (n,) known values in the user's own units or labels.
-        q: distribution with batch shape (n,) in the user's units; over class codes for categories.
+        q: distribution with batch shape (n,) in the user's units; over class codes for categories, where an
+            (n, classes) array of probabilities does as well.
         weight: (n,) non-negative weights of the rows; None counts them alike.
-        marginal: the training rows' y, for the trivial prediction.
+        marginal: the training rows' y, for the trivial prediction; None compares with nothing.
         rows: (n,) the user's row numbers, for the mistakes; 1 … n by default.
         seed: of the bootstrap.
 
@@ -126,45 +133,21 @@ def evaluate(
     raise SchemaError(f"No metrics are known for a {domain.kind!r} y yet.")
 
 
-def bootstrap(
-    functions: Mapping[str, MetricFunction], n: int, seed: int, weight: NDArray[np.float64] | None
-) -> dict[str, tuple[float, float, float]]:
-    """Name → (value on all rows, low, high): percentiles over rows drawn with replacement.
-
-    A function takes row indices and gives a figure, or NaN where the rows do not determine it (one class only).
-    """
-    generator = np.random.default_rng(seed)
-    everything = np.arange(n)
-    size = min(n, LARGEST_SAMPLE)
-    values = {name: function(everything) for name, function in functions.items()}
-    draws: dict[str, list[float]] = {name: [] for name in functions}
-    if n > 1:
-        share = None if weight is None else weight / weight.sum()
-        for _ in range(RESAMPLES if n > 50 else 2 * RESAMPLES):
-            sample = generator.integers(0, n, size) if share is None else generator.choice(n, size, p=share)
-            for name, function in functions.items():
-                draws[name].append(function(sample))
-    narrowing = math.sqrt(size / n)
-    result = {}
-    for name, value in values.items():
-        found = np.array(draws[name], dtype=np.float64)
-        found = found[np.isfinite(found)]
-        if not len(found):
-            result[name] = (value, math.nan, math.nan)
-            continue
-        low, middle, high = np.percentile(found, [2.5, 50.0, 97.5])
-        result[name] = (value, value - narrowing * float(middle - low), value + narrowing * float(high - middle))
-    return result
-
-
-def figure(value: float) -> str:
-    """A number with as many digits as are of use to a reader."""
-    if not math.isfinite(value):
+def figure(value: float | None) -> str:
+    """A number with as many digits as are of use to a reader; a dash where there is none."""
+    if value is None or not math.isfinite(value):
         return "–"
     size = abs(value)
-    if size >= 1000:
+    if 1000 <= size < 1e9:
         return f"{value:,.0f}"
-    return f"{value:.4f}" if size < 10 else f"{value:.2f}"
+    if 10 <= size < 1000:
+        return f"{value:.2f}"
+    return f"{value:.4f}" if size == 0 or 0.01 <= size < 10 else f"{value:.3g}"
+
+
+def row_numbers(rows: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
+    """(n,) the user's row numbers: those given, or 1 … n."""
+    return np.arange(1, n + 1) if rows is None else np.asarray(rows, dtype=np.int64)
 
 
 def _finite(value: Any) -> Any:

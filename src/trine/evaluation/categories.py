@@ -6,167 +6,194 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
-from torch.distributions import Categorical, Distribution
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical, Distribution
 
 from trine.domains import Category
-from trine.evaluation._base import MISTAKES, Evaluation, Metric, Values, bootstrap, evaluate
+from trine.errors import DataError
+from trine.evaluation import _curves as curves
+from trine.evaluation._auc import auc
+from trine.evaluation._base import MISTAKES, Evaluation, Metric, Values, evaluate, row_numbers
+from trine.evaluation._bootstrap import Floats, Score, average, intervals, values
 
-CATEGORY_METRICS = ("accuracy", "balanced_accuracy", "log_loss", "brier", "auc", "macro_f1", "calibration_error")
-SHOWN_CLASSES = 40
-"""Classes of the confusion matrix in a report: the most frequent ones."""
+CATEGORY_METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "log_loss",
+    "brier",
+    "auc",
+    "macro_f1",
+    "calibration_error",
+    "ranked_probability_score",
+)
 BINS = 15
-"""Bins of confidence in the calibration curve."""
-MANY_CLASSES = 200
-"""Beyond so many classes, the area under the curve (one for each class) is not computed."""
+"""Bins of confidence in the calibration error."""
 
 
 @evaluate.register
 def evaluate_category(
     domain: Category,
     y: Values,
-    q: Distribution,
+    q: Distribution | Tensor | Values,
     *,
     weight: NDArray[np.float64] | None = None,
     marginal: Values | None = None,
     rows: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Accuracy, balanced accuracy, log loss, Brier score, AUC (one against the rest), macro F1, calibration error."""
-    assert isinstance(q, Categorical)
-    p = q.probs.detach().double().numpy()
-    p = p / p.sum(axis=1, keepdims=True)
+    """Accuracy, balanced accuracy, log loss, Brier score, AUC, macro F1, calibration error: :func:`category_scores`.
+
+    Rows of a class that the domain does not know are left out and counted (``unknown_classes``). ``figures``:
+    ``labels``; ``confusion``, ``classes``, ``confused`` (see :mod:`trine.evaluation._curves`); ``calibration``; of two
+    classes also ``roc`` and ``precision_recall``.
+    """
+    p = _probabilities(q)
     labels = domain.decode(np.arange(p.shape[1]))
-    code = {label: i for i, label in enumerate(labels.tolist())}
-    truth = np.array([code.get(label, -1) for label in np.asarray(y).tolist()])
-    numbers = np.arange(1, len(truth) + 1) if rows is None else np.asarray(rows)
+    truth = _codes(labels, y)
+    if len(truth) != len(p):
+        raise DataError(
+            f"There are {len(truth):,} values of y and {len(p):,} predictions; one for each row is expected."
+        )
+    known = truth >= 0
+    numbers = row_numbers(rows, len(truth))[known]
+    p, truth = p[known], truth[known]
+    weight = None if weight is None else np.asarray(weight, dtype=np.float64)[known]
 
-    known = truth >= 0  # a class that training never saw has no probability to score
-    p, truth, numbers = p[known], truth[known], numbers[known]
-    predicted = p.argmax(axis=1)
-    right = p[np.arange(len(p)), truth]
-
-    functions = _functions(p, truth, predicted, right)
-    figures = bootstrap(functions, len(truth), seed, None if weight is None else weight[known])
-    trivial = _trivial(p.shape[1], truth, code, marginal)
+    scores = category_scores(p, truth, weight, ordered=domain.ordered)
+    trivial = _trivial(p.shape[1], truth, marginal, labels, weight, ordered=domain.ordered)
     metrics = {
-        name: Metric(*figures[name], baseline=trivial.get(name), higher_is_better=name not in _LOWER) for name in functions
+        name: Metric(*found, trivial.get(name), scores[name].higher_is_better, scores[name].unit)
+        for name, found in intervals(scores, weight, seed).items()
     }
-    worst = np.argsort(right, kind="stable")[:MISTAKES]
-    mistakes = [
+    names = [str(label) for label in labels]
+    predicted = p.argmax(axis=1) if len(p) else np.zeros(0, dtype=np.int64)
+    figures: dict[str, Any] = {
+        "labels": names,
+        "unknown_classes": int((~known).sum()),
+        **curves.confusions(truth, predicted, names),
+        "calibration": curves.calibration(p, truth, names),
+    }
+    if len(names) == 2:
+        figures |= curves.thresholds(p[:, 1], truth == 1, names[1])
+    return Evaluation("category", len(truth), metrics, figures, _mistakes(p, truth, predicted, names, numbers))
+
+
+def category_scores(p: Floats, truth: Values, weight: Floats | None, *, ordered: bool = False) -> dict[str, Score]:
+    r"""The metrics of class probabilities ``p`` (n, k) at true codes ``truth`` (n,); none where there are no rows.
+
+    - accuracy: share of rows whose likeliest class is the true one.
+    - balanced_accuracy: recall, averaged over the classes that occur.
+    - log_loss: mean of −log p(true class), p bounded by the float64 epsilon.
+    - brier: mean of Σ_c (p_c − 1{c = y})², in [0, 2]; of two classes half of it, (p_1 − y)², as is usual (Brier, 1950).
+    - auc: area under the ROC curve; of several classes the mean over each against the rest.
+    - macro_f1: F1, averaged over the classes that occur or are predicted.
+    - calibration_error: Σ_bins share · \|accuracy − confidence\| over 15 bins of the greatest probability (Guo et al.,
+      2017, section 2).
+    - ranked_probability_score, where classes are ordered: mean of Σ_c (P(Y ≤ c) − 1{y ≤ c})² / (k − 1).
+    """
+    if not len(p):
+        return {}
+    n, k = p.shape
+    predicted, confidence = p.argmax(axis=1), p.max(axis=1)
+    hit = (predicted == truth).astype(np.float64)
+    right = p[np.arange(n), truth]
+    true_class, hit_class = _one_hot(truth, k), _one_hot(truth, k, hit)
+    either = true_class + _one_hot(predicted, k)
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    squared = np.square(p).sum(axis=1) - 2 * right + 1
+
+    def recall(sums: Floats) -> Floats:
+        return _mean_ratio(sums[..., 1 + k :], sums[..., 1 : 1 + k])
+
+    def f1(sums: Floats) -> Floats:
+        return _mean_ratio(2 * sums[..., 1 + k :], sums[..., 1 : 1 + k])
+
+    def gap(sums: Floats) -> Floats:
+        return np.asarray(np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0])
+
+    unit: dict[str, Any] = {"unit": "share", "bounds": (0.0, 1.0), "higher_is_better": True}
+    scores = {
+        "accuracy": Score(*average(hit), share=True, **unit),
+        "balanced_accuracy": Score(scipy.sparse.hstack([true_class, hit_class], format="csr"), recall, **unit),
+        "log_loss": Score(*average(-np.log(np.maximum(right, np.finfo(np.float64).eps))), unit="nats"),
+        "brier": Score(*average(squared / 2 if k == 2 else squared), bounds=(0.0, 1.0 if k == 2 else 2.0)),
+    }
+    if (area := auc(p, truth, weight)) is not None:
+        scores["auc"] = area
+    scores["macro_f1"] = Score(scipy.sparse.hstack([either, hit_class], format="csr"), f1, **unit)
+    scores["calibration_error"] = Score(_one_hot(bins, BINS, hit - confidence), gap, unit="share", bounds=(0.0, 1.0))
+    if ordered and k > 2:
+        step = (truth[:, None] <= np.arange(k - 1)).astype(np.float64)
+        ranked = np.square(p.cumsum(axis=1)[:, :-1] - step).sum(axis=1) / (k - 1)
+        scores["ranked_probability_score"] = Score(*average(ranked), bounds=(0.0, 1.0))
+    return scores
+
+
+def _probabilities(q: Distribution | Tensor | Values) -> Floats:
+    """(n, k) float64, each row summing to one."""
+    if isinstance(q, Bernoulli):
+        one = q.probs.detach().double().numpy()
+        return np.stack([1 - one, one], axis=1)
+    given = q.probs if isinstance(q, Categorical) else q
+    if isinstance(given, Distribution):
+        raise DataError(f"A categorical y needs class probabilities, and q is a {type(given).__name__}.")
+    p = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=np.float64)
+    if p.ndim != 2:
+        raise DataError(f"Class probabilities are of shape (rows, classes), and these are of shape {p.shape}.")
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+def _codes(labels: Values, y: Values) -> NDArray[np.int64]:
+    """(n,) place of each label, −1 for one that the domain does not know."""
+    place = {label: i for i, label in enumerate(labels.tolist())}
+    return np.array([place.get(label, -1) for label in np.asarray(y).reshape(-1).tolist()], dtype=np.int64)
+
+
+def _trivial(
+    classes: int, truth: Values, marginal: Values | None, labels: Values, weight: Floats | None, *, ordered: bool
+) -> dict[str, float]:
+    """The metrics of the training rows' majority class and class shares."""
+    if marginal is None:
+        return {}
+    seen = _codes(labels, marginal)
+    if not (seen >= 0).any():
+        return {}
+    share = np.bincount(seen[seen >= 0], minlength=classes) / (seen >= 0).sum()
+    p = np.broadcast_to(share, (len(truth), classes))
+    found = values(category_scores(p, truth, weight, ordered=ordered), weight)
+    found.pop("calibration_error", None)  # class shares are calibrated, and tell nothing
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _mistakes(p: Floats, truth: Values, predicted: Values, names: list[str], numbers: Values) -> list[dict[str, Any]]:
+    """The wrong rows whose true class was held least likely; ``likelihood`` is its probability."""
+    wrong = np.flatnonzero(predicted != truth)
+    likelihood = p[wrong, truth[wrong]]
+    worst = np.argsort(likelihood, kind="stable")[:MISTAKES]
+    return [
         {
             "row": int(numbers[i]),
-            "truth": str(labels[truth[i]]),
-            "prediction": str(labels[predicted[i]]),
+            "truth": names[truth[i]],
+            "prediction": names[predicted[i]],
             "confidence": float(p[i, predicted[i]]),
+            "likelihood": float(p[i, truth[i]]),
         }
-        for i in worst
-        if predicted[i] != truth[i]
+        for i in wrong[worst]
     ]
-    drawn: dict[str, Any] = {
-        "labels": [str(label) for label in labels],
-        "confusion": _confusion(truth, predicted, labels),
-        "calibration": _calibration(p, predicted == truth),
-        "unknown_classes": int((~known).sum()),
-    }
-    if p.shape[1] == 2:
-        drawn["roc"] = _roc(p[:, 1], truth == 1)
-    return Evaluation("category", len(truth), metrics, drawn, mistakes)
 
 
-_LOWER = ("log_loss", "brier", "calibration_error")
+def _one_hot(codes: Values, classes: int, value: Values | None = None) -> scipy.sparse.csr_array:
+    """(n, classes) with ``value`` (1 by default) at each row's code."""
+    n = len(codes)
+    entries = np.ones(n) if value is None else value
+    return scipy.sparse.csr_array((entries, (np.arange(n), codes)), shape=(n, classes))
 
 
-def _functions(p: Values, truth: Values, predicted: Values, right: Values) -> dict[str, Any]:
-    """Metric → function of row indices. Each is vectorised: a bootstrap calls it hundreds of times."""
-    classes = p.shape[1]
-    hit = predicted == truth
-    lost = -np.log(np.maximum(right, 1e-15))
-    squared = (p * p).sum(axis=1) - 2 * right + 1
-    confidence = p.max(axis=1)
-    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
-
-    def balanced(rows: NDArray[np.int64]) -> float:
-        count = np.bincount(truth[rows], minlength=classes)
-        hits = np.bincount(truth[rows], weights=hit[rows], minlength=classes)
-        return float((hits[count > 0] / count[count > 0]).mean())
-
-    def macro_f1(rows: NDArray[np.int64]) -> float:
-        count = np.bincount(truth[rows], minlength=classes) + np.bincount(predicted[rows], minlength=classes)
-        hits = np.bincount(truth[rows], weights=hit[rows], minlength=classes)
-        return float((2 * hits[count > 0] / count[count > 0]).mean())
-
-    def calibration_error(rows: NDArray[np.int64]) -> float:
-        gap = np.bincount(bin_of[rows], weights=hit[rows] - confidence[rows], minlength=BINS)
-        return float(np.abs(gap).sum() / len(rows))
-
-    def auc(rows: NDArray[np.int64]) -> float:
-        if classes == 2:
-            return _area(p[rows, 1], truth[rows] == 1)
-        areas = [_area(p[rows, c], truth[rows] == c) for c in range(classes)]
-        return float(np.nanmean(areas)) if np.isfinite(areas).any() else math.nan
-
-    functions: dict[str, Any] = {
-        "accuracy": lambda rows: float(hit[rows].mean()),
-        "balanced_accuracy": balanced,
-        "log_loss": lambda rows: float(lost[rows].mean()),
-        "brier": lambda rows: float(squared[rows].mean()),
-        "auc": auc,
-        "macro_f1": macro_f1,
-        "calibration_error": calibration_error,
-    }
-    if classes > MANY_CLASSES or (classes > 2 and len(truth) * classes > 2e5):
-        functions.pop("auc")
-    return functions if len(truth) else {}
-
-
-def _area(score: Values, positive: Values) -> float:
-    """Area under the ROC curve by ranks, ties counted half; NaN with one class only."""
-    from scipy.stats import rankdata
-
-    count = int(positive.sum())
-    if count in (0, len(positive)):
-        return math.nan
-    ranks = rankdata(score)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
-
-
-def _trivial(classes: int, truth: Values, code: dict[Any, int], marginal: Values | None) -> dict[str, float]:
-    """The metrics of the training rows' majority class and class shares."""
-    if marginal is None or not len(truth):
-        return {}
-    seen = np.array([code.get(label, -1) for label in np.asarray(marginal).tolist()])
-    share = np.bincount(seen[seen >= 0], minlength=classes) / max(1, (seen >= 0).sum())
-    p = np.broadcast_to(share, (len(truth), classes))
-    everything = np.arange(len(truth))
-    functions = _functions(p, truth, np.full(len(truth), share.argmax()), p[everything, truth])
-    return {name: function(everything) for name, function in functions.items() if name != "calibration_error"}
-
-
-def _confusion(truth: Values, predicted: Values, labels: Values) -> dict[str, Any]:
-    """Counts (true class, predicted class) of the most frequent classes."""
-    classes = len(labels)
-    counts = np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-    kept = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:SHOWN_CLASSES])
-    return {"labels": [str(labels[i]) for i in kept], "counts": counts[np.ix_(kept, kept)].tolist(), "classes": classes}
-
-
-def _calibration(p: Values, hit: Values) -> dict[str, Any]:
-    """Mean confidence, share right and count in bins of confidence."""
-    confidence = p.max(axis=1) if len(p) else np.zeros(0)
-    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    count = np.bincount(bin_of, minlength=BINS)
-    used = count > 0
-    mean = np.bincount(bin_of, weights=confidence, minlength=BINS)[used] / count[used]
-    right = np.bincount(bin_of, weights=hit, minlength=BINS)[used] / count[used]
-    return {"confidence": mean.tolist(), "right": right.tolist(), "count": count[used].tolist()}
-
-
-def _roc(score: Values, positive: Values) -> dict[str, Any] | None:
-    from sklearn.metrics import roc_curve
-
-    if positive.all() or not positive.any():
-        return None
-    false, true, _ = roc_curve(positive, score)
-    some = np.unique(np.linspace(0, len(false) - 1, 200).round().astype(int))
-    return {"false": false[some].tolist(), "true": true[some].tolist()}
+def _mean_ratio(above: Floats, below: Floats) -> Floats:
+    """Mean over classes of above / below, over those where below is positive."""
+    there = below > 0
+    ratio = np.divide(above, below, out=np.zeros_like(above), where=there)
+    count = there.sum(axis=-1)
+    return np.asarray(np.divide(ratio.sum(axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0))

@@ -1,4 +1,4 @@
-"""Metrics of a numerical y: real, positive, in [0, 1], or a count."""
+"""Metrics of a numerical y: real, positive, in [0, 1], a count, or several reals."""
 
 from __future__ import annotations
 
@@ -8,27 +8,39 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.distributions import Distribution
+from torch import Tensor
+from torch.distributions import Distribution, MixtureSameFamily, Normal
 
 from trine.divergences import crps
-from trine.domains import Count, Positive, Real, Unit
-from trine.evaluation._base import MISTAKES, Evaluation, Metric, Values, bootstrap, evaluate
-from trine.rules import cdf, point, quantile
+from trine.domains import Count, Domain, Positive, Real, Unit, Vector
+from trine.errors import DataError
+from trine.evaluation._base import MISTAKES, Evaluation, Metric, Values, evaluate, row_numbers
+from trine.evaluation._bootstrap import Floats, Score, average, intervals, values
+from trine.evaluation._marginal import empirical_crps, marginal_fit
+from trine.rules import cdf, map_arguments, point, quantile
 
 NUMBER_METRICS = ("rmse", "mae", "r2", "nll", "crps", "coverage_90", "poisson_deviance")
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Central intervals whose coverage is reported."""
+BINS = 20
+"""Bins of the probability integral transform."""
 SHOWN_POINTS = 1500
+"""Rows of the sample that is drawn, predicted against true."""
 SCORED = 20_000
-"""Rows of the scores that need quadrature or quantiles: enough, and quick."""
+"""Most rows whose CRPS is computed, evenly spread."""
+SCORED_BY_QUADRATURE = 1000
+"""As above, for mixtures that have no closed form: about a millisecond a row."""
+CHUNK = 250
+"""Rows that are integrated at once, so that the nodes of all fit into memory."""
 
 
 @evaluate.register(Real)
 @evaluate.register(Positive)
 @evaluate.register(Unit)
 @evaluate.register(Count)
+@evaluate.register(Vector)
 def evaluate_number(
-    domain: Real | Positive | Unit | Count,
+    domain: Domain,
     y: Values,
     q: Distribution,
     *,
@@ -37,103 +49,177 @@ def evaluate_number(
     rows: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """RMSE, MAE, R², negative log-likelihood, CRPS, coverage of the 90 % interval; for counts the Poisson deviance."""
+    """RMSE, MAE, R², negative log-likelihood, CRPS, coverage of the 90 % interval; for counts the Poisson deviance.
+
+    See :func:`number_scores`. ``figures``: ``truth``, ``prediction``, ``low``, ``high`` (90 % interval) of a sample of
+    rows; ``transform``: counts in 20 bins of the probability integral transform P(Y ≤ y), which is uniform where q is
+    right (Dawid, 1984; for counts at the middle of the jump); ``coverage``: ``level`` of central intervals and the
+    ``share`` of rows inside.
+    """
     truth = np.asarray(y, dtype=np.float64)
-    numbers = np.arange(1, len(truth) + 1) if rows is None else np.asarray(rows)
+    truth = truth.reshape(len(truth), -1)  # (n, entries)
+    n = len(truth)
+    if tuple(q.batch_shape) != (n,):
+        raise DataError(
+            f"There are {n:,} values of y and q is of batch shape {tuple(q.batch_shape)}; ({n},) is expected."
+        )
+    each = None if weight is None else np.asarray(weight, dtype=np.float64)
+    some = (
+        np.unique(np.linspace(0, n - 1, min(n, SHOWN_POINTS)).round().astype(np.int64)) if n else np.zeros(0, np.int64)
+    )
     with torch.no_grad():
-        known = torch.from_numpy(truth).to(torch.float32)
-        mean = point(q).double().numpy()
-        lost = -q.log_prob(known).double().numpy()
-        low, high = (quantile(q, level).double().numpy() for level in (0.05, 0.95))
-        below = cdf(q, known).double().numpy()
-        score = crps(q, known).double().numpy() if len(truth) <= SCORED else None
-    # Half of a value's own probability counts as below it, so that the transform of counts is uniform on average.
-    spot = np.exp(-lost) if isinstance(domain, Count) else 0.0
-    transform = np.clip(below - 0.5 * spot, 0.0, 1.0)
-    functions = _functions(domain, truth, mean, lost, score, (truth >= low) & (truth <= high))
-    figures = bootstrap(functions, len(truth), seed, weight)
-    trivial = _trivial(domain, truth, marginal)
+        q = map_arguments(q, lambda value: value.detach().to("cpu", torch.float64))
+        at = torch.from_numpy(truth).reshape(n, *q.event_shape)
+        mean = point(q).numpy().reshape(truth.shape)
+        lost = -q.log_prob(at).numpy()
+        below = cdf(q, at).clamp(0.0, 1.0).numpy().reshape(truth.shape)
+        # What lies at y itself: a jump of the distribution function, for counts and truth values.
+        jump = np.exp(-lost)[:, None] if _discrete(q) else np.zeros_like(below)
+        score = None if q.event_shape or not n else _crps(q, at)
+        low, high = (quantile(_taken(q, some), level).double().numpy().reshape(len(some), -1) for level in (0.05, 0.95))
+    inside = np.stack([_inside(below, jump, level) for level in LEVELS])  # (levels, n, entries)
+    scores = number_scores(domain, truth, mean, lost, score, inside[LEVELS.index(0.9)])
+    trivial = _trivial(domain, truth, marginal, each)
     metrics = {
-        name: Metric(*figures[name], baseline=trivial.get(name), higher_is_better=_BETTER.get(name, False))
-        for name in functions
+        name: Metric(*found, trivial.get(name), scores[name].higher_is_better, scores[name].unit)
+        for name, found in intervals(scores, each, seed).items()
     }
-    worst = np.argsort(-lost, kind="stable")[:MISTAKES]
-    mistakes = [
-        {
-            "row": int(numbers[i]),
-            "truth": f"{truth[i]:.6g}",
-            "prediction": f"{mean[i]:.6g}",
-            "confidence": float(2 * min(transform[i], 1 - transform[i])),
-        }
-        for i in worst
-    ]
-    some = np.unique(np.linspace(0, len(truth) - 1, min(len(truth), SHOWN_POINTS)).round().astype(int))
-    levels = [float(np.mean(np.abs(transform - 0.5) <= level / 2)) for level in LEVELS]
-    drawn: dict[str, Any] = {
-        "truth": truth[some].tolist(),
-        "prediction": mean[some].tolist(),
-        "low": low[some].tolist(),
-        "high": high[some].tolist(),
-        "transform": np.histogram(transform, bins=20, range=(0, 1))[0].tolist(),
-        "coverage": {"level": list(LEVELS), "share": levels},
+    transform = below - jump / 2
+    figures: dict[str, Any] = {
+        "truth": truth[some].ravel().tolist(),
+        "prediction": mean[some].ravel().tolist(),
+        "low": low.ravel().tolist(),
+        "high": high.ravel().tolist(),
+        "transform": np.histogram(transform, bins=BINS, range=(0, 1))[0].tolist(),
+        "coverage": {"level": list(LEVELS), "share": inside.mean(axis=(1, 2)).tolist() if n else []},
     }
-    return Evaluation("number", len(truth), metrics, drawn, mistakes)
+    return Evaluation("number", n, metrics, figures, _mistakes(q, truth, mean, lost, transform, row_numbers(rows, n)))
 
 
-_BETTER: dict[str, bool | None] = {"r2": True, "coverage_90": None}
+def number_scores(
+    domain: Domain, truth: Floats, mean: Floats, lost: Floats | None, crps_: Floats | None, inside: Values | None
+) -> dict[str, Score]:
+    r"""The metrics of predictions of ``truth`` (n, entries); none where there are no rows.
 
+    - rmse: square root of the mean of (y − mean)². mae: mean of \|y − mean\|.
+    - r2: 1 − Σ (y − mean)² / Σ (y − average y)²; NaN where y does not vary.
+    - nll: mean of −log q(y), in the units of y. crps: its continuous ranked probability score, in the units of y.
+    - coverage_90: share of rows inside the central 90 % interval.
+    - poisson_deviance, of counts: mean of 2 (y log(y / mean) − y + mean), with 0 log 0 = 0 (Nelder and Wedderburn,
+      1972).
 
-def _functions(
-    domain: Any, truth: Values, mean: Values, lost: Values | None, score: Values | None, inside: Values | None
-) -> dict[str, Any]:
-    squared, absolute = (truth - mean) ** 2, np.abs(truth - mean)
+    Args:
+        domain: y's; counts have a metric more.
+        truth: (n, entries).
+        mean: (n, entries), predicted.
+        lost: (n,) −log q(y); None is not scored.
+        crps_: (n,), NaN where it was not computed; None is not scored.
+        inside: (n, entries) bool, within the central 90 % interval; None is not scored.
+    """
+    if not len(truth):
+        return {}
+    squared, absolute = np.square(truth - mean).mean(axis=1), np.abs(truth - mean).mean(axis=1)
+    spread = truth - truth.mean(axis=0)
+    moments = np.column_stack([squared, np.square(spread).mean(axis=1), spread])
 
-    def r2(rows: NDArray[np.int64]) -> float:
-        spread = ((truth[rows] - truth[rows].mean()) ** 2).sum()
-        return float(1 - squared[rows].sum() / spread) if spread > 0 else math.nan
+    def r2(sums: Floats) -> Floats:
+        total = sums[..., :1]
+        around = sums[..., 2] - (np.square(sums[..., 3:]) / total).mean(axis=-1)
+        floor = 1e-12 * np.maximum(np.square(truth).mean(), 1e-300) * total[..., 0]
+        there = around > floor
+        return np.where(there, 1 - sums[..., 1] / np.where(there, around, 1.0), np.nan)
 
-    functions: dict[str, Any] = {
-        "rmse": lambda rows: float(np.sqrt(squared[rows].mean())),
-        "mae": lambda rows: float(absolute[rows].mean()),
-        "r2": r2,
+    squares, mean_of_squares = average(squared)
+    scores = {
+        "rmse": Score(squares, lambda sums: np.sqrt(mean_of_squares(sums)), unit="y"),
+        "mae": Score(*average(absolute), unit="y"),
+        "r2": Score(moments, r2, higher_is_better=True, bounds=(-math.inf, 1.0)),
     }
     if lost is not None:
-        functions["nll"] = lambda rows: float(lost[rows].mean())
-    if score is not None:
-        functions["crps"] = lambda rows: float(score[rows].mean())
+        scores["nll"] = Score(*average(lost), unit="nats", bounds=(-math.inf, math.inf))
+    if crps_ is not None:
+        there = np.isfinite(crps_)
+        parts = np.column_stack([there, np.where(there, crps_, 0.0)])
+        scores["crps"] = Score(parts, lambda sums: sums[..., 2] / sums[..., 1], unit="y")
     if inside is not None:
-        functions["coverage_90"] = lambda rows: float(inside[rows].mean())
+        scores["coverage_90"] = Score(
+            *average(inside.mean(axis=1)), higher_is_better=None, unit="share", bounds=(0.0, 1.0), share=True
+        )
     if isinstance(domain, Count):
-        # 2 (y log(y/μ) − y + μ), with 0 log 0 = 0 (Nelder and Wedderburn, 1972)
         safe = np.maximum(mean, 1e-12)
-        deviance = 2 * (np.where(truth > 0, truth * np.log(np.maximum(truth, 1e-12) / safe), 0.0) - truth + safe)
-        functions["poisson_deviance"] = lambda rows: float(deviance[rows].mean())
-    return functions
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviance = 2 * (np.where(truth > 0, truth * np.log(truth / safe), 0.0) - truth + safe)
+        scores["poisson_deviance"] = Score(*average(deviance.mean(axis=1)))
+    return scores
 
 
-def _trivial(domain: Any, truth: Values, marginal: Values | None) -> dict[str, float]:
-    """The metrics of the training rows' mean, and of their distribution as it is for the CRPS and the interval."""
-    if marginal is None or not len(marginal):
+def _inside(below: Floats, jump: Floats, level: float) -> Values:
+    """Whether y lies between the quantiles at (1 ± level) / 2, both belonging to the interval."""
+    edge = (1 - level) / 2
+    return (below >= edge) & (below - jump <= 1 - edge)
+
+
+def _crps(q: Distribution, at: Tensor) -> Floats:
+    """(n,) CRPS of an evenly spread sample of rows, NaN for the others."""
+    n = len(at)
+    closed = not isinstance(q, MixtureSameFamily) or isinstance(q.component_distribution, Normal)
+    most, size = (SCORED, SCORED) if closed else (SCORED_BY_QUADRATURE, CHUNK)
+    some = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+    found = np.full(n, np.nan)
+    for start in range(0, len(some), size):
+        part = some[start : start + size]
+        found[part] = crps(_taken(q, part), at[torch.from_numpy(part)]).double().numpy()
+    return found
+
+
+def _taken(q: Distribution, rows: NDArray[np.int64]) -> Distribution:
+    """``q`` of some rows."""
+    index = torch.from_numpy(rows)
+    return map_arguments(q, lambda value: value[index])
+
+
+def _discrete(q: Distribution) -> bool:
+    part = q.component_distribution if isinstance(q, MixtureSameFamily) else q
+    support: Any = part.support
+    return bool(support.is_discrete)
+
+
+def _trivial(domain: Domain, truth: Floats, marginal: Values | None, weight: Floats | None) -> dict[str, float]:
+    """The metrics of the training rows' mean, their distribution (CRPS, coverage) and a family fitted to it (NLL)."""
+    if marginal is None or not len(marginal) or not len(truth):
         return {}
-    seen = np.sort(np.asarray(marginal, dtype=np.float64))
-    low, high = np.quantile(seen, [0.05, 0.95])
-    functions = _functions(
-        domain,
-        truth,
-        np.full(len(truth), seen.mean()),
-        None,
-        _empirical_crps(seen, truth),
-        (truth >= low) & (truth <= high),
-    )
-    everything = np.arange(len(truth))
-    return {name: function(everything) for name, function in functions.items()}
+    seen = np.asarray(marginal, dtype=np.float64).reshape(len(marginal), -1)
+    low, high = np.quantile(seen, [0.05, 0.95], axis=0)
+    fit = marginal_fit(domain, seen)
+    lost = None if fit is None else -fit.log_prob(torch.from_numpy(truth)).numpy().sum(axis=1)
+    score = empirical_crps(seen[:, 0], truth[:, 0]) if seen.shape[1] == 1 else None
+    mean = np.broadcast_to(seen.mean(axis=0), truth.shape)
+    found = values(number_scores(domain, truth, mean, lost, score, (truth >= low) & (truth <= high)), weight)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def _empirical_crps(seen: Values, truth: Values) -> Values:
-    """CRPS of the empirical distribution of sorted ``seen``: E|X − y| − ½ E|X − X′|, in O(n log n)."""
-    n = len(seen)
-    total = np.concatenate([[0.0], np.cumsum(seen)])
-    k = np.searchsorted(seen, truth, side="right")
-    distance = (truth * k - total[k] + (total[n] - total[k]) - truth * (n - k)) / n
-    spread = 2 * np.sum(seen * (2 * np.arange(1, n + 1) - n - 1)) / (n * n)
-    return np.asarray(distance - 0.5 * spread)
+def _mistakes(
+    q: Distribution, truth: Floats, mean: Floats, lost: Floats, transform: Floats, numbers: Values
+) -> list[dict[str, Any]]:
+    """The rows with the least likely y; ``confidence`` is the share of q at least as far out as y, on both sides."""
+    worst = np.argsort(-lost, kind="stable")[:MISTAKES]
+    if not len(worst):
+        return []
+    low, high = (quantile(_taken(q, worst), level).double().numpy().reshape(len(worst), -1) for level in (0.05, 0.95))
+    tail = 2 * np.minimum(transform, 1 - transform)
+    return [
+        {
+            "row": int(numbers[i]),
+            "truth": _written(truth[i]),
+            "prediction": _written(mean[i]),
+            "confidence": float(tail[i].min()),
+            "interval": f"{_written(low[j])} … {_written(high[j])}",
+        }
+        for j, i in enumerate(worst)
+    ]
+
+
+def _written(entries: Floats) -> str:
+    """One number as text, or several in brackets."""
+    texts = [f"{value:.6g}" for value in entries[:6]]
+    return texts[0] if len(entries) == 1 else f"[{', '.join(texts)}{', …' if len(entries) > 6 else ''}]"
