@@ -103,8 +103,6 @@ def frames(train: Path, test: Path, target: str, drop: tuple[str, ...] = ()) -> 
     return X.loc[0], both[target].loc[0], X.loc[1], both[target].loc[1]
 
 
-
-
 def bike_inputs(path: Path) -> list[str]:
     """Columns of the bike table that do not give the answer away."""
     with path.open(encoding="utf-8") as file:
@@ -280,9 +278,7 @@ def write_page(results: dict[str, Any]) -> None:
         shown = [key for key in (metric, "accuracy", "auc", "log_loss", "rmse") if key in runs[0]["trine"]]
         form = _form(metric)
         cells = [f"{key} {_spread([r['trine'][key] for r in runs], _form(key))}" for key in dict.fromkeys(shown)]
-        beside = [
-            f"{peer} {_spread([r['peers'][peer][metric] for r in runs], form)}" for peer in runs[0]["peers"]
-        ]
+        beside = [f"{peer} {_spread([r['peers'][peer][metric] for r in runs], form)}" for peer in runs[0]["peers"]]
         if runs[0].get("peer folds"):
             best = max(runs[0]["peers"], key=lambda p: runs[0]["peers"][p][metric])
             error = statistics.mean(statistics.stdev(r["peer folds"][best]) / 5**0.5 for r in runs)

@@ -35,7 +35,7 @@ _WHERE = {
     "resume": "trine.estimators",
 }
 
-__all__ = [*_WHERE, "__version__"]  # noqa: PLE0604
+__all__ = [*_WHERE, "__version__"]
 
 if TYPE_CHECKING:
     from trine.choices import Choices as Choices

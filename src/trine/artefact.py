@@ -99,7 +99,9 @@ def _manifest(source: Path, text: str) -> dict[str, Any]:
     try:
         manifest = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ArtefactError(f"{source} has a manifest that is not JSON ({error}); it was altered and is refused.") from None
+        raise ArtefactError(
+            f"{source} has a manifest that is not JSON ({error}); it was altered and is refused."
+        ) from None
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(version, int):
         raise ArtefactError(f"{source} has a manifest without a format version; it was altered and is refused.")

@@ -73,7 +73,9 @@ def test_labels_come_back_as_the_user_wrote_them(labels: list[Any]) -> None:
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     X, y = load_iris(return_X_y=True)
-    one, two, three = (trine.Classifier(random_state=s, epochs=3, threads=1).fit(X, y).predict_proba(X) for s in (0, 0, 1))
+    one, two, three = (
+        trine.Classifier(random_state=s, epochs=3, threads=1).fit(X, y).predict_proba(X) for s in (0, 0, 1)
+    )
     assert (one == two).all()
     assert (one != three).any()
 
@@ -83,7 +85,9 @@ def test_a_prediction_depends_on_its_row_alone() -> None:
     model = trine.Classifier(random_state=0, epochs=5, threads=1).fit(X, y)
     whole = model.predict_proba(X)
     np.testing.assert_allclose(model.predict_proba(X[::-1])[::-1], whole, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(np.concatenate([model.predict_proba(row[None]) for row in X[:20]]), whole[:20], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate([model.predict_proba(row[None]) for row in X[:20]]), whole[:20], rtol=1e-5
+    )
 
 
 def test_fitting_leaves_the_user_s_random_state_alone() -> None:

@@ -39,7 +39,9 @@ Domains = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a choice, e.g. hidden=256,256 or divergence=cramer. Repeat."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a choice, e.g. hidden=256,256 or divergence=cramer. Repeat."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
@@ -99,7 +101,9 @@ def derive(
     "   ·   trine fit --config run.toml"
 )
 def fit(
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="As for `derive`; may stand in the run file.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="As for `derive`; may stand in the run file.")
+    ] = None,
     y: Target = None,
     x: Inputs = None,
     domain: Domains = None,
@@ -114,7 +118,9 @@ def fit(
     threads: Annotated[int | None, typer.Option(help="Torch threads. Default: chosen.")] = None,
     class_weight: Annotated[str | None, typer.Option(metavar="balanced", help="Let classes count alike.")] = None,
     on_bad: OnBad = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A run.toml or run.yaml with these options.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A run.toml or run.yaml with these options.")
+    ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,
@@ -157,7 +163,9 @@ def fit(
 @app.command(epilog="Example: trine resume runs/adult")
 def resume(
     run: RunDir,
-    data: Annotated[str | None, typer.Option(metavar="DATA", help="Where the data are now, if they have moved.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Where the data are now, if they have moved.")
+    ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,

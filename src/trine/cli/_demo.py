@@ -66,8 +66,15 @@ def write_diabetes(path: Path) -> Path:
     from trine.data import write
 
     data = load_diabetes(scaled=False)
-    named = {"s1": "cholesterol", "s2": "ldl", "s3": "hdl", "s4": "cholesterol_to_hdl", "s5": "log_triglycerides",
-             "s6": "glucose", "bp": "blood_pressure"}
+    named = {
+        "s1": "cholesterol",
+        "s2": "ldl",
+        "s3": "hdl",
+        "s4": "cholesterol_to_hdl",
+        "s5": "log_triglycerides",
+        "s6": "glucose",
+        "bp": "blood_pressure",
+    }
     columns = {named.get(name, name): data.data[:, i] for i, name in enumerate(data.feature_names)}
     columns["sex"] = np.where(columns["sex"] == 1, "group 1", "group 2")
     write(path, {**columns, "progression": data.target})

@@ -51,7 +51,9 @@ def read_run_file(path: Path) -> RunFile:
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise ChoiceError(f"The run file {path} is not valid {path.suffix[1:].upper()}: {error}.") from None
     if not isinstance(data, dict):
-        raise ChoiceError(f"The run file {path} holds no keys; it is a table such as `data = \"adult.csv\"`, `y = \"income\"`.")
+        raise ChoiceError(
+            f'The run file {path} holds no keys; it is a table such as `data = "adult.csv"`, `y = "income"`.'
+        )
     try:
         run = RunFile.model_validate(data)
     except ValidationError as error:

@@ -239,7 +239,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     manifest, tensors = artefact.load(source)
     kind = manifest.get("estimator")
     if kind not in estimators:
-        raise ArtefactError(f"{source} holds an estimator {kind!r} that this trine does not know; a newer one wrote it.")
+        raise ArtefactError(
+            f"{source} holds an estimator {kind!r} that this trine does not know; a newer one wrote it."
+        )
     return estimators[str(kind)]._restore(manifest, tensors, str(source))
 
 
@@ -268,7 +270,11 @@ def _facts_json(facts: Facts) -> dict[str, Any]:
 
 def _pairs(weights: Any) -> Any:
     """A mapping from class to weight as pairs, which JSON keeps as they are."""
-    return tuple((_own(label), float(weight)) for label, weight in weights.items()) if isinstance(weights, Mapping) else weights
+    return (
+        tuple((_own(label), float(weight)) for label, weight in weights.items())
+        if isinstance(weights, Mapping)
+        else weights
+    )
 
 
 def _own(label: Any) -> Any:

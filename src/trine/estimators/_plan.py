@@ -58,7 +58,9 @@ class Plan:
         if self.budget is not None and self.budget <= 0:
             raise ChoiceError(f"The budget is {self.budget} seconds; it must be positive, e.g. `--budget 5m`.")
         if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-            raise ChoiceError(f"class_weight is {self.class_weight!r}; it is None, 'balanced' or a mapping from class to weight.")
+            raise ChoiceError(
+                f"class_weight is {self.class_weight!r}; it is None, 'balanced' or a mapping from class to weight."
+            )
         if self.on_bad not in ("stop", "skip"):
             raise ChoiceError(f"on_bad is {self.on_bad!r}; it is 'stop' or 'skip'.")
 
@@ -122,8 +124,15 @@ def decode_target(store: Store, schema: Schema, name: str, rows: np.ndarray) -> 
     return schema.y[name].decode(field.data[index].numpy()[known]), known
 
 
-def prepare(plan: Plan, table: Table, *, weight: np.ndarray | None = None, schema: Schema | None = None,
-            choices: Choices | None = None, facts: Facts | None = None) -> Prepared:
+def prepare(
+    plan: Plan,
+    table: Table,
+    *,
+    weight: np.ndarray | None = None,
+    schema: Schema | None = None,
+    choices: Choices | None = None,
+    facts: Facts | None = None,
+) -> Prepared:
     """Infer, split, fit the domains on the training rows, encode every column once, derive the three parts.
 
     Args:
@@ -135,9 +144,7 @@ def prepare(plan: Plan, table: Table, *, weight: np.ndarray | None = None, schem
     Raises:
         TrineError: the data or the choices cannot be used; says where and what to do.
     """
-    inferred = schema or Schema.infer(
-        table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest
-    )
+    inferred = schema or Schema.infer(table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest)
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)
     fitted = schema or inferred.fit(table, rows.train)
@@ -188,7 +195,9 @@ def _weights(plan: Plan, table: Table, schema: Schema, rows: Rows, weight: np.nd
         return weight
     name, domain = next(iter(schema.y.items()))
     if len(schema.y) != 1 or not isinstance(domain, Category):
-        raise ChoiceError("class_weight needs one categorical target; leave it out, or weigh the rows by sample_weight.")
+        raise ChoiceError(
+            "class_weight needs one categorical target; leave it out, or weigh the rows by sample_weight."
+        )
     codes = domain.encode(table.column(name)).reshape(-1).astype(np.int64)
     if isinstance(plan.class_weight, str):
         counts = np.bincount(codes[rows.train].clip(0), minlength=len(domain.labels)).clip(1)

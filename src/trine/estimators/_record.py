@@ -27,9 +27,7 @@ SHOWN_SIDE = 160
 """Pixels a side, at most, of a mistaken image that is shown."""
 
 
-def write_record(
-    run: Run, estimator: Any, derivation: Derivation, fitted: Fitted, sample: Batch, table: Table
-) -> None:
+def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitted, sample: Batch, table: Table) -> None:
     """Write ``record.json`` into the run.
 
     Args:
@@ -39,12 +37,13 @@ def write_record(
     schema = derivation.schema
     provenance = estimator.provenance_
     record = {
-        "title": f"{', '.join(schema.y)} from {len(schema.x)} column{'s' if len(schema.x) != 1 else ''}",
+        "title": f"{', '.join(schema.y)} from {', '.join(schema.x) if len(schema.x) <= 3 else f'{len(schema.x)} columns'}",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": run.data["source"]["data"] or "data in memory",
         "rows": provenance["rows"],
         "schema": _columns(schema),
         "derivation": derivation.sections(sample),
+        "choices": derivation.chosen(),
         "history": estimator.history_,
         "evaluations": {name: value.to_json() for name, value in estimator.evaluations_.items()},
         "mistakes": _mistakes(estimator, schema, table),

@@ -53,7 +53,7 @@ class Supervised(Estimator):
         patience: epochs without a better held-out score before stopping; 0 never stops early.
         autocast: ``none`` or ``bf16``.
         compile: whether to compile with ``torch.compile``.
-        unknown: share of training rows whose inputs are hidden.
+        unknown: weight of the term that scores a row with nothing known.
         class_weight: None, ``"balanced"``, or a mapping from class to weight (classification only).
         validation_fraction: share of the rows that decide when to stop.
         random_state: None, an integer or a numpy random state.
@@ -159,7 +159,9 @@ class Supervised(Estimator):
             raise DataError(f"X has {table.rows} rows and y has {len(target)}; give one target for each row.")
         weight = None
         if sample_weight is not None:
-            weight = np.asarray(_check_sample_weight(sample_weight, np.empty((table.rows, 0)), ensure_non_negative=True))
+            weight = np.asarray(
+                _check_sample_weight(sample_weight, np.empty((table.rows, 0)), ensure_non_negative=True)
+            )
         name = TARGET
         while name in table:
             name += "_"
@@ -188,7 +190,9 @@ class Supervised(Estimator):
             return read(X), {}
         if array and X.ndim > 2:
             return read(X), {}
-        checked = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1)
+        checked = validate_data(
+            self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
+        )
         if checked.dtype.kind in "biuf":
             table = read(checked.astype(np.float64))
             return table, dict.fromkeys(table.names, "real")
@@ -282,7 +286,11 @@ class Supervised(Estimator):
             truth, known = decode_target(store, self.schema_, name, rows)
             if not len(truth):
                 raise DataError(f"No row has a known {name!r}; evaluation needs at least one.")
-            q = distributions[name] if known.all() else select(distributions[name], torch.from_numpy(np.flatnonzero(known)))
+            q = (
+                distributions[name]
+                if known.all()
+                else select(distributions[name], torch.from_numpy(np.flatnonzero(known)))
+            )
             result[name] = evaluate(
                 domain,
                 truth,

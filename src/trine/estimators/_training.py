@@ -72,7 +72,9 @@ def _score(prepared: Prepared) -> Callable[[], float]:
     """The criterion on the rows that decide when to stop: a mean over those that count."""
     model, criterion = prepared.derivation.model, prepared.derivation.criterion
     rows = torch.from_numpy(prepared.rows.stop)
-    parts = [prepared.store.batch(part) for part in torch.split(rows, EVALUATED)] if len(rows) <= 8 * EVALUATED else None
+    parts = (
+        [prepared.store.batch(part) for part in torch.split(rows, EVALUATED)] if len(rows) <= 8 * EVALUATED else None
+    )
 
     def score() -> float:
         criterion.eval()

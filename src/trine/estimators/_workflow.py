@@ -110,8 +110,16 @@ def fit(
         return _complete(plan, prepared, run, table, aside, verbose=verbose, announce=announce)
 
 
-def _complete(plan: Plan, prepared: Any, run: Run | None, table: Table, aside: Table | None, *, verbose: bool,
-              announce: Callable[[str], None] | None = None) -> Any:
+def _complete(
+    plan: Plan,
+    prepared: Any,
+    run: Run | None,
+    table: Table,
+    aside: Table | None,
+    *,
+    verbose: bool,
+    announce: Callable[[str], None] | None = None,
+) -> Any:
     """Train (or go on training), evaluate, keep."""
     derivation: Derivation = prepared.derivation
     estimator = _estimator_for(derivation.schema, plan, verbose)
@@ -152,7 +160,9 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, verbose: bool = Fal
         plan = Plan.from_json(record["plan"])
         source = data if data is not None else record["source"]["data"]
         if source is None:
-            raise RunError(f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...).")
+            raise RunError(
+                f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
+            )
         table = read(source, on_bad=plan.on_bad)
         aside = None if record["source"]["valid"] is None else read(record["source"]["valid"], on_bad=plan.on_bad)
         if table.fingerprint() != record["fingerprint"]:

@@ -55,7 +55,9 @@ class Classifier(ClassifierMixin, Supervised):  # type: ignore[misc]
     def _learn_schema(self) -> None:
         domain = self._target()
         if not isinstance(domain, Category):
-            raise SchemaError(f"A classifier's y is a category, and this one is {type(domain).__name__}; use Regressor.")
+            raise SchemaError(
+                f"A classifier's y is a category, and this one is {type(domain).__name__}; use Regressor."
+            )
         self.classes_ = np.array(domain.decode(np.arange(len(domain.labels))).tolist())
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

@@ -79,10 +79,10 @@ class Derivation:
             sample: a batch of a few rows, to show the shapes that pass between the blocks.
         """
         rows = summary(self.model, sample) if sample is not None else []
+        rows = [row for row in rows if row.name]
         total = sum(p.numel() for p in self.model.parameters())
         rules = getattr(self.model, "rules", ())
         targets = getattr(self.model, "targets", ())
-        chosen = {name: value for name, value in self.choices.to_json().items() if value is not None}
         return {
             "what you have": self.schema.describe().splitlines(),
             "model f(x, θ)": [
@@ -103,10 +103,16 @@ class Derivation:
                 f"batches of {self.choices.batch_size} of {self.facts.rows:,} training rows, "
                 f"{self.choices.epochs} epochs",
             ],
-            "choices": _aligned(
-                [(name, _show(value), self.reasons.get(name, "")) for name, value in sorted(chosen.items())]
-            ),
+            "choices": _aligned([(choice["name"], choice["value"], choice["reason"]) for choice in self.chosen()]),
         }
+
+    def chosen(self) -> list[dict[str, str]]:
+        """Name, value and reason of every choice that is made, by the user or here."""
+        return [
+            {"name": name, "value": _show(value), "reason": self.reasons.get(name, _unreasoned(name, value))}
+            for name, value in sorted(self.choices.to_json().items())
+            if value is not None
+        ]
 
     def describe(self, sample: Batch | None = None) -> str:
         """The derivation in words and formulas."""
@@ -144,7 +150,14 @@ def derive(method: str, schema: Schema, choices: Choices, facts: Facts, seed: in
 
 
 def _show(value: Any) -> str:
-    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (" × ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+
+
+def _unreasoned(name: str, value: Any) -> str:
+    """Of a choice that was not derived: whether the user made it, or it stands as it always does."""
+    return "as usual" if getattr(Choices(), name) == value else "as chosen"
 
 
 def _aligned(rows: list[tuple[Any, ...]]) -> list[str]:

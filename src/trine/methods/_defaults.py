@@ -55,7 +55,10 @@ def resolve_supervised(schema: Schema, choices: Choices, facts: Facts) -> tuple[
     derived |= {
         "normalization": ("none" if table else "batch", "of the dense layers" if table else "of the convolutions"),
         "prenorm": (False, "as usual without deep residual stacks"),
-        "residual": (not table, "two dense layers need no shortcut" if table else "pairs of convolutions add their input"),
+        "residual": (
+            not table,
+            "two dense layers need no shortcut" if table else "pairs of convolutions add their input",
+        ),
     }
     open_ = {name: value for name, value in derived.items() if getattr(choices, name) is None}
     resolved = choices.replace(**{name: value for name, (value, _) in open_.items()})

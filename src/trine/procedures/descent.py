@@ -19,7 +19,7 @@ from trine.procedures.schedules import Schedule, schedules
 from trine.rules import map_arguments
 
 EMA_EVERY = 4
-"""The average of weights takes in every fourth iterate, with the decay's fourth power: the same average, a quarter of the cost."""
+"""The average of weights takes in every fourth iterate, with the decay's fourth power: alike, at a quarter of the cost."""
 CHECK_EVERY = 50
 """Steps between looks at the running sum of losses on a device where looking waits for the device."""
 
@@ -120,7 +120,9 @@ class Descent(Procedure):
         if autocast not in ("none", "bf16"):
             raise ChoiceError(f"autocast is {autocast!r}; it is 'none' or 'bf16'.")
         if tighten_steps < 1:
-            raise ChoiceError(f"tighten_steps is {tighten_steps}; a critic takes at least 1 step for each of the model's.")
+            raise ChoiceError(
+                f"tighten_steps is {tighten_steps}; a critic takes at least 1 step for each of the model's."
+            )
         self.optimiser = optimiser
         self.schedule = schedules[schedule](step_size) if isinstance(schedule, str) else schedule
         self.weight_decay = weight_decay
@@ -176,11 +178,17 @@ class Descent(Procedure):
         if self.ema and state.t % EMA_EVERY == 0:
             decay = min(self.ema**EMA_EVERY, state.t / (state.t + 10.0 * EMA_EVERY))
             get_ema_multi_avg_fn(decay)(  # type: ignore[no-untyped-call]
-                list(state.averaged.values()), state.current, None)
+                list(state.averaged.values()), state.current, None
+            )
         return Step(loss.total.detach(), {**loss.terms, **terms}, norm, size)
 
     def _tighten(
-        self, state: DescentState, criterion: Criterion, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], size: float
+        self,
+        state: DescentState,
+        criterion: Criterion,
+        outputs: Mapping[str, Any],
+        batch: Mapping[str, Tensor],
+        size: float,
     ) -> dict[str, Tensor]:
         """The critics' steps; the terms' bounds afterwards."""
         assert state.critic_optimiser is not None
@@ -216,9 +224,13 @@ class Descent(Procedure):
             state.sum = state.sum.to(loss.total.device) + loss.total.detach()
             if state.t % CHECK_EVERY or math.isfinite(state.sum.item()):
                 return
-        term = next((name for name, value in loss.terms.items() if not math.isfinite(value.item())), "the sum of the terms")
+        term = next(
+            (name for name, value in loss.terms.items() if not math.isfinite(value.item())), "the sum of the terms"
+        )
         layer = _first_layer(model, batch)
-        where = f"the first layer whose output is not finite is {layer!r}" if layer else "all layers' outputs are finite"
+        where = (
+            f"the first layer whose output is not finite is {layer!r}" if layer else "all layers' outputs are finite"
+        )
         raise TrainingError(
             f"The loss is not finite at step {state.t + 1}: term {term!r} is {loss.terms.get(term, loss.total).item()}; {where}. "
             "Lower the step size, clip the gradient (clip=1), or look at the rows of the batch."

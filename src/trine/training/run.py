@@ -76,7 +76,9 @@ class Run:
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
         except OSError:
-            raise RunError(f"There is no run at {directory} (no {RECORD}). Give the directory that `trine fit --out` made.") from None
+            raise RunError(
+                f"There is no run at {directory} (no {RECORD}). Give the directory that `trine fit --out` made."
+            ) from None
         except (json.JSONDecodeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}); the run cannot be used.") from None
 

@@ -128,7 +128,18 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _Training(
-            model, criterion, procedure, batches, epochs, evaluate, patience, budget, run, progress, observe, checkpoint_every
+            model,
+            criterion,
+            procedure,
+            batches,
+            epochs,
+            evaluate,
+            patience,
+            budget,
+            run,
+            progress,
+            observe,
+            checkpoint_every,
         ).go()
 
 
@@ -351,12 +362,16 @@ class _Training:
             self.at = Progressed(**kept["at"])
             self.stopped = kept["stopped"]
         except (KeyError, TypeError, RuntimeError) as error:
-            raise RunError(f"The checkpoint does not fit the model that the run derives ({error}); start a new run.") from None
+            raise RunError(
+                f"The checkpoint does not fit the model that the run derives ({error}); start a new run."
+            ) from None
 
     def _interrupt(self) -> None:
         """Keep all and stop."""
         if self.run is None:
-            raise KeyboardInterrupt(f"interrupted at step {self.state.t}; nothing was kept, since no run directory was given.")
+            raise KeyboardInterrupt(
+                f"interrupted at step {self.state.t}; nothing was kept, since no run directory was given."
+            )
         self._save()
         self.run.update(status="stopped")
         raise KeyboardInterrupt(
