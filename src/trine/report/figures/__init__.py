@@ -1,0 +1,15 @@
+"""The figures of a report: inline SVG that follows the page's colours, light or dark."""
+
+from .classes import calibration as calibration
+from .classes import confidence as confidence
+from .classes import confusion as confusion
+from .classes import precision_recall as precision_recall
+from .classes import roc as roc
+from .learning import learning_curve as learning_curve
+from .learning import step_sizes as step_sizes
+from .numbers import coverage as coverage
+from .numbers import predicted_and_true as predicted_and_true
+from .numbers import residuals as residuals
+from .numbers import transform as transform
+from .scales import layer_scales as layer_scales
+from .strip import strip as strip

@@ -1,0 +1,70 @@
+"""How the criterion fell, and how large the steps were."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trine.report.figures._canvas import BLUE, GREEN, ORANGE, drawing
+
+HIGHEST = 4.0
+"""A curve's start may lie so many times the later range above it before the axis leaves it out."""
+
+
+def learning_curve(history: Sequence[Mapping[str, Any]]) -> str:
+    """The criterion by epoch, on the training rows and on those that decide when to stop; the kept epoch is marked."""
+    epochs = [int(record["epoch"]) for record in history]
+    train = np.array([_number(record.get("train", {}).get("loss")) for record in history])
+    held = np.array([_number(record.get("held_out")) for record in history])
+    mark = "o" if len(epochs) == 1 else ""
+    with drawing("Criterion by epoch") as done:
+        ax = done.ax
+        if np.isfinite(train).any():
+            ax.plot(epochs, train, color=BLUE, marker=mark, label="training rows")
+        if np.isfinite(held).any():
+            ax.plot(epochs, held, color=ORANGE, marker=mark, label="rows to stop by")
+            best = int(np.nanargmin(held))
+            ax.plot(epochs[best], held[best], "o", color=ORANGE, markersize=6.5, label=f"kept: epoch {epochs[best]}")
+        ax.set(xlabel="epoch", ylabel="L(θ)")
+        ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        top = _top(np.concatenate([train, held]))
+        if top is not None:
+            ax.set_ylim(top=top)
+        if np.isfinite(train).any() or np.isfinite(held).any():
+            ax.legend()
+    return done.svg
+
+
+def step_sizes(log: Sequence[Mapping[str, Any]]) -> str:
+    """Step size and gradient norm by step, each relative to its greatest; empty where neither was logged."""
+    curves = []
+    for name, text, colour in (("step_size", "step size", BLUE), ("grad_norm", "gradient norm", GREEN)):
+        points = [(line["step"], _number(line[name])) for line in log if line.get(name) is not None and "step" in line]
+        points = [point for point in points if math.isfinite(point[1])]
+        if len(points) > 1 and max(value for _, value in points) > 0:
+            curves.append((text, colour, *np.array(points, dtype=np.float64).T))
+    if not curves:
+        return ""
+    with drawing("Step size and gradient") as done:
+        for text, colour, steps, values in curves:
+            most = float(values.max())
+            done.ax.plot(steps, values / most, color=colour, linewidth=1.4, label=f"{text}, at most {most:.3g}")
+        done.ax.set(xlabel="step", ylabel="share of the greatest", ylim=(0, 1.32), yticks=[0, 0.25, 0.5, 0.75, 1])
+        done.ax.legend(loc="upper left", ncols=1)
+    return done.svg
+
+
+def _top(values: Any) -> float | None:
+    """Where the axis ends, if a few early values would press all others together."""
+    values = values[np.isfinite(values)]
+    if len(values) < 8:
+        return None
+    low, middle, high = np.quantile(values, [0.0, 0.9, 1.0])
+    return float(middle + 0.5 * (middle - low)) if high - low > HIGHEST * (middle - low) > 0 else None
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

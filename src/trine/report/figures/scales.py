@@ -1,0 +1,72 @@
+"""Scales of activations and gradients, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trine.report.figures._canvas import BLUE, GREEN, ORANGE, drawing, label
+
+NAMED = 30
+"""Layers up to which each has its name beside it; more are numbered."""
+TITLES = {"activation": "Activations: standard deviation", "gradient": "Gradients: root mean square"}
+LONGEST = 24
+
+
+def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
+    """One curve for each point of the training, on a logarithmic scale; empty where nothing was seen.
+
+    Args:
+        points: ``label`` and ``layers``. quantity: ``"activation"`` or ``"gradient"``.
+    """
+    names = _names([str(layer["layer"]) for layer in points[0]["layers"]])
+    curves = [[_number(layer.get(quantity)) for layer in point["layers"]] for point in points]
+    if not names or not np.isfinite(np.concatenate(curves)).any():
+        return ""
+    named = len(names) <= NAMED
+    size = (4.4, max(2.4, 1.15 + 0.2 * len(names))) if named else (4.4, 3.1)
+    colours = [GREEN, ORANGE, BLUE][-len(points) :] or [BLUE]
+    with drawing(TITLES[quantity], size) as done:
+        ax = done.ax
+        for i, (point, values) in enumerate(zip(points, curves, strict=True)):
+            style: dict[str, Any] = {"color": colours[min(i, 2)], "markersize": 4.2, "linewidth": 1.3}
+            places = range(1, len(values) + 1)
+            ax.plot(*((values, places) if named else (places, values)), "o-" if named else "-", label=point["label"], **style)
+        if named:
+            ax.set_xscale("log")
+            ax.set_yticks(range(1, len(names) + 1), names, fontsize=7.8)
+            ax.set_ylim(len(names) + 0.6, 0.4)
+            ax.tick_params(axis="y", length=0)
+        else:
+            ax.set_yscale("log")
+            ax.set_xlabel("layer, from input to output")
+            ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        _breathe(ax, curves, named=named)
+        if len(points) > 1:
+            ax.figure.legend(loc="outside lower left", ncols=min(3, len(points)), columnspacing=1.1, handlelength=1.4)
+    return done.svg
+
+
+def _breathe(ax: Any, curves: Sequence[Sequence[float]], *, named: bool) -> None:
+    """At least two decades, so that a factor of two does not look like vanishing."""
+    values = np.array([value for curve in curves for value in curve if math.isfinite(value)])
+    low, high = np.log10(values.min()), np.log10(values.max())
+    middle, half = (low + high) / 2, max((high - low) / 2 * 1.1, 1.0)
+    (ax.set_xlim if named else ax.set_ylim)(10 ** (middle - half), 10 ** (middle + half))
+
+
+def _names(names: list[str]) -> list[str]:
+    """The layers' names without what all of them begin with."""
+    parts = [name.split(".") for name in names]
+    common = 0
+    while len(names) > 1 and all(len(part) > common + 1 and part[common] == parts[0][common] for part in parts):
+        common += 1
+    return [label(".".join(part[common:]), LONGEST) for part in parts]
+
+
+def _number(value: Any) -> float:
+    """A finite number above zero, for a logarithmic scale; NaN otherwise."""
+    return float(value) if value is not None and value > 0 and math.isfinite(value) else math.nan
