@@ -44,7 +44,8 @@ class Registry(Mapping[str, T]):
 
         return add
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Import every module of the package, so that all members, and what they register elsewhere, are there."""
         if not self._complete:
             self._complete = True
             package = importlib.import_module(self.package)
@@ -52,7 +53,7 @@ class Registry(Mapping[str, T]):
                 importlib.import_module(module.name)
 
     def __getitem__(self, name: str) -> T:
-        self._load()
+        self.load()
         try:
             return self._members[name]
         except KeyError:
@@ -62,13 +63,13 @@ class Registry(Mapping[str, T]):
             ) from None
 
     def __contains__(self, name: object) -> bool:
-        self._load()
+        self.load()
         return name in self._members
 
     def __iter__(self) -> Iterator[str]:
-        self._load()
+        self.load()
         return iter(self._members)
 
     def __len__(self) -> int:
-        self._load()
+        self.load()
         return len(self._members)

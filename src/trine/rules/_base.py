@@ -61,6 +61,7 @@ def rule_for(domain: Domain, name: str | None = None) -> type[Rule]:
     Raises:
         ChoiceError: no rule has that name. SchemaError: the rule's support is not y's domain; names those that are.
     """
+    rules.load()  # defaults are registered by the rules' own files
     kind = rules[name or default_rule(domain)]
     if not isinstance(domain, kind.serves):
         fitting = sorted(key for key, rule in rules.items() if isinstance(domain, rule.serves))
