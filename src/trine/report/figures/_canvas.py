@@ -69,14 +69,15 @@ def drawing(title: str, size: tuple[float, float] = PANEL) -> Iterator[Drawing]:
 
 def label(text: Any, longest: int = LONGEST_LABEL) -> str:
     """Text for a figure: shortened in the middle, and never taken for mathematics."""
-    text = " ".join(str(text).split())
-    if len(text) > longest:
+    short = " ".join(str(text).split())
+    if len(short) > longest:
         head = math.ceil((longest - 1) / 2)
-        text = text[:head] + "…" + text[len(text) - (longest - 1 - head) :]
-    return text.replace("$", r"\$")
+        short = short[:head] + "…" + short[len(short) - (longest - 1 - head) :]
+    return short.replace("$", r"\$")
 
 
-def _style() -> dict[str, Any]:
+def _style() -> Any:
+    """Matplotlib's settings for all figures."""
     return {
         "svg.fonttype": "none",
         "svg.hashsalt": "trine",

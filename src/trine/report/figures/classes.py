@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.report.figures._canvas import BLUE, INK, LINE, ORANGE, PAPER, drawing, label
+from trine.report.figures._canvas import BLUE, INK, ORANGE, PAPER, SOFT, drawing, label
 
 NUMBERED = 12
 """Classes up to which the confusion matrix shows its counts."""
@@ -49,7 +49,7 @@ def calibration(data: Mapping[str, Any]) -> str:
     """How often what was held probable came true, with 95 % intervals."""
     confidence, right = np.array(data["confidence"], dtype=float), np.array(data["right"], dtype=float)
     with drawing("Calibration") as done:
-        done.ax.plot([0, 1], [0, 1], color=LINE, linestyle="--", linewidth=1.2)
+        done.ax.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1.2)
         if "low" in data:
             low, high = np.array(data["low"], dtype=float), np.array(data["high"], dtype=float)
             done.ax.vlines(confidence, low, high, color=BLUE, alpha=0.4, linewidth=2.2)
@@ -75,7 +75,7 @@ def confidence(data: Mapping[str, Any]) -> str:
 def roc(data: Mapping[str, Any]) -> str:
     """True against false positive rate over all thresholds."""
     with drawing("ROC curve") as done:
-        done.ax.plot([0, 1], [0, 1], color=LINE, linestyle="--", linewidth=1.2)
+        done.ax.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1.2)
         done.ax.plot(data["false"], data["true"], color=BLUE)
         done.ax.fill_between(data["false"], data["true"], color=BLUE, alpha=0.08, linewidth=0)
         done.ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -85,7 +85,7 @@ def roc(data: Mapping[str, Any]) -> str:
 def precision_recall(data: Mapping[str, Any]) -> str:
     """Precision against recall over all thresholds; the line is the share of the class."""
     with drawing("Precision and recall") as done:
-        done.ax.axhline(data["share"], color=LINE, linestyle="--", linewidth=1.2)
+        done.ax.axhline(data["share"], color=SOFT, linestyle="--", linewidth=1.2)
         done.ax.plot(data["recall"], data["precision"], color=BLUE)
         done.ax.fill_between(data["recall"], data["precision"], color=BLUE, alpha=0.08, linewidth=0)
         done.ax.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))

@@ -16,6 +16,8 @@ HIGHEST = 4.0
 
 def learning_curve(history: Sequence[Mapping[str, Any]]) -> str:
     """The criterion by epoch, on the training rows and on those that decide when to stop; the kept epoch is marked."""
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [int(record["epoch"]) for record in history]
     train = np.array([_number(record.get("train", {}).get("loss")) for record in history])
     held = np.array([_number(record.get("held_out")) for record in history])
@@ -29,7 +31,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> str:
             best = int(np.nanargmin(held))
             ax.plot(epochs[best], held[best], "o", color=ORANGE, markersize=6.5, label=f"kept: epoch {epochs[best]}")
         ax.set(xlabel="epoch", ylabel="L(θ)")
-        ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         top = _top(np.concatenate([train, held]))
         if top is not None:
             ax.set_ylim(top=top)

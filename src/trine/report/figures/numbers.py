@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.report.figures._canvas import BLUE, LINE, ORANGE, drawing
+from trine.report.figures._canvas import BLUE, ORANGE, SOFT, drawing
 
 
 def predicted_and_true(data: Mapping[str, Any]) -> str:
@@ -16,7 +16,7 @@ def predicted_and_true(data: Mapping[str, Any]) -> str:
     ends = [min(truth.min(), prediction.min()), max(truth.max(), prediction.max())]
     with drawing("Predicted and true", (4.4, 3.7)) as done:
         ax = done.ax
-        ax.plot(ends, ends, color=LINE, linestyle="--", linewidth=1.2)
+        ax.plot(ends, ends, color=SOFT, linestyle="--", linewidth=1.2)
         ax.scatter(prediction, truth, **_dots(len(truth)), color=BLUE)
         ax.set(xlabel="predicted mean", ylabel="true")
         _plain(ax, ends)
@@ -31,7 +31,7 @@ def residuals(data: Mapping[str, Any]) -> str:
     with drawing("Residuals", (4.4, 3.7)) as done:
         ax = done.ax
         ax.axhspan(low, high, color=ORANGE, alpha=0.09, linewidth=0)
-        ax.axhline(0, color=LINE, linestyle="--", linewidth=1.2)
+        ax.axhline(0, color=SOFT, linestyle="--", linewidth=1.2)
         ax.scatter(prediction, left, **_dots(len(truth)), color=ORANGE)
         ax.set(xlabel="predicted mean", ylabel="true − predicted")
         _plain(ax, [prediction.min(), prediction.max()])
@@ -41,7 +41,7 @@ def residuals(data: Mapping[str, Any]) -> str:
 def coverage(data: Mapping[str, Any]) -> str:
     """Share of rows inside central intervals, by the intervals' probability."""
     with drawing("Coverage of intervals") as done:
-        done.ax.plot([0, 1], [0, 1], color=LINE, linestyle="--", linewidth=1.2)
+        done.ax.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1.2)
         done.ax.plot(data["level"], data["share"], "o-", color=BLUE, markersize=4.5, linewidth=1.4)
         done.ax.set(xlabel="probability of the interval", ylabel="share of rows inside")
         done.ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

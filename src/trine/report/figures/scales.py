@@ -22,6 +22,8 @@ def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
     Args:
         points: ``label`` and ``layers``. quantity: ``"activation"`` or ``"gradient"``.
     """
+    from matplotlib.ticker import MaxNLocator
+
     names = _names([str(layer["layer"]) for layer in points[0]["layers"]])
     curves = [[_number(layer.get(quantity)) for layer in point["layers"]] for point in points]
     if not names or not np.isfinite(np.concatenate(curves)).any():
@@ -34,7 +36,12 @@ def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
         for i, (point, values) in enumerate(zip(points, curves, strict=True)):
             style: dict[str, Any] = {"color": colours[min(i, 2)], "markersize": 4.2, "linewidth": 1.3}
             places = range(1, len(values) + 1)
-            ax.plot(*((values, places) if named else (places, values)), "o-" if named else "-", label=point["label"], **style)
+            ax.plot(
+                *((values, places) if named else (places, values)),
+                "o-" if named else "-",
+                label=point["label"],
+                **style,
+            )
         if named:
             ax.set_xscale("log")
             ax.set_yticks(range(1, len(names) + 1), names, fontsize=7.8)
@@ -43,7 +50,7 @@ def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
         else:
             ax.set_yscale("log")
             ax.set_xlabel("layer, from input to output")
-            ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+            ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         _breathe(ax, curves, named=named)
         if len(points) > 1:
             ax.figure.legend(loc="outside lower left", ncols=min(3, len(points)), columnspacing=1.1, handlelength=1.4)

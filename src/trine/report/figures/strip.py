@@ -27,7 +27,7 @@ def strip(name: str, metric: Mapping[str, Any]) -> str:
     if perfect is not None:
         least, most = min(least, perfect), max(most, perfect)
         if baseline is None:  # nothing to come from: a tenth of the scale shows how small a gap is
-            least, most = min(least, perfect - 0.1), max(most, perfect + 0.1 * (better is False))
+            least, most = (min(least, perfect - 0.1), most) if better else (least, max(most, perfect + 0.1))
     span = (most - least) or 1.0
 
     def at(x: float) -> str:

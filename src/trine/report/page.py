@@ -1,0 +1,269 @@
+"""The page: a report's content, filled into a template that escapes whatever the user's data hold."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trine.errors import RunError
+from trine.evaluation import figure
+from trine.report import figures
+from trine.report.content import ReportContent, image_uri
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+RECORD, LOG, REPORT = "record.json", "metrics.jsonl", "report.html"
+
+MEANING = {
+    "accuracy": "share of rows whose most probable class is right",
+    "balanced_accuracy": "the same, each class counting alike",
+    "log_loss": "mean of −log of the probability given to the truth",
+    "brier": "squared distance of the probabilities from the truth",
+    "auc": "chance that a row of the class scores above one that is not",
+    "macro_f1": "harmonic mean of precision and recall, averaged over classes",
+    "calibration_error": "mean gap between confidence and share right",
+    "ranked_probability_score": "squared distance of the cumulative probabilities from the truth",
+    "rmse": "root of the mean squared error",
+    "mae": "mean absolute error",
+    "r2": "share of the variance that is explained",
+    "nll": "mean of −log of the density at the truth",
+    "crps": "distance of the predicted distribution from the truth, in y's unit",
+    "coverage_90": "share of rows inside the 90 % interval",
+    "poisson_deviance": "twice the log-likelihood lost to a perfect Poisson rate",
+}
+NAMES = {
+    "auc": "AUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "nll": "negative log-likelihood",
+    "crps": "CRPS",
+    "macro_f1": "macro F1",
+    "brier": "Brier score",
+    "coverage_90": "coverage of 90 %",
+    "poisson_deviance": "Poisson deviance",
+}
+TITLES = {
+    "model f(x, θ)": "Model f(x, θ)",
+    "decision rule": "Decision rule",
+    "criterion": "Criterion L(θ)",
+    "procedure": "Procedure",
+}
+SHOWN_ELSEWHERE = ("what you have", "choices")
+"""Sections of a derivation that the page shows as tables of its own."""
+WIDE_MATRIX = 20
+"""Classes beyond which the confusion matrix takes the whole width."""
+
+
+def report_run(directory: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
+    """Write the report of a finished run.
+
+    Args:
+        directory: the run's. out: where to; ``report.html`` in the run by default.
+
+    Raises:
+        RunError: there is no finished run, its record is damaged, or the page cannot be written.
+        ChoiceError: matplotlib is not installed.
+    """
+    run = Path(directory)
+    source = run / RECORD
+    if not source.is_file():
+        if (run / "run.json").is_file():
+            raise RunError(f"The run {run} is not finished; go on with it first: trine resume {run}")
+        raise RunError(f"There is no run at {run}. Give the directory that `trine fit --out` made.")
+    try:
+        record = json.loads(source.read_text(encoding="utf-8"))
+        log = run / LOG
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+    except ValueError as error:
+        raise RunError(f"A report cannot be made of {run}: what it recorded is damaged ({error}).") from None
+    content = ReportContent.from_record(record, [line for line in lines if "step" in line])
+    return write_report(out if out is not None else run / REPORT, content)
+
+
+def write_report(path: str | os.PathLike[str], content: ReportContent) -> Path:
+    """Write ``content`` as one HTML file that needs nothing else: no script, no font, no request.
+
+    Raises:
+        RunError: the file cannot be written; one that was there before is kept.
+        ChoiceError: matplotlib is not installed.
+    """
+    target = Path(path)
+    page = render(content)
+    temporary = target.with_name(f".{target.name}.new")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, target)
+    except OSError as error:
+        raise RunError(f"The report {target} cannot be written: {error.strerror}. Choose another --out.") from None
+    return target
+
+
+def render(content: ReportContent) -> str:
+    """The HTML page; sections whose values are missing are left out.
+
+    Raises:
+        ChoiceError: matplotlib is not installed.
+    """
+    evaluations = [_evaluation(name, content.evaluation(name)) for name in content.evaluations]
+    mistakes = [{"values": {}, **mistake, "image": image_uri(mistake.get("image"))} for mistake in content.mistakes]
+    gradients = content.gradients if any(point["layers"] for point in content.gradients) else ()
+    learning = [
+        figures.learning_curve(content.history) if content.history else "",
+        figures.step_sizes(content.log) if content.log else "",
+    ]
+    health = [figures.layer_scales(gradients, quantity) for quantity in ("activation", "gradient") if gradients]
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            content=content,
+            created=_moment(content.created),
+            evaluations=evaluations,
+            mistakes=mistakes,
+            pictured=any(mistake["image"] for mistake in mistakes),
+            kinds=_kinds(content.schema),
+            sections=[
+                (TITLES.get(title, title), _rows_or_lines(lines))
+                for title, lines in content.derivation.items()
+                if title not in SHOWN_ELSEWHERE and lines
+            ],
+            learning=[svg for svg in learning if svg],
+            health=[svg for svg in health if svg],
+            facts=_facts(content),
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("trine.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "figure": figure,
+        "markup": Markup,  # figures alone: they escape what they are given
+        "metric_name": lambda name: NAMES.get(name, name.replace("_", " ")),
+        "percent": lambda share: (
+            "–" if share is None else f"{share:.1%}" if 0.0005 < share < 0.9995 else f"{share:.0%}"
+        ),
+        "duration": _duration,
+    }
+    environment.filters.update(filters)
+    return environment
+
+
+def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows of one target."""
+    drawn = data["figures"]
+    metrics = [
+        {**metric, "name": key, "meaning": MEANING.get(key, ""), "strip": figures.strip(key, metric)}
+        for key, metric in data["metrics"].items()
+    ]
+    matrix = drawn.get("confusion")
+    return {
+        "name": name,
+        "rows": data["rows"],
+        "metrics": metrics,
+        "panels": _class_panels(drawn) if data["kind"] == "category" else _number_panels(drawn),
+        "matrix": matrix
+        and {**matrix, "svg": figures.confusion(matrix) if data["rows"] else "", "wide": _wide(matrix)},
+        "classes": drawn.get("classes") or [],
+        "confused": (drawn.get("confused") or []) if matrix and matrix["classes"] > 2 else [],
+        "unknown": drawn.get("unknown_classes") or 0,
+    }
+
+
+def _wide(matrix: Mapping[str, Any]) -> bool:
+    return len(matrix["labels"]) > WIDE_MATRIX
+
+
+def _class_panels(drawn: Mapping[str, Any]) -> list[str]:
+    """Figures of class probabilities, for which there are data."""
+    calibration = drawn.get("calibration") or {"count": []}
+    panels = [figures.calibration(calibration), figures.confidence(calibration)] if calibration["count"] else []
+    if drawn.get("roc"):
+        panels.append(figures.roc(drawn["roc"]))
+    if drawn.get("precision_recall"):
+        panels.append(figures.precision_recall(drawn["precision_recall"]))
+    return panels
+
+
+def _number_panels(drawn: Mapping[str, Any]) -> list[str]:
+    """Figures of predicted numbers, for which there are data."""
+    panels = []
+    if drawn.get("truth"):
+        panels += [figures.predicted_and_true(drawn), figures.residuals(drawn)]
+    if drawn.get("coverage") and drawn["coverage"]["share"]:
+        panels.append(figures.coverage(drawn["coverage"]))
+    if sum(drawn.get("transform") or []):
+        panels.append(figures.transform(drawn["transform"]))
+    return panels
+
+
+def _rows_or_lines(lines: Sequence[Any]) -> dict[str, Any]:
+    """Rows of cells for a table, or lines of text."""
+    if all(isinstance(line, list | tuple) for line in lines):
+        return {"rows": [[str(cell) for cell in row] for row in lines]}
+    text = [str(line) for line in lines]
+    return {"text": "\n".join(text), "aligned": any("  " in line.strip() for line in text)}
+
+
+def _kinds(schema: Sequence[Mapping[str, Any]]) -> str:
+    """How many inputs there are of each domain, in words."""
+    counts: dict[str, int] = {}
+    for row in schema:
+        if row.get("role") == "x":
+            counts[row["domain"]] = counts.get(row["domain"], 0) + 1
+    parts = [f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1])]
+    out = sum(row.get("role") == "ignored" for row in schema)
+    return ", ".join(parts) + (f"; {out} left out" if out else "")
+
+
+def _facts(content: ReportContent) -> list[tuple[str, str]]:
+    """What it took, and what is needed to do it again."""
+    timing = content.timing
+    found: list[tuple[str, str | None]] = [
+        ("training time", _duration(timing.get("seconds"))),
+        ("speed", f"{timing['rate']:,.0f} examples/s" if timing.get("rate") else None),
+        ("threads", str(timing["threads"]) if timing.get("threads") else None),
+        ("peak memory", f"{content.memory / 2**20:,.0f} MiB" if content.memory else None),
+        ("seed", str(content.seed) if content.seed is not None else None),
+        *((str(name), str(version)) for name, version in content.versions.items()),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _moment(created: str | None) -> str | None:
+    """A moment as a person writes it; as it is where it is no ISO date."""
+    if created is None:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    zone = f" {moment.tzname()}" if moment.tzinfo else ""
+    return f"{moment.day} {moment:%B %Y, %H:%M}{zone}"
