@@ -40,7 +40,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", ["classes", "numbers", "images"])
 def test_the_page_is_complete_and_needs_nothing_else(runs: dict[str, Path], name: str) -> None:
     page = report_run(runs[name]).read_text(encoding="utf-8")
-    for section in ("held out", "What was inferred", "Derivation", "Criterion", "Procedure", "Learning", "Gradient health"):
+    for section in (
+        "held out",
+        "What was inferred",
+        "Derivation",
+        "Criterion",
+        "Procedure",
+        "Learning",
+        "Gradient health",
+    ):
         assert section in page
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert all(link.startswith(("#", "data:")) for link in links), [link for link in links if link[0] not in "#d"]
@@ -73,7 +81,17 @@ def test_text_of_the_user_stays_text(runs: dict[str, Path]) -> None:
 
 def test_what_a_record_lacks_is_left_out(runs: dict[str, Path]) -> None:
     record: dict[str, Any] = json.loads((runs["classes"] / "record.json").read_text(encoding="utf-8"))
-    for key in ("history", "evaluations", "mistakes", "gradients", "schema", "derivation", "choices", "timing", "memory"):
+    for key in (
+        "history",
+        "evaluations",
+        "mistakes",
+        "gradients",
+        "schema",
+        "derivation",
+        "choices",
+        "timing",
+        "memory",
+    ):
         record[key] = None
         assert "<h1>" in render(record)
 

@@ -148,7 +148,8 @@ class Dense(nn.Module):
 
     def title(self) -> str:
         """The row of the derivation, e.g. ``dense 8 → 256 → 256, relu``; equal widths in a row are counted; empty
-        where there are no layers."""
+        where there are no layers.
+        """
         if len(self.widths) == 1:
             return ""  # no layers: it passes its input on
         runs = [(width, len(list(run))) for width, run in itertools.groupby(self.widths[1:])]
