@@ -80,7 +80,8 @@ class Evaluation:
             for line in table
         ]
         if unknown := self.figures.get("unknown_classes"):
-            lines.append(f"{unknown:,} rows of classes that training never saw are not scored")
+            rows = "1 row of a class" if unknown == 1 else f"{unknown:,} rows of classes"
+            lines.append(f"not scored: {rows} that training never saw")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:

@@ -57,12 +57,13 @@ def evaluate_number(
     ``share`` of rows inside.
     """
     truth = np.asarray(y, dtype=np.float64)
-    truth = truth.reshape(len(truth), -1)  # (n, entries)
-    n = len(truth)
-    if tuple(q.batch_shape) != (n,):
+    n, entries = len(truth), math.prod(q.event_shape)
+    if tuple(q.batch_shape) != (n,) or truth.size != n * entries:
         raise DataError(
-            f"There are {n:,} values of y and q is of batch shape {tuple(q.batch_shape)}; ({n},) is expected."
+            f"y is of shape {truth.shape} and q of batch shape {tuple(q.batch_shape)} and event shape "
+            f"{tuple(q.event_shape)}; y's is the two together."
         )
+    truth = truth.reshape(n, entries)
     each = None if weight is None else np.asarray(weight, dtype=np.float64)
     some = (
         np.unique(np.linspace(0, n - 1, min(n, SHOWN_POINTS)).round().astype(np.int64)) if n else np.zeros(0, np.int64)
@@ -76,7 +77,9 @@ def evaluate_number(
         # What lies at y itself: a jump of the distribution function, for counts and truth values.
         jump = np.exp(-lost)[:, None] if _discrete(q) else np.zeros_like(below)
         score = None if q.event_shape or not n else _crps(q, at)
-        low, high = (quantile(_taken(q, some), level).double().numpy().reshape(len(some), -1) for level in (0.05, 0.95))
+        low, high = (
+            quantile(_taken(q, some), level).double().numpy().reshape(len(some), entries) for level in (0.05, 0.95)
+        )
     inside = np.stack([_inside(below, jump, level) for level in LEVELS])  # (levels, n, entries)
     scores = number_scores(domain, truth, mean, lost, score, inside[LEVELS.index(0.9)])
     trivial = _trivial(domain, truth, marginal, each)
