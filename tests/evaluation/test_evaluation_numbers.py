@@ -32,7 +32,7 @@ N = 400
 
 
 def normal_case(n: int = N) -> tuple[np.ndarray, Normal]:
-    """y and the normal it was drawn from."""
+    """Values of y, and the normal that they were drawn from."""
     generator = torch.Generator().manual_seed(0)
     q = Normal(torch.randn(n, generator=generator, dtype=torch.float64) * 3 + 10, torch.full((n,), 2.0).double())
     return torch.normal(q.loc, q.scale, generator=generator).numpy(), q
