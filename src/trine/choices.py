@@ -91,11 +91,12 @@ class Choices:
                     f"There is no choice called {name!r}.{nearest(name, names)} Choices: {', '.join(names)}."
                 )
         try:
-            return cls(**{name: _plain(value) for name, value in values.items()})
+            return cls(**{name: _plain(name, value) for name, value in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
-            raise ChoiceError(f"{name} is {values.get(name)!r}. {first['msg'].replace('Input', 'It')}.") from None
+            wanted = "It should be widths, e.g. 256,256" if name == "hidden" else first["msg"].replace("Input", "It")
+            raise ChoiceError(f"{name} is {values.get(name)!r}. {wanted}.") from None
 
     def replace(self, **changes: Any) -> Choices:
         """A copy with some choices changed, checked as by :meth:`of`."""
@@ -111,6 +112,7 @@ class Choices:
         return cls.of(data)
 
 
-def _plain(value: Any) -> Any:
-    """NumPy scalars as Python's own; a lone width as a tuple of one is left to the type."""
-    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+def _plain(name: str, value: Any) -> Any:
+    """A NumPy scalar as Python's own; one width as a list of one."""
+    value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+    return (value,) if name == "hidden" and isinstance(value, int) else value

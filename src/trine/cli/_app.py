@@ -250,6 +250,10 @@ def _finish(estimator: Any, directory: Path, *, report: bool, as_json: bool) -> 
     from trine.report import report_run
 
     page = report_run(directory) if report else None
+    skipped = estimator.provenance_.get("skipped", [])
+    if skipped:
+        more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        print(f"trine: {len(skipped)} left out as unreadable: {skipped[0]}{more}", file=sys.stderr)
     if as_json:
         _print_json(
             {

@@ -129,6 +129,7 @@ def _complete(
         announce(derivation.describe(sample))
     fitted = train(prepared, run=run, progress=verbose)
     estimator._finish(prepared, fitted)
+    estimator.provenance_["skipped"] = list(table.skipped)
     if run is not None:
         estimator.provenance_["source"] = str(run.data["source"]["data"])
         estimator.provenance_["fingerprint"] = run.data["fingerprint"]

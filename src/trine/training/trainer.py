@@ -100,7 +100,7 @@ def train(
     run: Run | None = None,
     progress: bool = False,
     observe: Callable[[], Any] | None = None,
-    checkpoint_every: float = CHECKPOINT_EVERY,
+    checkpoint_every: float | None = None,
 ) -> Result:
     """Solve θ* = argmin L(f): step through the batches until the epochs, the patience or the budget are used up.
 
@@ -119,7 +119,7 @@ def train(
         run: where to log and keep checkpoints; None keeps nothing on disk.
         progress: whether to show progress on standard error.
         observe: called before the first step, after the first epoch and at the end; what it gives (JSON values) is kept.
-        checkpoint_every: seconds between checkpoints; 0 makes one after every step.
+        checkpoint_every: seconds between checkpoints, ``CHECKPOINT_EVERY`` by default; 0 makes one after every step.
 
     Raises:
         TrainingError: the loss is not finite; names step, term, layer and rows.
@@ -139,7 +139,7 @@ def train(
             run,
             progress,
             observe,
-            checkpoint_every,
+            CHECKPOINT_EVERY if checkpoint_every is None else checkpoint_every,
         ).go()
 
 
