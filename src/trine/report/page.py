@@ -158,7 +158,7 @@ def _environment() -> Environment:
         "markup": Markup,  # figures alone: they escape what they are given
         "metric_name": lambda name: NAMES.get(name, name.replace("_", " ")),
         "percent": lambda share: (
-            "–" if share is None else f"{share:.1%}" if 0.0005 < share < 0.9995 else f"{share:.0%}"
+            "–" if share is None else f"{100 * share:.1f} %" if 0.0005 < share < 0.9995 else f"{100 * share:.0f} %"
         ),
         "duration": _duration,
     }

@@ -21,6 +21,8 @@ INK, SOFT, LINE, BLUE, ORANGE, GREEN, PAPER = (f"#0102{i:02x}" for i in range(3,
 _VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", BLUE: "blue", ORANGE: "orange", GREEN: "green", PAPER: "paper"}
 PANEL = (4.4, 3.1)
 """Inches of a panel: two stand side by side on a desk, one fills a phone."""
+WIDEST = 118
+"""Pixels an inch becomes at most."""
 LONGEST_LABEL = 18
 
 
@@ -64,7 +66,7 @@ def drawing(title: str, size: tuple[float, float] = PANEL) -> Iterator[Drawing]:
         yield done
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        done.svg = _inline(buffer.getvalue(), title)
+        done.svg = _inline(buffer.getvalue(), title, size[0])
 
 
 def label(text: Any, longest: int = LONGEST_LABEL) -> str:
@@ -113,7 +115,7 @@ def _style() -> Any:
     }
 
 
-def _inline(svg: str, title: str) -> str:
+def _inline(svg: str, title: str, inches: float) -> str:
     """The SVG element alone: colours as variables, the page's font, identifiers of its own, no reference to outside."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -125,4 +127,6 @@ def _inline(svg: str, title: str) -> str:
     mark = "f" + hashlib.sha256(svg.encode()).hexdigest()[:10] + "-"
     svg = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\g<1>{mark}", svg)
     name = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    # It fills the width there is, but its text grows no larger than the page's.
+    attributes = f'role="img" aria-label="{name}" style="max-width: {inches * WIDEST:.0f}px"'
+    return svg.replace("<svg", f"<svg {attributes}", 1)

@@ -29,7 +29,7 @@ def confusion(data: Mapping[str, Any]) -> str:
         ax = done.ax
         for i, j in zip(*np.nonzero(share), strict=True):
             colour = BLUE if i == j else ORANGE
-            shade = 0.12 + 0.85 * float(share[i, j])
+            shade = 0.1 + 0.87 * float(share[i, j])
             ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, facecolor=colour, alpha=shade, linewidth=0))
         if n <= NUMBERED:
             for i, j in zip(*np.nonzero(counts), strict=True):
