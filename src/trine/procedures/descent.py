@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from trine.criterion import Criterion, Loss
-from trine.errors import ChoiceError, TrainingError
+from trine.errors import ChoiceError, TrainingError, nearest
 from trine.procedures._base import Procedure, State, Step, procedures
+from trine.procedures._diagnosis import diagnose
 from trine.procedures.schedules import Schedule, schedules
 from trine.rules import map_arguments
 
@@ -22,11 +22,29 @@ EMA_EVERY = 4
 """The average of weights takes in every fourth iterate, with the decay's fourth power: alike, at a quarter of the cost."""
 CHECK_EVERY = 50
 """Steps between looks at the running sum of losses on a device where looking waits for the device."""
+FUSED = ("cpu", "cuda", "mps", "xpu")
+"""Devices that have AdamW in one kernel."""
 
-OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": lambda groups, betas: torch.optim.AdamW(groups, betas=betas, fused=True),
-    "momentum": lambda groups, betas: torch.optim.SGD(groups, lr=1e-3, momentum=betas[0], nesterov=True, foreach=True),
-    "sgd": lambda groups, betas: torch.optim.SGD(groups, lr=1e-3, foreach=True),
+Groups = list[dict[str, Any]]
+
+
+def _adamw(groups: Groups, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    fused = all(p.device.type in FUSED for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, betas=betas, fused=fused)
+
+
+def _momentum(groups: Groups, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=1e-3, momentum=betas[0], nesterov=betas[0] > 0, foreach=True)
+
+
+def _sgd(groups: Groups, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=1e-3, foreach=True)
+
+
+OPTIMISERS: dict[str, Callable[[Groups, tuple[float, float]], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "momentum": _momentum,
+    "sgd": _sgd,
 }
 
 
@@ -35,6 +53,10 @@ class DescentState(State):
 
     Attributes:
         t: steps taken. total: steps in all, which the schedule spans; the training loop sets it.
+        check_every: steps between looks whether the loss is finite; 1 where looking costs nothing.
+
+    Raises:
+        ChoiceError: the model has no parameter that may move.
     """
 
     def __init__(self, descent: Descent, model: nn.Module, criterion: Criterion) -> None:
@@ -42,13 +64,18 @@ class DescentState(State):
         self.total = 1
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.critics = [p for p in criterion.parameters() if p.requires_grad]
-        self.optimiser = descent.optimiser_of(self.parameters, descent.betas)
-        self.critic_optimiser = descent.optimiser_of(self.critics, descent.critic_betas) if self.critics else None
-        floating = {k: v for k, v in model.state_dict(keep_vars=True).items() if v.is_floating_point()}
-        self.current = [v.detach() for v in floating.values()] if descent.ema else []
-        self.averaged = dict(zip(floating, [v.clone() for v in self.current], strict=False))
+        if not self.parameters:
+            raise ChoiceError("The model has no parameter that may move: all are frozen, or there are none.")
+        self.device = self.parameters[0].device
+        self.optimiser = descent.optimiser_of(model, descent.betas)
+        self.critic_optimiser = descent.optimiser_of(criterion, descent.critic_betas) if self.critics else None
+        moving = _averageable(model) if descent.ema else {}
+        self.current = list(moving.values())
+        self.averages = [v.clone() for v in self.current]
+        self.averaged = dict(zip(moving, self.averages, strict=True))
         self.forward: Callable[..., Any] = torch.compile(model) if descent.compile else model
-        self.sum = torch.zeros(())
+        self.check_every = 1 if self.device.type == "cpu" else CHECK_EVERY
+        self.sum = torch.zeros((), device=self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Nested dicts and lists of tensors and JSON scalars."""
@@ -64,9 +91,9 @@ class DescentState(State):
         """Go on from what :meth:`state_dict` gave."""
         self.t = int(data["t"])
         self.total = int(data["total"])
-        self.optimiser.load_state_dict(data["optimiser"])
+        _load(self.optimiser, data["optimiser"])
         if self.critic_optimiser is not None:
-            self.critic_optimiser.load_state_dict(data["critic_optimiser"])
+            _load(self.critic_optimiser, data["critic_optimiser"])
         for name, value in self.averaged.items():
             value.copy_(data["averaged"][name])
 
@@ -82,10 +109,11 @@ class Descent(Procedure):
         optimiser: ``adamw`` (Loshchilov and Hutter, 2019), ``momentum`` (Nesterov) or ``sgd``.
         step_size: peak of the schedule, positive.
         schedule: name of a schedule, or one that is built.
-        weight_decay: decoupled decay of weights with two or more dimensions; gains and biases are left alone.
+        weight_decay: decay of matrices and filters; gains and biases are left alone. Decoupled from the gradient for
+            ``adamw``, a part of it (½ decay ‖θ‖² in the criterion) for the others.
         clip: bound on the norm of the model's gradient; 0 for none.
-        ema: decay of the exponential moving average of the weights and running statistics; 0 for none. It grows from 0
-            with the steps, so that short runs do not lag.
+        ema: decay of the exponential moving average of the weights and running statistics, in [0, 1); 0 for none. It
+            grows from 0 with the steps, so that short runs do not lag.
         autocast: ``none`` or ``bf16``: precision of the model's matrix products.
         compile: whether to run the model through ``torch.compile``.
         betas: (momentum, second moment) of the optimiser.
@@ -114,15 +142,23 @@ class Descent(Procedure):
         critic_betas: tuple[float, float] | None = None,
     ) -> None:
         if optimiser not in OPTIMISERS:
-            raise ChoiceError(f"There is no optimiser called {optimiser!r}. Known: {', '.join(OPTIMISERS)}.")
-        if not step_size > 0 or not math.isfinite(step_size):
-            raise ChoiceError(f"The step size is {step_size}; it is positive and finite.")
+            hint = nearest(optimiser, OPTIMISERS)
+            raise ChoiceError(f"There is no optimiser called {optimiser!r}.{hint} Known: {', '.join(OPTIMISERS)}.")
         if autocast not in ("none", "bf16"):
             raise ChoiceError(f"autocast is {autocast!r}; it is 'none' or 'bf16'.")
         if tighten_steps < 1:
             raise ChoiceError(
                 f"tighten_steps is {tighten_steps}; a critic takes at least 1 step for each of the model's."
             )
+        for name, value in (("step_size", step_size), ("critic_step_size", critic_step_size)):
+            if value is not None and not 0 < value < math.inf:
+                raise ChoiceError(f"{name} is {value}; it is positive and finite.")
+        for name, value in (("weight_decay", weight_decay), ("clip", clip)):
+            if not 0 <= value < math.inf:
+                raise ChoiceError(f"{name} is {value}; it is 0 or more, and finite.")
+        for name, value in (("ema", ema), *(("betas", beta) for beta in (*betas, *(critic_betas or ())))):
+            if not 0 <= value < 1:
+                raise ChoiceError(f"{name}: {value} is not a decay; it is at least 0 and less than 1.")
         self.optimiser = optimiser
         self.schedule = schedules[schedule](step_size) if isinstance(schedule, str) else schedule
         self.weight_decay = weight_decay
@@ -135,11 +171,14 @@ class Descent(Procedure):
         self.critic_ratio = 1.0 if critic_step_size is None else critic_step_size / self.schedule.peak
         self.critic_betas = critic_betas or betas
 
-    def optimiser_of(self, parameters: list[nn.Parameter], betas: tuple[float, float]) -> torch.optim.Optimizer:
-        """The optimiser of one set of parameters."""
+    def optimiser_of(self, module: nn.Module, betas: tuple[float, float]) -> torch.optim.Optimizer:
+        """The optimiser of one set of parameters: those of the model, or of the criterion."""
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        if not self.weight_decay:
+            return OPTIMISERS[self.optimiser]([{"params": [p for _, p in named], "weight_decay": 0.0}], betas)
         groups = [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": [p for name, p in named if decays(name, p)], "weight_decay": self.weight_decay},
+            {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
         ]
         return OPTIMISERS[self.optimiser]([group for group in groups if group["params"]], betas)
 
@@ -161,43 +200,58 @@ class Descent(Procedure):
         """
         assert isinstance(state, DescentState)
         size = self.schedule(state.t, state.total)
-        device = state.parameters[0].device
-        with self.precision(device):
+        noise = torch.get_rng_state()
+        with self.precision(state.device):
             outputs = state.forward(batch)
-        terms = self._tighten(state, criterion, outputs, batch, size) if state.critics else {}
+        terms = self._tighten(state, model, criterion, outputs, batch, size, noise) if state.critics else {}
         loss = criterion(outputs, batch)
-        self._require_finite(state, model, criterion, batch, loss)
+        self._require_finite(state, model, criterion, batch, loss, noise)
         loss.total.backward(inputs=state.parameters)
-        norm = None
-        if self.clip:
-            norm = nn.utils.clip_grad_norm_(state.parameters, self.clip, foreach=True)
-            if device.type == "cpu" and not math.isfinite(norm.item()):
-                self._blame_gradient(state, model)
+        norm = self._clip(state, model, criterion, batch, noise) if self.clip else None
         self._move(state.optimiser, size)
         state.t += 1
         if self.ema and state.t % EMA_EVERY == 0:
             decay = min(self.ema**EMA_EVERY, state.t / (state.t + 10.0 * EMA_EVERY))
-            get_ema_multi_avg_fn(decay)(  # type: ignore[no-untyped-call]
-                list(state.averaged.values()), state.current, None
-            )
+            torch._foreach_lerp_(state.averages, state.current, 1.0 - decay)
         return Step(loss.total.detach(), {**loss.terms, **terms}, norm, size)
 
     def _tighten(
         self,
         state: DescentState,
+        model: nn.Module,
         criterion: Criterion,
         outputs: Mapping[str, Any],
         batch: Mapping[str, Tensor],
         size: float,
+        noise: Tensor,
     ) -> dict[str, Tensor]:
         """The critics' steps; the terms' bounds afterwards."""
         assert state.critic_optimiser is not None
         detached = {name: _detached(value) for name, value in outputs.items()}
         for _ in range(self.tighten_steps):
             bound: Loss = criterion.tighten(detached, batch)
+            self._require_finite(state, model, criterion, batch, bound, noise, critic=True)
             bound.total.backward(inputs=state.critics)  # type: ignore[no-untyped-call]
             self._move(state.critic_optimiser, size * self.critic_ratio)
         return {f"{name}.critic": value for name, value in bound.terms.items()}
+
+    def _clip(
+        self, state: DescentState, model: nn.Module, criterion: Criterion, batch: Mapping[str, Tensor], noise: Tensor
+    ) -> Tensor:
+        """Scale the gradient down to the bound, if it is longer; its norm before."""
+        norm = nn.utils.get_total_norm([p.grad for p in state.parameters if p.grad is not None], foreach=True)
+        if state.device.type != "cpu":
+            nn.utils.clip_grads_with_norm_(state.parameters, self.clip, norm, foreach=True)
+            return norm
+        # Where reading the norm does not wait for a device, most steps need no pass over the gradient.
+        length = norm.item()
+        if not math.isfinite(length):
+            state.optimiser.zero_grad(set_to_none=True)
+            where = diagnose(model, criterion, batch, noise)
+            raise TrainingError(f"The loss is finite at step {state.t + 1} and its gradient is not: {where}. {REMEDY}")
+        if length > self.clip:
+            nn.utils.clip_grads_with_norm_(state.parameters, self.clip, norm, foreach=True)
+        return norm
 
     @staticmethod
     def _move(optimiser: torch.optim.Optimizer, size: float) -> None:
@@ -209,40 +263,34 @@ class Descent(Procedure):
     def solution(self, state: State, model: nn.Module) -> dict[str, Tensor]:
         """The average of iterates where one is kept, else the last iterate."""
         assert isinstance(state, DescentState)
-        return {**model.state_dict(), **state.averaged} if state.averaged and state.t else model.state_dict()
+        return {**model.state_dict(), **state.averaged} if state.t >= EMA_EVERY else model.state_dict()
 
-    # When the loss is not finite ---------------------------------------------------------------------------------
-
+    @staticmethod
     def _require_finite(
-        self, state: DescentState, model: nn.Module, criterion: Criterion, batch: Mapping[str, Tensor], loss: Loss
+        state: DescentState,
+        model: nn.Module,
+        criterion: Criterion,
+        batch: Mapping[str, Tensor],
+        loss: Loss,
+        noise: Tensor,
+        critic: bool = False,
     ) -> None:
-        if loss.total.device.type == "cpu":
+        """Stop before θ moves where reading a number costs nothing; else within ``check_every`` steps."""
+        if state.check_every == 1:
             if math.isfinite(loss.total.item()):
                 return
         else:
-            # Reading a number waits for the device, so the sum of the losses is read now and then.
-            state.sum = state.sum.to(loss.total.device) + loss.total.detach()
-            if state.t % CHECK_EVERY or math.isfinite(state.sum.item()):
+            state.sum += loss.total.detach()
+            if state.t % state.check_every or math.isfinite(state.sum.item()):
                 return
-        term = next(
-            (name for name, value in loss.terms.items() if not math.isfinite(value.item())), "the sum of the terms"
+        named = [name for name, value in loss.terms.items() if not math.isfinite(value.item())]
+        what = f"term {named[0]!r} is {loss.terms[named[0]].item()}" if named else "the sum of its terms is not"
+        when = (
+            f"at step {state.t + 1}" if state.check_every == 1 else f"in the {state.check_every} steps to {state.t + 1}"
         )
-        layer = _first_layer(model, batch)
-        where = (
-            f"the first layer whose output is not finite is {layer!r}" if layer else "all layers' outputs are finite"
-        )
-        raise TrainingError(
-            f"The loss is not finite at step {state.t + 1}: term {term!r} is {loss.terms.get(term, loss.total).item()}; {where}. "
-            "Lower the step size, clip the gradient (clip=1), or look at the rows of the batch."
-        )
-
-    @staticmethod
-    def _blame_gradient(state: DescentState, model: nn.Module) -> None:
-        name = next(n for n, p in model.named_parameters() if p.grad is not None and not bool(p.grad.isfinite().all()))
-        raise TrainingError(
-            f"The loss is finite at step {state.t + 1} and its gradient is not, first at {name!r}. "
-            "Lower the step size, choose another normalisation, or look at the rows of the batch."
-        )
+        whose = "The critic's loss" if critic else "The loss"
+        where = diagnose(model, criterion, batch, noise)
+        raise TrainingError(f"{whose} is not finite {when}: {what}; {where}. {REMEDY}")
 
     def describe(self) -> str:
         """The procedure with its step sizes."""
@@ -256,27 +304,35 @@ class Descent(Procedure):
         return "\n".join([*lines, ", ".join(more)] if more else lines)
 
 
+REMEDY = "Lower the step size, clip the gradient (clip=1), or look at the rows of the batch."
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay applies: to matrices and filters, not to biases, gains and other lists of numbers."""
+    gain = parameter.dim() < 2 or (parameter.dim() > 2 and parameter.numel() == parameter.shape[0])
+    return not gain and not name.endswith("bias")
+
+
+def _averageable(model: nn.Module) -> dict[str, Tensor]:
+    """What an average of iterates is taken of: weights that move, and running statistics."""
+    named = model.state_dict(keep_vars=True).items()
+    moving = {k: v for k, v in named if v.is_floating_point() and (v.requires_grad or not isinstance(v, nn.Parameter))}
+    # A constant may hold infinities, whose average with themselves would be NaN.
+    return {k: v.detach() for k, v in moving.items() if bool(v.isfinite().all())}
+
+
+def _load(optimiser: torch.optim.Optimizer, data: dict[str, Any]) -> None:
+    """Load an optimiser's state, laid out in memory as its parameters are.
+
+    A file keeps no strides, and the fused kernels walk a parameter and its moments side by side through memory:
+    moments of another layout would be taken for those of other weights, silently.
+    """
+    optimiser.load_state_dict(data)
+    for parameter, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
 def _detached(value: Tensor | Distribution) -> Tensor | Distribution:
     return value.detach() if isinstance(value, Tensor) else map_arguments(value, Tensor.detach)
-
-
-def _first_layer(model: nn.Module, batch: Mapping[str, Tensor]) -> str | None:
-    """Name of the first leaf module whose output is not finite on ``batch``; None when all are."""
-    found: list[str] = []
-
-    def look(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and not found and not bool(output.isfinite().all()):
-                found.append(name)
-
-        return hook
-
-    leaves = [(name, module) for name, module in model.named_modules() if not any(True for _ in module.children())]
-    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            model(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found[0] if found else None
