@@ -15,7 +15,7 @@ import trine
 from trine.cli._demo import write_digits
 from trine.data import write
 from trine.errors import RunError
-from trine.report import render, report_run
+from trine.report import ReportContent, render, report_run
 
 EVIL = "<script>alert('1')</script>"
 
@@ -93,7 +93,7 @@ def test_what_a_record_lacks_is_left_out(runs: dict[str, Path]) -> None:
         "memory",
     ):
         record[key] = None
-        assert "<h1>" in render(record)
+        assert "<h1>" in render(ReportContent.from_record(record))
 
 
 def test_many_classes_fit_on_the_page(tmp_path: Path) -> None:

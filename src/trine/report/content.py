@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from trine.errors import RunError
 from trine.evaluation import Evaluation
 
 IMAGE_URIS = ("data:image/png;base64,", "data:image/jpeg;base64,")
@@ -58,11 +59,27 @@ class ReportContent:
     skipped: Sequence[str] = ()
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], log: Sequence[Mapping[str, Any]] = ()) -> Self:
-        """From the ``record.json`` of a run; what it has and a report does not know is passed over."""
-        known = {field.name for field in dataclasses.fields(cls)} - {"log"}
-        given = {name: value for name, value in record.items() if name in known and value is not None}
-        return cls(**{"title": "A run", **given}, log=log)
+    def from_record(cls, record: Any, log: Sequence[Mapping[str, Any]] = ()) -> Self:
+        """From the ``record.json`` of a run; what it has and a report does not know is passed over.
+
+        Raises:
+            RunError: ``record`` is no such record; names the part.
+            DataError: an evaluation in it is none.
+        """
+        if not isinstance(record, Mapping):
+            raise RunError("a record is an object of named parts")
+        given: dict[str, Any] = {"title": "A run"}
+        for field in dataclasses.fields(cls):
+            value = record.get(field.name)
+            if field.name == "log" or value is None:
+                continue
+            if field.default_factory is dict and not isinstance(value, Mapping):
+                raise RunError(f"{field.name!r} is no object")
+            if field.default == () and not isinstance(value, list):
+                raise RunError(f"{field.name!r} is no list")
+            given[field.name] = value
+        evaluations = {name: Evaluation.from_json(value) for name, value in (record.get("evaluations") or {}).items()}
+        return cls(**{**given, "evaluations": evaluations}, log=log)
 
     def evaluation(self, target: str) -> dict[str, Any]:
         """The evaluation of a target, as JSON values."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import functools
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trine.errors import RunError
+from trine.errors import ChoiceError, RunError
 from trine.evaluation import figure
 from trine.report import figures
 from trine.report.content import ReportContent, image_uri
@@ -69,7 +70,7 @@ def report_run(directory: str | os.PathLike[str], out: str | os.PathLike[str] | 
 
     Raises:
         RunError: there is no finished run, its record is damaged, or the page cannot be written.
-        ChoiceError: matplotlib is not installed.
+        ChoiceError: a library that the page is made with is not installed.
     """
     run = Path(directory)
     source = run / RECORD
@@ -78,13 +79,23 @@ def report_run(directory: str | os.PathLike[str], out: str | os.PathLike[str] | 
             raise RunError(f"The run {run} is not finished; go on with it first: trine resume {run}")
         raise RunError(f"There is no run at {run}. Give the directory that `trine fit --out` made.")
     try:
-        record = json.loads(source.read_text(encoding="utf-8"))
-        log = run / LOG
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+        content = ReportContent.from_record(json.loads(source.read_text(encoding="utf-8")), _log(run / LOG))
     except ValueError as error:
-        raise RunError(f"A report cannot be made of {run}: what it recorded is damaged ({error}).") from None
-    content = ReportContent.from_record(record, [line for line in lines if "step" in line])
+        raise RunError(f"A report cannot be made of {run}: {RECORD} is damaged ({error}).") from None
     return write_report(out if out is not None else run / REPORT, content)
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    """The lines of steps; one that a killed process left half written is passed over."""
+    found = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and "step" in line:
+            found.append(line)
+    return found
 
 
 def write_report(path: str | os.PathLike[str], content: ReportContent) -> Path:
@@ -92,7 +103,7 @@ def write_report(path: str | os.PathLike[str], content: ReportContent) -> Path:
 
     Raises:
         RunError: the file cannot be written; one that was there before is kept.
-        ChoiceError: matplotlib is not installed.
+        ChoiceError: a library that the page is made with is not installed.
     """
     target = Path(path)
     page = render(content)
@@ -109,8 +120,9 @@ def render(content: ReportContent) -> str:
     """The HTML page; sections whose values are missing are left out.
 
     Raises:
-        ChoiceError: matplotlib is not installed.
+        ChoiceError: a library that the page is made with is not installed.
     """
+    _require("matplotlib", "jinja2")
     evaluations = [_evaluation(name, content.evaluation(name)) for name in content.evaluations]
     mistakes = [{"values": {}, **mistake, "image": image_uri(mistake.get("image"))} for mistake in content.mistakes]
     gradients = content.gradients if any(point["layers"] for point in content.gradients) else ()
@@ -139,6 +151,15 @@ def render(content: ReportContent) -> str:
             facts=_facts(content),
         )
     )
+
+
+def _require(*libraries: str) -> None:
+    for name in libraries:
+        if importlib.util.find_spec(name) is None:
+            raise ChoiceError(
+                f"A report needs {name}, which is not installed: pip install 'trine[report]'. The run itself is complete; "
+                "write its report later with `trine report RUN`."
+            )
 
 
 @functools.cache

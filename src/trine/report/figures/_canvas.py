@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from trine.errors import ChoiceError
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -40,17 +38,8 @@ def drawing(title: str, size: tuple[float, float] = PANEL) -> Iterator[Drawing]:
 
     Args:
         title: above the axes, and what a screen reader says. size: inches.
-
-    Raises:
-        ChoiceError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError:
-        raise ChoiceError(
-            "The report's figures need matplotlib, which is not installed: pip install 'trine[report]'. The run itself "
-            "is complete; write its report later with `trine report RUN`."
-        ) from None
+    import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
