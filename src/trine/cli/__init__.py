@@ -18,8 +18,5 @@ def main(arguments: list[str] | None = None) -> None:
     except TrineError as error:
         print(f"trine: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt as interrupt:
-        print(f"\ntrine: {interrupt or 'interrupted; nothing was kept.'}", file=sys.stderr)
-        raise SystemExit(130) from None
     except BrokenPipeError:
         raise SystemExit(0) from None

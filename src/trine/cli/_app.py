@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,22 +143,23 @@ def fit(
     if directory is None:
         raise ChoiceError("There is no directory for the run: give --out RUN, or the key `out` in the run file.")
     columns = [run.y] if isinstance(run.y, str) else run.y
-    estimator = fit_(
-        source,
-        y=y or columns,
-        x=x or run.x,
-        domains={**run.domain, **assignments(domain or [], "--domain")},
-        out=directory,
-        valid=held_out(valid if valid is not None else run.valid),
-        budget=seconds(budget if budget is not None else run.budget),
-        seed=seed if seed is not None else run.seed or 0,
-        threads=threads if threads is not None else run.threads,
-        class_weight=class_weight or run.class_weight,
-        on_bad=on_bad or run.on_bad or "stop",
-        verbose=not quiet,
-        announce=None if quiet or as_json else lambda text: print(text, "\n", flush=True),
-        **{**run.set, **_choices(sets)},
-    )
+    with _interruptible():
+        estimator = fit_(
+            source,
+            y=y or columns,
+            x=x or run.x,
+            domains={**run.domain, **assignments(domain or [], "--domain")},
+            out=directory,
+            valid=held_out(valid if valid is not None else run.valid),
+            budget=seconds(budget if budget is not None else run.budget),
+            seed=seed if seed is not None else run.seed or 0,
+            threads=threads if threads is not None else run.threads,
+            class_weight=class_weight or run.class_weight,
+            on_bad=on_bad or run.on_bad or "stop",
+            verbose=not quiet,
+            announce=None if quiet or as_json else lambda text: print(text, "\n", flush=True),
+            **{**run.set, **_choices(sets)},
+        )
     _finish(estimator, Path(directory), report=not no_report, as_json=as_json)
 
 
@@ -173,7 +176,9 @@ def resume(
     """Go on with a run that was stopped; the result is that of a run never stopped."""
     from trine.estimators import resume as resume_
 
-    _finish(resume_(run, data=data, verbose=not quiet), run, report=not no_report, as_json=as_json)
+    with _interruptible():
+        estimator = resume_(run, data=data, verbose=not quiet)
+    _finish(estimator, run, report=not no_report, as_json=as_json)
 
 
 @app.command(epilog="Example: trine evaluate runs/adult test.csv")
@@ -239,6 +244,16 @@ def demo(
     from trine.cli._demo import run_demo
 
     run_demo(out)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command with status 130 and, where a run was kept, says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        print(f"\ntrine: {interrupt or 'interrupted before the training began; nothing was kept.'}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _choices(sets: list[str] | None) -> dict[str, Any]:

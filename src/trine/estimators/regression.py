@@ -81,5 +81,16 @@ class Regressor(RegressorMixin, Supervised):  # type: ignore[misc]
                 name: point(q).double().numpy(),
                 f"{name}_p{low * 100:02.0f}": quantile(q, low).double().numpy(),
                 f"{name}_p{high * 100:02.0f}": quantile(q, high).double().numpy(),
-                **{f"{name}_{key}": value.double().numpy() for key, value in parameters(q).items()},
+                **_columns(name, {key: value.double().numpy() for key, value in parameters(q).items()}),
             }
+
+
+def _columns(name: str, found: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Parameters as columns; those of a mixture's parts, (rows, parts), are numbered from 1."""
+    columns = {}
+    for key, value in found.items():
+        if value.ndim == 1:
+            columns[f"{name}_{key}"] = value
+        else:
+            columns |= {f"{name}_{key}_{part + 1}": value[:, part] for part in range(value.shape[1])}
+    return columns
