@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Categorical
 from trine.domains import Category
 from trine.errors import DataError
 from trine.evaluation import CATEGORY_METRICS, Evaluation, evaluate
+from trine.evaluation._curves import calibration
 from trine.rules import OrderedCategorical
 
 
@@ -221,3 +222,15 @@ def test_rows_and_predictions_must_match() -> None:
         evaluate(domain, np.array(["class 0000"] * 3, dtype=object), np.eye(2))
     with pytest.raises(DataError, match="shape"):
         evaluate(domain, np.array(["class 0000"] * 2, dtype=object), np.ones(2))
+
+
+def test_points_of_the_calibration_curve_have_rows_to_stand_on() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.beta(0.3, 0.3, 90)
+    drawn = calibration(np.stack([1 - one, one], axis=1), (rng.random(90) < one).astype(int), ["no", "yes"])
+    assert min(drawn["count"]) >= 10
+    assert sum(drawn["count"]) == sum(drawn["histogram"]) == 90
+    assert drawn["confidence"] == sorted(drawn["confidence"])
+    few = calibration(np.array([[0.2, 0.8], [0.9, 0.1]]), np.array([1, 0]), ["no", "yes"])
+    assert few["count"] == [2], "all rows there are make one point"
+    assert few["confidence"] == pytest.approx([0.45])

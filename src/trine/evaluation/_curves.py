@@ -16,6 +16,8 @@ LISTED_CLASSES = 200
 CONFUSED = 15
 """Pairs of classes listed as the most often confused."""
 BINS = 15
+FEW = 10
+"""Rows that a point of the calibration curve needs."""
 POINTS = 200
 """Points of a curve over thresholds."""
 
@@ -60,29 +62,41 @@ def confusions(truth: Values, predicted: Values, names: list[str]) -> dict[str, 
 def calibration(p: Floats, truth: Values, names: list[str]) -> dict[str, Any]:
     """Bins of predicted probability: their mean, the share for which it came true with a 95 % interval, and the count.
 
-    Of two classes the probability of the second (``of``); of several that of the likeliest (``of`` is None).
-    The interval is Wilson's (1927).
+    Of two classes the probability of the second (``of``); of several that of the likeliest (``of`` is None). Bins of few
+    rows are joined to their neighbours, since a share of two rows tells nothing; ``histogram`` has all bins. The interval
+    is Wilson's (1927).
     """
     binary = len(names) == 2
     predicted = p[:, 1] if binary else p.max(axis=1, initial=0.0)
     came = (truth == 1) if binary else (p.argmax(axis=1) == truth if len(p) else np.zeros(0, dtype=bool))
     at = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
     count = np.bincount(at, minlength=BINS)
-    used = count > 0
-    n = count[used]
-    share = np.bincount(at, weights=came, minlength=BINS)[used] / n
+    group = _joined(count)[at]
+    n = np.bincount(group)
+    share = np.bincount(group, weights=came) / n
     z = 1.959964
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z * z / n)
     return {
         "of": names[1] if binary else None,
-        "confidence": (np.bincount(at, weights=predicted, minlength=BINS)[used] / n).tolist(),
+        "confidence": (np.bincount(group, weights=predicted) / n).tolist(),
         "right": share.tolist(),
         "low": np.minimum(np.maximum(middle - half, 0.0), share).tolist(),
         "high": np.maximum(np.minimum(middle + half, 1.0), share).tolist(),
         "count": n.tolist(),
         "histogram": count.tolist(),
     }
+
+
+def _joined(count: Values) -> Values:
+    """Bin → group of neighbouring bins, in order, each of at least :data:`FEW` rows where there are so many."""
+    groups, group, rows = np.zeros(len(count), dtype=np.int64), 0, 0
+    for i, more in enumerate(count.tolist()):
+        if rows >= FEW and count[i:].sum() >= FEW:
+            group, rows = group + 1, 0
+        groups[i] = group
+        rows += more
+    return groups
 
 
 def thresholds(score: Floats, positive: Values, name: str) -> dict[str, Any]:

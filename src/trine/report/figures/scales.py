@@ -52,8 +52,7 @@ def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
             ax.set_xlabel("layer, from input to output")
             ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         _breathe(ax, curves, named=named)
-        if len(points) > 1:
-            ax.figure.legend(loc="outside lower left", ncols=min(3, len(points)), columnspacing=1.1, handlelength=1.4)
+        ax.figure.legend(loc="outside lower left", ncols=min(3, len(points)), columnspacing=1.1, handlelength=1.4)
     return done.svg
 
 
@@ -66,12 +65,18 @@ def _breathe(ax: Any, curves: Sequence[Sequence[float]], *, named: bool) -> None
 
 
 def _names(names: list[str]) -> list[str]:
-    """The layers' names without what all of them begin with."""
+    """The layers' names without what all of them begin with, and no longer than fits: the end tells layers apart."""
     parts = [name.split(".") for name in names]
     common = 0
     while len(names) > 1 and all(len(part) > common + 1 and part[common] == parts[0][common] for part in parts):
         common += 1
-    return [label(".".join(part[common:]), LONGEST) for part in parts]
+    return [label(_end(part[common:]), LONGEST) for part in parts]
+
+
+def _end(parts: list[str]) -> str:
+    while len(parts) > 1 and len(".".join(parts)) > LONGEST:
+        parts = parts[1:]
+    return ".".join(parts)
 
 
 def _number(value: Any) -> float:
