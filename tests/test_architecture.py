@@ -31,7 +31,7 @@ ROOMS = [
     ("artefact",),
     ("evaluation",),
     ("estimators",),
-    ("explain", "report", "serve"),
+    ("report",),
     ("cli",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
