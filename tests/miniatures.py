@@ -1,14 +1,17 @@
 """Three methods in miniature, each the three parts and nothing else; one loop trains them all.
 
-Also a program: ``python -m tests.miniatures vae RUN`` trains in the directory RUN, or goes on with it, checkpointing after
-every step, and prints the fingerprint of the final weights. The tests kill it.
+Also what a test kills: :func:`in_a_process` trains in a run's directory, or goes on with it, and ends in the middle of a step
+or of a checkpoint when it is told to.
 """
 
 from __future__ import annotations
 
-import sys
+import itertools
+import os
+import signal
 from collections.abc import Mapping
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from torch.distributions import Bernoulli, Categorical, Independent, Normal
 from trine.criterion import Criterion, Term
 from trine.data import Batches, Store
 from trine.divergences import KL, JensenShannon
+from trine.errors import RunError
 from trine.procedures import Descent
 from trine.training import Run, fingerprint, train
 
@@ -100,22 +104,54 @@ def digits() -> Store:
     return Store.of(x=torch.tensor(data.data, dtype=torch.float32) / 16, y=torch.tensor(data.target))
 
 
-def fit(name: str, *, epochs: int, run: Run | None = None, seed: int = 0, **more: Any) -> tuple[nn.Module, Any]:
+def fit(
+    name: str, *, epochs: int, run: Run | None = None, seed: int = 0, batch_size: int = 64, **more: Any
+) -> tuple[nn.Module, Any]:
     """Build a miniature under a seed and train it."""
     torch.manual_seed(seed)
     model, criterion, procedure = METHODS[name]()
-    batches = Batches(digits(), batch_size=64, seed=seed)
+    batches = Batches(digits(), batch_size=batch_size, seed=seed)
     result = train(model, criterion, procedure, batches, epochs=epochs, seed=seed, run=run, **more)
     return model, (criterion, result)
 
 
-if __name__ == "__main__":
+# A process to kill ------------------------------------------------------------------------------------------------
+
+
+def all_weights(model: nn.Module, criterion: Criterion) -> dict[str, Tensor]:
+    """Everything that training moved."""
+    return {**model.state_dict(), **{f"critic.{name}": value for name, value in criterion.state_dict().items()}}
+
+
+def in_a_process(name: str, directory: str, how: dict[str, int], death: tuple[str, int] | None, answer: Connection) -> None:
+    """Train ``name`` in a run at ``directory``, or go on with it, with a checkpoint after every step.
+
+    Args:
+        how: epochs and batch size.
+        death: at which call of which function the process kills itself, e.g. ``("os.fsync", 7)``: before it is done.
+        answer: where the fingerprint of the final weights goes.
+    """
     torch.set_num_threads(1)
-    method, directory = sys.argv[1:]
+    os.fsync = lambda _: None  # a kill, unlike a power cut, loses nothing that was written
+    if death is not None:
+        _die_at(*death)
     try:
-        at = Run.open(directory)
-    except ValueError:
-        at = Run.create(directory, {"method": method})
-    with at:
-        trained, (criterion_, _) = fit(method, epochs=3, run=at, checkpoint_every=0.0)
-    print(fingerprint({**trained.state_dict(), **{f"critic.{k}": v for k, v in criterion_.state_dict().items()}}))
+        run = Run.open(directory)
+    except RunError:
+        run = Run.create(directory, {"method": name})
+    with run:
+        model, (criterion, _) = fit(name, run=run, checkpoint_every=0.0, **how)
+    answer.send(fingerprint(all_weights(model, criterion)))
+
+
+def _die_at(function: str, call: int) -> None:
+    owner_name, attribute = function.rsplit(".", 1)
+    owner: Any = {"os": os, "AdamW": torch.optim.AdamW, "Descent": Descent}[owner_name]
+    real, calls = getattr(owner, attribute), itertools.count(1)
+
+    def fatal(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+
+    setattr(owner, attribute, fatal)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from tests.miniatures import METHODS, Autoencoder, Generator, digits, fit, gan
+from tests.miniatures import METHODS, Autoencoder, Generator, all_weights, digits, fit, gan, in_a_process
 from trine.data import Batches
-from trine.training import train
+from trine.training import fingerprint, train
 
 
 def test_the_vae_learns_to_reconstruct_and_its_codes_follow_the_prior() -> None:
@@ -56,7 +55,7 @@ def test_the_outputs_are_computed_once_a_step(name: str) -> None:
 
     def count(*_: object) -> None:
         nonlocal calls
-        calls += model.training
+        calls += torch.is_grad_enabled()
 
     model.register_forward_hook(count)
     train(model, criterion, procedure, batches, epochs=1)
@@ -91,31 +90,53 @@ def test_a_step_moves_the_critic_by_its_bound_alone_and_the_model_by_its_term_al
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def _run(name: str, directory: Path, kill_after: float | None = None) -> str | None:
-    """The program of the miniatures in a process; killed after a time, or its fingerprint."""
-    command = [sys.executable, "-m", "tests.miniatures", name, str(directory)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if kill_after is not None:
-        record = directory / "checkpoint.safetensors"
-        while not record.exists() and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(kill_after)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return None
-    out, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
-    return out.strip()
+# A process that has trine imported, of which children are forked: killing is then a matter of tenths of a second.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.miniatures", "torch._dynamo", "torch.distributed.tensor"])
+HOW = {"epochs": 2, "batch_size": 128}
+
+
+def _train(name: str, directory: Path, death: tuple[str, int] | None = None, after: float | None = None) -> str | None:
+    """Train in a process; its fingerprint, or None when it was killed: by itself, or from here after some seconds."""
+    ours, theirs = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=in_a_process, args=(name, str(directory), HOW, death, theirs))
+    process.start()
+    theirs.close()
+    if after is not None:
+        while not (directory / "checkpoint.safetensors").exists() and process.is_alive():
+            time.sleep(0.002)
+        time.sleep(after)
+        process.kill()
+    try:
+        answer: str | None = ours.recv()
+    except EOFError:
+        answer = None
+    process.join(60)
+    assert process.exitcode == (0 if answer else -signal.SIGKILL)
+    return answer
 
 
 @pytest.mark.parametrize("name", list(METHODS))
-def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(name: str, tmp_path: Path) -> None:
-    whole = _run(name, tmp_path / "whole")
-    # At moments drawn at random, so within steps, within checkpoints and between them.
-    moments = random.Random(name)
-    for _ in range(3):
-        _run(name, tmp_path / "killed", kill_after=moments.uniform(0.0, 0.25))
-    assert _run(name, tmp_path / "killed") == whole
+def test_killed_at_any_moment_a_run_ends_in_the_bits_of_one_that_was_not(name: str, tmp_path: Path) -> None:
+    """SIGKILL within a step, before a checkpoint is durable, between its two renamings, before the log is cut, and anywhere."""
+    model, (criterion, _) = fit(name, **HOW)
+    whole = fingerprint(all_weights(model, criterion))
+
+    draw = random.Random(name)
+    deaths = [
+        ("os.fsync", 1),  # before there is any record of the run
+        ("AdamW.step", draw.randint(2, 12)),
+        ("os.fsync", draw.randint(8, 20)),
+        *(("os.replace", draw.randint(3, 5) + place) for place in range(3)),
+        ("Descent.solution", 1),
+    ]
+    for death in deaths[1:] if name != "classifier" else deaths:
+        directory = tmp_path / ("unborn" if death == deaths[0] else "killed")
+        assert _train(name, directory, death) is None
+    _train(name, tmp_path / "killed", after=draw.uniform(0.0, 0.1))
+    assert _train(name, tmp_path / "killed") == whole
+    # Done already: asked again, it gives the same.
+    assert _train(name, tmp_path / "killed") == whole
 
 
 def test_the_miniatures_are_small() -> None:

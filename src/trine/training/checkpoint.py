@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trine.errors import RunError
+from trine.training import _files
 
 FORMAT = 1
 _TENSOR, _ITEMS, _TUPLE = "$tensor", "$items", "$tuple"
@@ -23,6 +22,7 @@ def save(path: Path, state: Any) -> None:
     """Write nested dicts, lists and tuples of tensors and JSON scalars, atomically and durably.
 
     The new file takes the old one's place only when it is complete on disk, so a kill at any moment leaves one of the two.
+    Strides, sharing of memory and devices are not kept: who loads copies the values to where they belong.
 
     Raises:
         RunError: the disk is full or may not be written; the old file is unchanged.
@@ -30,64 +30,51 @@ def save(path: Path, state: Any) -> None:
     from safetensors.torch import save as to_bytes
 
     tensors: dict[str, Tensor] = {}
-    structure = json.dumps(_take_apart(state, tensors, ""), allow_nan=True)
-    data = to_bytes(tensors, metadata={"checkpoint": structure, "format": str(FORMAT)})
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(data).digest())
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        cause = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror or error)
-        raise RunError(
-            f"The checkpoint {path} could not be written: {cause}. The last good checkpoint is kept; make room and go on "
-            f"with: trine resume {path.parent}"
-        ) from None
+    structure = json.dumps(_take_apart(state, tensors, ""))
+    seal = _seal(structure, tensors)
+    data = to_bytes(tensors, metadata={"format": str(FORMAT), "structure": structure, "sha256": seal})
+    _files.replace(path, [data])
 
 
 def load(path: Path) -> Any:
-    """What :func:`save` wrote, equal in structure and bits.
+    """What :func:`save` wrote, equal in structure and bits; tensors are contiguous and on the CPU.
 
     Raises:
         RunError: the file is truncated, altered, or of a newer format.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
+    from safetensors import SafetensorError, safe_open
 
-    data = path.read_bytes()
-    seal, data = data[:32], data[32:]
-    if hashlib.sha256(data).digest() != seal:
-        raise RunError(f"The checkpoint {path} is truncated or was altered, and is not used.")
     try:
-        tensors = from_bytes(data)
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         if int(metadata["format"]) > FORMAT:
             raise RunError(f"The checkpoint {path} was written by a newer trine; resume with that one.")
-        return _put_together(json.loads(metadata["checkpoint"]), tensors)
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise RunError(f"The checkpoint {path} is not one that trine wrote ({error}).") from None
+        structure = metadata["structure"]
+        if _seal(structure, tensors) != metadata["sha256"]:
+            raise RunError(f"The checkpoint {path} was altered or damaged, and is not used.")
+        return _put_together(json.loads(structure), tensors)
+    except SafetensorError as error:
+        raise RunError(f"The checkpoint {path} is truncated or damaged ({error}), and is not used.") from None
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"The checkpoint {path} cannot be read ({error!r}), and is not used.") from None
 
 
 def _take_apart(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     if isinstance(value, Tensor):
-        key = name or "/"
-        tensors[key] = value.detach().cpu().contiguous().clone()
-        return {_TENSOR: key}
-    if isinstance(value, dict):
+        # A copy, since the file's writer refuses tensors that share memory, as tied weights do.
+        tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        return {_TENSOR: name}
+    if isinstance(value, Mapping):
         items = {k: _take_apart(v, tensors, f"{name}/{k}") for k, v in value.items()}
         if all(isinstance(k, str) and not k.startswith("$") for k in items):
             return items
         return {_ITEMS: [[k, v] for k, v in items.items()]}
     if isinstance(value, list | tuple):
-        items_ = [_take_apart(v, tensors, f"{name}/{i}") for i, v in enumerate(value)]
-        return items_ if isinstance(value, list) else {_TUPLE: items_}
+        parts = [_take_apart(v, tensors, f"{name}/{i}") for i, v in enumerate(value)]
+        return parts if isinstance(value, list) else {_TUPLE: parts}
     return value
 
 
@@ -105,10 +92,21 @@ def _put_together(value: Any, tensors: dict[str, Tensor]) -> Any:
     return {k: _put_together(v, tensors) for k, v in value.items()}
 
 
-def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names and bytes, in hexadecimal: equal for weights that are equal bit for bit."""
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        total.update(name.encode())
-        total.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+def _seal(structure: str, tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256(structure.encode())
+    _digest(total, tensors)
     return total.hexdigest()
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in hexadecimal: equal for weights that are equal bit for bit."""
+    total = hashlib.sha256()
+    _digest(total, tensors)
+    return total.hexdigest()
+
+
+def _digest(total: Any, tensors: Mapping[str, Tensor]) -> None:
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy())

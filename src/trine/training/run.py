@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from trine.errors import RunError, TrainingError
-from trine.training import checkpoint
+from trine.training import _files, checkpoint
 
 RECORD, METRICS, LOCK = "run.json", "metrics.jsonl", ".lock"
 LAST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+FRESH = f"new.{LAST}"
 
 
 class Run:
@@ -32,6 +34,7 @@ class Run:
         self.data = data
         self._lock: IO[str] | None = None
         self._board: Any = None
+        self._resumed_at = 0
 
     @staticmethod
     def require_free(directory: str | os.PathLike[str]) -> None:
@@ -59,6 +62,10 @@ class Run:
         path = Path(directory)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            # Of two processes that both found the directory free, one makes this file.
+            (path / LOCK).open("x").close()
+        except FileExistsError:
+            raise RunError(f"Another process has just made a run at {path}; choose another --out.") from None
         except OSError as error:
             raise RunError(f"The directory {path} cannot be made: {error.strerror}. Choose another --out.") from None
         run = cls(path, {"status": "new", **data})
@@ -88,67 +95,96 @@ class Run:
         return cls(Path(directory), cls.read(directory))
 
     def __enter__(self) -> Self:
+        """Take the run for this process.
+
+        Raises:
+            RunError: another process is training in it.
+        """
         self._lock = (self.directory / LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
             raise RunError(f"Another process is training in {self.directory}; wait for it or stop it.") from None
+        _files.remove_unfinished(self.directory, (RECORD, METRICS, FRESH))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Note how it ended, and let other processes have the run."""
         if self._board:
             self._board.close()
         if kind is not None and self.data.get("status") != "finished":
-            self.update(status="failed" if issubclass(kind, TrainingError) else "stopped")
+            # Where even this cannot be written, the error that is on its way says so.
+            with contextlib.suppress(RunError):
+                self.update(status="failed" if issubclass(kind, TrainingError) else "stopped")
         if self._lock is not None:
             self._lock.close()
 
     def update(self, **changes: Any) -> None:
-        """Change ``run.json``, atomically."""
+        """Change ``run.json``, atomically.
+
+        Raises:
+            RunError: the disk is full or may not be written.
+        """
         self.data.update(changes)
-        handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=f".{RECORD}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(self.data, file, indent=1, ensure_ascii=False)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, self.directory / RECORD)
+        text = json.dumps(self.data, indent=1, ensure_ascii=False)
+        _files.replace(self.directory / RECORD, [text.encode()])
 
     # Checkpoints -------------------------------------------------------------------------------------------------
 
     def save(self, state: Any) -> None:
-        """Keep ``state`` as the last checkpoint, and the one before it."""
-        last, previous = self.directory / LAST, self.directory / PREVIOUS
-        fresh = self.directory / f"new.{LAST}"
+        """Keep ``state`` as the last checkpoint, and the one before it.
+
+        Raises:
+            RunError: the disk is full or may not be written; the last checkpoint is as it was.
+        """
+        last, previous, fresh = (self.directory / name for name in (LAST, PREVIOUS, FRESH))
         checkpoint.save(fresh, state)
         if last.exists():
             os.replace(last, previous)
         os.replace(fresh, last)
 
     def restore(self) -> Any:
-        """The last checkpoint that is whole; None when none was made.
+        """The newest checkpoint that is whole; None when none was made. Warns when the newest is not.
 
         Raises:
             RunError: there are checkpoints and none is whole.
         """
-        paths = [p for p in (self.directory / LAST, self.directory / PREVIOUS) if p.exists()]
-        problem: RunError | None = None
-        for path in paths:
+        problems: list[str] = []
+        for path in (self.directory / LAST, self.directory / PREVIOUS):
+            if not path.exists():
+                continue
             try:
-                return checkpoint.load(path)
+                kept = checkpoint.load(path)
             except RunError as error:
-                problem = error
-        if problem is not None:
-            raise RunError(f"{problem} No older checkpoint is whole either; start a new run.")
+                problems.append(str(error))
+                continue
+            if problems:
+                warnings.warn(f"{problems[0]} Going on from the one before it, {path}.", stacklevel=2)
+            return kept
+        if problems:
+            raise RunError(f"{problems[0]} No older checkpoint is whole; start a new run.")
         return None
 
     # Metrics -----------------------------------------------------------------------------------------------------
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Add a line to ``metrics.jsonl`` and, where TensorBoard is installed, to its events."""
-        with (self.directory / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Add a line to ``metrics.jsonl`` and, where TensorBoard is installed, to its events.
+
+        Args:
+            record: numbers by name; ``"step"`` is one of them.
+
+        Raises:
+            RunError: the disk is full or may not be written.
+        """
+        path = self.directory / METRICS
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise _files.not_written(path, error) from None
         board = self._tensorboard()
         if board is not None:
             for name, value in record.items():
@@ -157,6 +193,7 @@ class Run:
 
     def forget_after(self, step: int) -> None:
         """Remove what was logged after ``step``, since it will be done again."""
+        self._resumed_at = step
         path = self.directory / METRICS
         if not path.exists():
             return
@@ -165,9 +202,9 @@ class Run:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-            except (json.JSONDecodeError, KeyError):
+            except (json.JSONDecodeError, KeyError, TypeError):
                 break  # a kill in the middle of a line
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        _files.replace(path, ["".join(f"{line}\n" for line in kept).encode()])
 
     def _tensorboard(self) -> Any:
         if self._board is None:
@@ -176,5 +213,6 @@ class Run:
             except ImportError:
                 self._board = False
             else:
-                self._board = SummaryWriter(str(self.directory / "tensorboard"))
+                again = self._resumed_at + 1 if self._resumed_at else None
+                self._board = SummaryWriter(str(self.directory / "tensorboard"), purge_step=again)
         return self._board or None

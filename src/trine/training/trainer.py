@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-import threading
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +16,8 @@ from trine.criterion import Criterion
 from trine.data import Batch
 from trine.errors import RunError, TrainingError
 from trine.procedures import Procedure, State, Step
+from trine.training import generators, signals
+from trine.training.budget import Budget
 from trine.training.loop import steps
 from trine.training.progress import Progress
 from trine.training.run import Run
@@ -26,10 +26,6 @@ CHECKPOINT_EVERY = 20.0
 """Seconds between checkpoints; none of them changes a number of the training."""
 LOG_POINTS = 200
 """About how many records of the training loss a run logs."""
-MEASURED_STEPS = 20
-"""Steps whose time tells how many fit in a budget; the first few, which warm up, do not count."""
-BUDGET_SHARE = 0.9
-"""Share of a budget that is planned for: the rest is for held-out scores and a machine that slows down."""
 
 
 class Feed(Protocol):
@@ -51,6 +47,7 @@ class Progressed:
         epoch, index: the next batch. history: one record an epoch. sums: sums of the epoch's losses by term.
         best: the best solution and its score; None before the first score. stale: epochs since.
         observations: what the observer gave, with the step. seconds: time spent training.
+        fitted: whether the number of steps was fitted to the budget.
     """
 
     epoch: int = 0
@@ -63,6 +60,7 @@ class Progressed:
     stale: int = 0
     observations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
+    fitted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +107,13 @@ def train(
 
     Args:
         model, criterion, procedure: the three parts; the model ends with the solution's weights, in evaluation mode.
-        batches: the training rows.
+        batches: the training rows; moved to where the model is.
         epochs: passes over them. seed: of all randomness within the model and the criterion.
         evaluate: score on held-out rows, lower is better, called after each epoch with the solution so far in the model; the
             weights of the best score are kept. None keeps the last.
         patience: epochs without a better score before stopping; 0 never.
-        budget: seconds to train for; the number of steps, and with it the schedule, is fitted to it once, after the first
-            steps, and kept by checkpoints.
+        budget: seconds to train for, held-out scores included; the number of steps, and with it the schedule, is fitted
+            to it once, after the first steps, and kept by checkpoints.
         run: where to log and keep checkpoints; None keeps nothing on disk.
         progress: whether to show progress on standard error.
         observe: called before the first step, after the first epoch and at the end; what it gives (JSON values) is kept.
@@ -125,8 +123,7 @@ def train(
         TrainingError: the loss is not finite; names step, term, layer and rows.
         KeyboardInterrupt: Ctrl-C or a termination signal, after a checkpoint; its message says how to go on.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with generators.seeded(seed):
         return _Training(
             model,
             criterion,
@@ -162,30 +159,35 @@ class _Training:
         checkpoint_every: float,
     ) -> None:
         self.model, self.criterion, self.procedure, self.batches = model, criterion, procedure, batches
-        self.epochs, self.evaluate, self.patience, self.budget = epochs, evaluate, patience, budget
+        self.epochs, self.evaluate, self.patience = epochs, evaluate, patience
         self.run, self.observe, self.checkpoint_every = run, observe, checkpoint_every
+        self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.state: State = procedure.init(model, criterion)
         self.state.total = epochs * batches.steps_per_epoch
         self.at = Progressed()
+        self.stopped = "epochs"
         if run is not None and (kept := run.restore()) is not None:
             self._put_back(kept)
             run.forget_after(self.state.t)
+        self.budget = None if budget is None else Budget(budget, self.at.fitted)
         self.log_every = max(1, self.state.total // LOG_POINTS)
         self.progress = Progress(self.state.total, progress)
-        self.saved = time.perf_counter()
-        self.stopped = "epochs"
+        self.saved = self.started = time.perf_counter()
 
     def go(self) -> Result:
         """Train to the end."""
         if self.run is not None:
             self.run.update(status="training")
-        with self.progress, _signals() as interrupted:
+        with self.progress, signals.noted() as interrupted:
             self._check_names()
             if not self.at.observations:
                 self._observe()
             while not self._over():
                 self._epoch(interrupted)
-            self._observe()
+                if interrupted() and not self._over():
+                    self._interrupt()
+            if self.at.observations and self.at.observations[-1]["step"] < self.state.t:
+                self._observe()
         self.model.load_state_dict(self.at.best or self.procedure.solution(self.state, self.model))
         self.model.eval()
         if self.run is not None:
@@ -210,13 +212,13 @@ class _Training:
 
     def _check_names(self) -> None:
         """Names of outputs and fields are checked once, before the first step."""
-        batch = next(self.batches.epoch(self.at.epoch, self.at.index), None)
+        batch = next(self._rest_of_epoch(), None)
         if batch is None:
             return
         # As in training, since some outputs exist there alone; what running statistics learn from it is put back.
         buffers = {name: value.clone() for name, value in self.model.named_buffers()}
         self.model.train()
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), generators.undisturbed():
             outputs = self.model(batch)
             for name, value in self.model.named_buffers():
                 value.copy_(buffers[name])
@@ -224,38 +226,47 @@ class _Training:
 
     # An epoch ----------------------------------------------------------------------------------------------------
 
+    def _rest_of_epoch(self) -> Iterator[Batch]:
+        batches = self.batches.epoch(self.at.epoch, self.at.index)
+        return batches if self.device.type == "cpu" else (batch.to(self.device) for batch in batches)
+
     def _epoch(self, interrupted: Callable[[], bool]) -> None:
+        """The rest of the epoch: step after step, and what comes between two steps."""
         self.model.train()
         self.criterion.train()
-        started = time.perf_counter()
-        first = self.state.t
-        taking = steps(
-            self.procedure, self.state, self.model, self.criterion, self.batches.epoch(self.at.epoch, self.at.index)
-        )
-        try:
-            for step in taking:
-                self.at.index += 1
-                self._count(step)
-                now = time.perf_counter()
-                if self.budget is not None and self.state.t == MEASURED_STEPS:
-                    self._fit_to_budget((now - started) / (self.state.t - first))
-                if self.progress.due():
-                    self._show(step)
+        self.started = time.perf_counter()
+        for step in self._steps():
+            self.at.index += 1
+            self._count(step)
+            now = time.perf_counter()
+            if self.budget is not None:
+                self._keep_to_budget(self.budget, now)
+            if self.progress.due():
+                self._show(step)
+            if self.state.t >= self.state.total:
+                break
+            if self.at.index < self.batches.steps_per_epoch:
                 if interrupted():
-                    self.at.seconds += now - started
                     self._interrupt()
-                if self.state.t >= self.state.total:
-                    break
-                if now - self.saved >= self.checkpoint_every and self.at.index < self.batches.steps_per_epoch:
-                    self.at.seconds += now - started
-                    started, first = time.perf_counter(), self.state.t
+                if now - self.saved >= self.checkpoint_every:
                     self._save()
-        except TrainingError as error:
-            raise TrainingError(f"{error} {self._rows()}{self._kept()}") from None
         self._end_epoch()
-        self.at.seconds += time.perf_counter() - started
+        self._clock()
         if time.perf_counter() - self.saved >= self.checkpoint_every:
             self._save()
+
+    def _steps(self) -> Iterator[Step]:
+        """The loop over the rest of the epoch; what it raises is told with the rows and what is kept."""
+        try:
+            yield from steps(self.procedure, self.state, self.model, self.criterion, self._rest_of_epoch())
+        except TrainingError as error:
+            raise TrainingError(f"{error}{self._rows()}{self._kept()}") from None
+
+    def _clock(self) -> None:
+        """Add the time since the last look to what was spent."""
+        now = time.perf_counter()
+        self.at.seconds += now - self.started
+        self.started = now
 
     def _count(self, step: Step) -> None:
         """Add the step's losses to the epoch's, without waiting for the device."""
@@ -274,6 +285,8 @@ class _Training:
             "epoch": self.at.epoch + 1,
             "train": {name: value.item() / done for name, value in self.at.sums.items()},
         }
+        if not math.isfinite(record["train"]["loss"]):
+            raise TrainingError(f"The loss was not finite within epoch {self.at.epoch + 1}.{self._kept()}")
         if self.evaluate is not None:
             score = self._score()
             record["held_out"] = score
@@ -293,23 +306,24 @@ class _Training:
 
     def _score(self) -> float:
         assert self.evaluate is not None
-        with _holding(self.model, self.procedure.solution(self.state, self.model)):
-            device = next(self.model.parameters()).device
-            with torch.no_grad(), torch.random.fork_rng(devices=[]), self.procedure.precision(device):
-                return self.evaluate()
+        solution = self.procedure.solution(self.state, self.model)
+        held, precision = _holding(self.model, solution), self.procedure.precision(self.device)
+        with held, torch.no_grad(), generators.undisturbed(), precision:
+            return self.evaluate()
 
-    def _fit_to_budget(self, seconds_a_step: float) -> None:
-        """Set the number of steps to what the budget allows, once."""
-        assert self.budget is not None
-        fitting = max(MEASURED_STEPS + 1, int(BUDGET_SHARE * self.budget / seconds_a_step))
-        if fitting < self.state.total:
-            self.state.total = fitting
-            self.progress.total = fitting
+    def _keep_to_budget(self, budget: Budget, now: float) -> None:
+        total = budget.total(self.state.t, self.at.seconds + now - self.started)
+        self.at.fitted = budget.fitted
+        if total is not None and total < self.state.total:
+            self.state.total = self.progress.total = total
+            self.log_every = max(1, total // LOG_POINTS)
             self.stopped = "budget"
 
     def _observe(self) -> None:
         if self.observe is not None:
-            self.at.observations.append({"step": self.state.t, "epoch": self.at.epoch, "value": self.observe()})
+            with generators.undisturbed():
+                value = self.observe()
+            self.at.observations.append({"step": self.state.t, "epoch": self.at.epoch, "value": value})
 
     # Telling -----------------------------------------------------------------------------------------------------
 
@@ -324,11 +338,13 @@ class _Training:
         self.progress.show(self.state.t, epoch, planned, self.batches.batch_size, self._losses(step))
 
     def _rows(self) -> str:
-        """The rows of the batch in hand, counted from 1."""
+        """The rows of the batch in hand, counted from 1, where it is surely the one that failed."""
+        if self.device.type != "cpu":
+            return ""
         size = self.batches.batch_size
         rows = self.batches.order(self.at.epoch)[self.at.index * size : (self.at.index + 1) * size]
         shown = ", ".join(str(int(row) + 1) for row in rows[:8])
-        return f"The batch has rows {shown}{' …' if len(rows) > 8 else ''}."
+        return f" The batch has rows {shown}{' …' if len(rows) > 8 else ''}."
 
     def _kept(self) -> str:
         if self.run is None:
@@ -338,28 +354,41 @@ class _Training:
     # Keeping -----------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        """A checkpoint: all that the next step depends on."""
+        """A checkpoint: all that the next step depends on, and never weights that are broken."""
         if self.run is None:
             return
+        self._require_sound()
+        self._clock()
         self.run.save(
             {
                 "model": dict(self.model.state_dict()),
                 "criterion": dict(self.criterion.state_dict()),
                 "procedure": self.state.state_dict(),
-                "generator": torch.get_rng_state(),
+                "generators": generators.state(),
                 "at": {field.name: getattr(self.at, field.name) for field in dataclasses.fields(self.at)},
                 "stopped": self.stopped,
             }
         )
         self.saved = time.perf_counter()
 
+    def _require_sound(self) -> None:
+        weights = [*self.model.parameters(), *self.criterion.parameters()]
+        if not bool(nn.utils.get_total_norm(weights).isfinite()):
+            named = (*self.model.named_parameters(), *self.criterion.named_parameters())
+            name = next((name for name, p in named if not bool(p.isfinite().all())), "the sum of all")
+            raise TrainingError(
+                f"The weights are not finite after step {self.state.t}, first {name!r}, though no loss showed it yet. "
+                f"Lower the step size or clip the gradient (clip=1).{self._kept()}"
+            )
+
     def _put_back(self, kept: Mapping[str, Any]) -> None:
         try:
             self.model.load_state_dict(kept["model"])
             self.criterion.load_state_dict(kept["criterion"])
             self.state.load_state_dict(kept["procedure"])
-            torch.set_rng_state(kept["generator"])
+            generators.restore(kept["generators"])
             self.at = Progressed(**kept["at"])
+            self.at.sums = {name: value.to(self.device) for name, value in self.at.sums.items()}
             self.stopped = kept["stopped"]
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunError(
@@ -396,26 +425,3 @@ def _holding(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
     finally:
         model.load_state_dict(own)
         model.train(mode)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or a termination signal came; a second one interrupts at once. Outside the main thread: never."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    came = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.set()
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield came.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
