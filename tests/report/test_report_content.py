@@ -252,7 +252,9 @@ def test_curves_with_gaps_are_drawn() -> None:
 def test_a_hundred_layers_are_drawn() -> None:
     layers = [{"layer": f"block.{i}", "activation": 0.9**i, "gradient": 0.8**i} for i in range(100)]
     page = render(ReportContent(title="deep", gradients=[{"label": "at initialisation", "layers": layers}]))
-    assert "layer, from input to output" in " ".join(check(page).text)
+    text = " ".join(check(page).text)
+    assert "layer, from input to output" in text
+    assert "at initialisation" in text, "one curve alone is named too"
 
 
 def test_the_page_follows_dark_mode_paper_and_phone() -> None:

@@ -39,7 +39,7 @@ def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
             ax.plot(
                 *((values, places) if named else (places, values)),
                 "o-" if named else "-",
-                label=point["label"],
+                label=label(point["label"], LONGEST),
                 **style,
             )
         if named:
