@@ -17,10 +17,17 @@ class Schedule(abc.ABC):
     """α_t for t = 0, 1, …, total − 1.
 
     Attributes:
-        peak: the largest step size, positive.
+        peak: the largest step size, positive and finite.
+
+    Raises:
+        ChoiceError: a peak, or another number of the schedule, out of its range.
     """
 
     peak: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.peak < math.inf:
+            raise ChoiceError(f"The peak of a step-size schedule is {self.peak:g}; it is positive and finite.")
 
     @abc.abstractmethod
     def __call__(self, t: int, total: int) -> float:
@@ -62,18 +69,19 @@ class RobbinsMonro(Schedule):
     offset: float = 100.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.exponent > 1:
             raise ChoiceError(
                 f"A Robbins-Monro exponent of {self.exponent:g} makes Σ α_t finite: the iterates stop short of the optimum. "
                 "Choose γ with ½ < γ ≤ 1."
             )
-        if self.exponent <= 0.5:
+        if not self.exponent > 0.5:
             raise ChoiceError(
                 f"A Robbins-Monro exponent of {self.exponent:g} makes Σ α_t² infinite: the iterates keep wandering. "
                 "Choose γ with ½ < γ ≤ 1."
             )
-        if self.offset < 1:
-            raise ChoiceError(f"The Robbins-Monro offset is {self.offset:g}; it is at least 1.")
+        if not 1 <= self.offset < math.inf:
+            raise ChoiceError(f"The Robbins-Monro offset is {self.offset:g}; it is at least 1, and finite.")
 
     def __call__(self, t: int, total: int) -> float:
         return float(self.peak * (self.offset / (self.offset + t)) ** self.exponent)
@@ -97,6 +105,10 @@ class Cosine(Schedule):
 
     warmup: float = 0.05
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_share(self.warmup)
+
     def __call__(self, t: int, total: int) -> float:
         return _rise_and_fall(t, total, self.warmup, self.peak)
 
@@ -115,11 +127,20 @@ class OneCycle(Schedule):
 
     warmup: float = 0.25
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_share(self.warmup)
+
     def __call__(self, t: int, total: int) -> float:
         return _rise_and_fall(t, total, self.warmup, self.peak)
 
     def describe(self) -> str:
         return f"one cycle: α_t rises to {self.peak:g} over {self.warmup:.0%} of the steps, then falls as half a cosine to 0"
+
+
+def _require_share(warmup: float) -> None:
+    if not 0 <= warmup < 1:
+        raise ChoiceError(f"The warm-up is {warmup:g} of the steps; it is a share, at least 0 and less than 1.")
 
 
 def _rise_and_fall(t: int, total: int, warmup: float, peak: float) -> float:
