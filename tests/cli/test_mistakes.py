@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from trine.cli import main
-from trine.training import checkpoint
 
 ROWS = [f"{i * 0.37 % 1:.3f},{i % 5},{'pq'[i % 2]}" for i in range(60)]
 QUICK = ["--out", "out", "--set", "epochs=1", "--no-report", "-q"]
@@ -150,12 +149,12 @@ def test_a_full_disk_leaves_a_run_that_resumes(said: Callable[..., str], monkeyp
         real(descriptor)
 
     monkeypatch.setattr("trine.training.trainer.CHECKPOINT_EVERY", 0.0)
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     quick = ["--out", "out", "--set", "epochs=4", "--no-report", "-q"]
     message = said("fit", "ok.csv", "--y", "y", *quick)
     assert "the disk is full" in message
     assert "trine resume out" in message
-    monkeypatch.setattr(checkpoint.os, "fsync", real)
+    monkeypatch.setattr(os, "fsync", real)
     main_ok(["resume", "out", "--no-report", "-q"])
     main_ok(["fit", "ok.csv", "--y", "y", "--out", "whole", *quick[2:]])
     from safetensors.torch import load_file
