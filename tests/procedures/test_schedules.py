@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -51,7 +52,7 @@ def test_robbins_monro_says_that_its_conditions_hold() -> None:
 def test_cosine_warms_up_linearly_and_falls_as_half_a_cosine() -> None:
     schedule, total = Cosine(1.0, warmup=0.1), 1000
     rises = [schedule(t, total) for t in range(100)]
-    assert [b - a for a, b in zip(rises, rises[1:], strict=False)] == pytest.approx([1 / 101] * 99)
+    assert [b - a for a, b in itertools.pairwise(rises)] == pytest.approx([1 / 101] * 99)
     for t in (100, 325, 550, 775, 999):
         assert schedule(t, total) == pytest.approx(0.5 * (1 + math.cos(math.pi * (t - 100 + 0.5) / 900)))
 
