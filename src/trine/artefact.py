@@ -106,9 +106,12 @@ def _manifest(source: Path, text: str) -> dict[str, Any]:
     if not isinstance(version, int):
         raise ArtefactError(f"{source} has a manifest without a format version; it was altered and is refused.")
     if version > FORMAT:
+        # A newer format may have put the versions elsewhere.
+        versions = manifest.get("versions")
+        writer = versions.get("trine", "one") if isinstance(versions, dict) else "one"
         raise ArtefactError(
             f"{source} has format {version}; this trine reads up to {FORMAT}. Install a newer trine "
-            f"(it was written by {manifest.get('versions', {}).get('trine', 'one')}) to read it."
+            f"(it was written by {writer}) to read it."
         )
     return dict(manifest)
 
