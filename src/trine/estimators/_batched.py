@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from trine.data import Store
 from trine.rules import map_arguments
+
+LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
+"""Rows of a chunk, and the numbers of x that it holds at most: pictures take fewer rows, as their activations are large."""
+
+
+def chunk_of(store: Store) -> int:
+    """Rows whose outputs are computed at a time: enough for full speed, few enough for memory."""
+    widest = max(field.data[0].numel() for field in store.fields.values()) if store.rows else 1
+    return min(max(NUMBERS // max(widest, 1), SMALLEST), LARGEST)
 
 
 def concatenate(parts: Sequence[Distribution]) -> Distribution:

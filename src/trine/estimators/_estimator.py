@@ -18,16 +18,14 @@ from trine import artefact
 from trine.choices import Choices
 from trine.data import Batch, Schema, Store, Table, encode, read
 from trine.domains import Domain
-from trine.errors import ArtefactError, ChoiceError, DataError, nearest
+from trine.errors import ArtefactError, ChoiceError, DataError, RunError, nearest
+from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Plan, Prepared, prepare
 from trine.estimators._training import Fitted, fit
 from trine.methods import Derivation, Facts, derive
 from trine.registry import Registry
 
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
-
-CHUNK = 2048
-"""Rows whose outputs are computed at a time: large enough for full speed, small enough for memory."""
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]
@@ -135,13 +133,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         table = self._table(data)
         return encode(table, self.schema_, targets=targets), table
 
-    def _outputs(self, store: Store, rows: Tensor | None = None) -> Iterator[dict[str, Any]]:
+    def _outputs(self, store: Store, chosen: Tensor | None = None) -> Iterator[dict[str, Any]]:
         """The model's outputs, a chunk of rows at a time, in evaluation."""
-        index = torch.arange(store.rows) if rows is None else rows
+        index = torch.arange(store.rows) if chosen is None else chosen
         model = self.derivation_.model.eval()
         with torch.inference_mode():
-            for start in range(0, len(index), CHUNK):
-                yield model(store.batch(index[start : start + CHUNK]))
+            for rows in torch.split(index, chunk_of(store)):
+                yield model(store.batch(rows))
 
     def sample(self, data: Any, rows: int = 2) -> Batch:
         """The batch of the first ``rows`` rows of ``data``, e.g. to show the shapes that pass between the blocks."""
@@ -197,11 +195,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             derivation = derive(str(manifest["method"]), schema, choices, facts, plan.seed)
             derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
             derivation.model.load_state_dict(dict(tensors))
+            provenance, metrics = dict(manifest["provenance"]), dict(manifest["metrics"])
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            # torch names the tensors that do not fit on the lines after its first.
+            lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()] or [
+                type(error).__name__
+            ]
+            first = lines[1] if isinstance(error, RuntimeError) and len(lines) > 1 else lines[0]
+            first = f"its manifest lacks {first}" if isinstance(error, KeyError) else first
             raise ArtefactError(
                 f"{path} does not fit together ({first}): it was altered, or written by a trine whose parts differ "
-                f"({manifest.get('versions', {}).get('trine', 'unknown')}; this is {versions()['trine']})."
+                f"({(manifest.get('versions') or {}).get('trine', 'unknown')}; this is {versions()['trine']})."
             ) from None
         names = set(cls().get_params(deep=False))
         given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
@@ -214,8 +218,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         estimator._adopt(derivation, plan)
         derivation.model.eval()
         estimator.history_ = []
-        estimator.provenance_ = dict(manifest["provenance"])
-        estimator.metrics_ = dict(manifest["metrics"])
+        estimator.provenance_, estimator.metrics_ = provenance, metrics
         estimator._learn_schema()
         return estimator
 
@@ -232,10 +235,15 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         ArtefactError: no such file, truncated, altered, or of a newer format.
+        RunError: a run that is not finished.
     """
     source = Path(path)
     if (source / "model.trine").is_file():
         source = source / "model.trine"
+    elif (source / "run.json").is_file():
+        raise RunError(
+            f"The run {source} is not finished and has no model yet; go on with it first: trine resume {source}"
+        )
     manifest, tensors = artefact.load(source)
     kind = manifest.get("estimator")
     if kind not in estimators:

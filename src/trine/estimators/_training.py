@@ -11,14 +11,13 @@ import torch
 
 from trine.blocks import layer_scales
 from trine.data import Batches
+from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.methods import Derivation
 from trine.training import Result, Run, train
 
 SMALL_STEP = 2e7
 """Multiplications a step below which one thread is faster than handing parts to others."""
-EVALUATED = 1024
-"""Rows a batch of the held-out score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +71,12 @@ def _score(prepared: Prepared) -> Callable[[], float]:
     """The criterion on the rows that decide when to stop: a mean over those that count."""
     model, criterion = prepared.derivation.model, prepared.derivation.criterion
     rows = torch.from_numpy(prepared.rows.stop)
-    parts = (
-        [prepared.store.batch(part) for part in torch.split(rows, EVALUATED)] if len(rows) <= 8 * EVALUATED else None
-    )
+    parts = torch.split(rows, chunk_of(prepared.store))
 
     def score() -> float:
         criterion.eval()
         total, count = 0.0, 0.0
-        for batch in parts or (prepared.store.batch(part) for part in torch.split(rows, EVALUATED)):
+        for batch in map(prepared.store.batch, parts):
             weight = float(batch["weight"].sum()) if "weight" in batch else float(batch.size)
             total += criterion(model(batch), batch).total.item() * weight
             count += weight
