@@ -150,6 +150,8 @@ class Date(Domain):
                     f"categories with `--domain {column.name}=category`."
                 )
             return np.asarray(parsed[column.values])
+        if column.values.dtype.kind == "f" and column.values.ndim == 1 and np.isnan(column.values).all():
+            return column.values.astype(np.float64)  # nothing known: a column of blanks has no type of its own
         if column.values.dtype.kind != "M" or column.values.ndim > 1:
             raise DataError(
                 f"Column {column.name!r} holds numbers, dates were expected; write them as 2024-05-31, or read the "
