@@ -20,7 +20,7 @@ from sklearn.datasets import load_diabetes, load_iris
 import trine
 from trine.cli import main
 from trine.cli._demo import write_digits
-from trine.data import write
+from trine.data import read, write
 
 QUICK = ["--set", "epochs=2", "--no-report", "-q"]
 
@@ -103,10 +103,30 @@ def test_predictions_carry_the_key_and_how_sure(capsys: pytest.CaptureFixture[st
     with Path("q.csv").open() as file:
         first = next(csv.DictReader(file))
     assert float(first["y_p05"]) < float(first["y"]) < float(first["y_p95"])
+    run("predict", "numbers", "diabetes.parquet", "--out", "q.parquet")
+    again = read("q.parquet").column("y_p95").values[0]
+    assert float(again) == pytest.approx(float(first["y_p95"]))
     run("info", "run")
     shown = capsys.readouterr().out
     assert "finished" in shown
     assert "decision rule" in shown
+    run("info", "run", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["target"] == ["kind"]
+    assert (
+        told["metrics"]["kind"]["accuracy"]
+        == json.loads(Path("run/run.json").read_text())["metrics"]["kind"]["accuracy"]
+    )
+
+
+def test_a_run_goes_on_with_data_that_moved() -> None:
+    run("fit", "iris.csv", "--y", "kind", "--out", "run", *QUICK)
+    Path("run/model.trine").rename("run/whole.trine")
+    Path("iris.csv").rename("moved.csv")
+    run("resume", "run", "--data", "moved.csv", "--no-report", "-q")
+    whole, resumed = load_file("run/whole.trine"), load_file("run/model.trine")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    run("evaluate", "run", "moved.csv")
 
 
 def test_images_in_class_folders_with_a_report(capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,7 +191,7 @@ def start(out: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_ctrl_c_keeps_all_and_a_kill_loses_nothing() -> None:
+def test_ctrl_c_keeps_all_and_a_kill_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     run("fit", "diabetes.parquet", "--y", "y", "--out", "whole", *LONG)
     process = start("stopped")
     time.sleep(0.1)
@@ -183,14 +203,14 @@ def test_ctrl_c_keeps_all_and_a_kill_loses_nothing() -> None:
     assert same("whole", "stopped")
 
     process = start("killed")
-    other = subprocess.run(
-        [sys.executable, "-m", "trine", "resume", "killed", "-q"], capture_output=True, text=True, check=False
-    )
-    if process.poll() is None:  # while the first still trains, a second is refused
-        assert other.returncode == 2
-        assert "Another process" in other.stderr
+    process.send_signal(signal.SIGSTOP)  # so that it cannot end before a second process asks for its run
+    with pytest.raises(SystemExit) as refused:
+        main(["resume", "killed", "-q"])
+    assert refused.value.code == 2
+    assert "Another process" in capsys.readouterr().err
     process.kill()
     process.wait()
+    assert "training" in Path("killed/run.json").read_text()
     run("resume", "killed", "--no-report", "-q")
     assert same("whole", "killed")
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+import trine
+from trine.artefact import load, save
 from trine.cli import main
 
 ROWS = [f"{i * 0.37 % 1:.3f},{i % 5},{'pq'[i % 2]}" for i in range(60)]
@@ -67,6 +72,15 @@ TABLES: dict[str, tuple[Callable[[], None], list[str], list[str]]] = {
     "header only": (lambda: table("t.csv", []), [], ["no rows"]),
     "y missing": (lambda: table("t.csv", without_y(ROWS, "")), [], ["'y'", "no value in any row"]),
     "y constant": (lambda: table("t.csv", without_y(ROWS, "p")), [], ["'y'", "1 class"]),
+    "y a constant number": (lambda: table("t.csv", without_y(ROWS, "3.5")), [], ["'y'", "3.5 in every row"]),
+    "y infinite": (
+        lambda: table("t.csv", [f"1,2,{i * 0.7:.1f}" for i in range(60)] + ["1,2,inf"]),
+        [],
+        ["'y'", "row 61", "infinite"],
+    ),
+    "an open quote": (lambda: table("t.csv", ['1,"2,p', *ROWS]), [], ["t.csv", "line", "quotes"]),
+    "no input left": (lambda: table("t.csv", ["p", "q"] * 20, "y"), [], ["No column is left for x"]),
+    "y among x": (lambda: table("t.csv", ROWS), ["--x", "y"], ["'y' is in both x and y"]),
     "class seen once": (lambda: table("t.csv", [*ROWS, "1,2,z"]), [], ["row 61", "'z'", "Merge"]),
     "text among numbers": (
         lambda: table("t.csv", [*ROWS[:30], "hello,2,p", *ROWS[30:]]),
@@ -89,6 +103,30 @@ def test_a_table_that_cannot_be_used(said: Callable[..., str], case: str) -> Non
     make, more, wanted = TABLES[case]
     make()
     message = said("fit", "t.csv", "--y", "y", *more, *QUICK)
+    for part in wanted:
+        assert part in message
+    assert not Path("out").exists()
+
+
+def objects(path: Path) -> None:
+    np.savez(path, X=np.array([{}, []], dtype=object), y=[1, 2], allow_pickle=True)
+
+
+FILES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "t.parquet": (lambda path: path.write_bytes(b"PAR1 and no more"), ["t.parquet", "Parquet"]),
+    "t.npz": (lambda path: path.write_bytes(b"no archive at all"), ["t.npz", "not a whole .npz archive"]),
+    "objects.npz": (objects, ["pickled", "can execute code"]),
+    "t.jsonl": (lambda path: path.write_text('{"a": 1, "y": "p"}\n{"a": 2, "y"\n'), ["t.jsonl, line 2", "JSON"]),
+    "t.xyz": (lambda path: path.write_text("a"), ["no format that trine reads", ".csv"]),
+    "folder": (lambda path: path.mkdir(), ["no images", "sub-folder"]),
+}
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_a_file_of_another_kind(said: Callable[..., str], name: str) -> None:
+    make, wanted = FILES[name]
+    make(Path(name))
+    message = said("fit", name, "--y", "y", *QUICK)
     for part in wanted:
         assert part in message
     assert not Path("out").exists()
@@ -122,9 +160,10 @@ def test_a_broken_image_among_good_ones(
 
 def main_ok(arguments: list[str]) -> None:
     """Run a command that succeeds; one that ends itself ends with status 0."""
-    with contextlib.suppress(SystemExit):
+    try:
         main(arguments)
-    assert Path("out").exists() or Path("whole").exists()
+    except SystemExit as stop:
+        assert not stop.code, arguments
 
 
 def test_a_directory_that_is_taken(said: Callable[..., str]) -> None:
@@ -138,29 +177,92 @@ def test_a_directory_that_is_taken(said: Callable[..., str]) -> None:
     assert Path("mine/precious.txt").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_a_run_that_resumes(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = os.fsync, 0
+FULL = ["--set", "epochs=4", "--no-report", "-q"]
+
+
+def go_on_and_compare() -> None:
+    """The run in ``out`` goes on and ends in the bits of one that was never stopped."""
+    main_ok(["resume", "out", "--no-report", "-q"])
+    main_ok(["fit", "ok.csv", "--y", "y", "--out", "whole", *FULL])
+    whole, resumed = load_file("whole/model.trine"), load_file("out/model.trine")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not list(Path("out").glob(".*.*"))
+
+
+@pytest.mark.parametrize("name", ["run.json", "checkpoint.safetensors", "record.json"])
+def test_a_full_disk_leaves_a_run_that_resumes(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real, written = os.fsync, 0
 
     def full(descriptor: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
+        nonlocal written
+        if name in os.readlink(f"/proc/self/fd/{descriptor}"):
+            written += 1
+            if written > 1 or name == "record.json":
+                raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 
     monkeypatch.setattr("trine.training.trainer.CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(os, "fsync", full)
-    quick = ["--out", "out", "--set", "epochs=4", "--no-report", "-q"]
-    message = said("fit", "ok.csv", "--y", "y", *quick)
-    assert "the disk is full" in message
-    assert "trine resume out" in message
+    message = said("fit", "ok.csv", "--y", "y", "--out", "out", *FULL)
+    for part in (name, "the disk is full", "trine resume out"):
+        assert part in message
+    assert not Path("out/model.trine").exists() or name == "record.json"
     monkeypatch.setattr(os, "fsync", real)
-    main_ok(["resume", "out", "--no-report", "-q"])
-    main_ok(["fit", "ok.csv", "--y", "y", "--out", "whole", *quick[2:]])
-    from safetensors.torch import load_file
+    go_on_and_compare()
 
-    whole, resumed = load_file("whole/model.trine"), load_file("out/model.trine")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+def test_a_full_disk_while_events_are_written(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    board = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+
+    def full(self: Any, *arguments: Any, **keywords: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(board, "add_scalar", full)
+        patch.setattr(board, "close", full)
+        message = said("fit", "ok.csv", "--y", "y", "--out", "out", *FULL)
+    assert "tensorboard could not be written: the disk is full" in message
+    go_on_and_compare()
+
+
+def test_an_artefact_that_finds_no_room(said: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **keywords: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        message = said("fit", "ok.csv", "--y", "y", "--out", "out", *FULL)
+    assert "model.trine could not be written" in message
+    assert "No space left" in message
+    go_on_and_compare()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 2 MB, room for one checkpoint and no second, where mounting is permitted."""
+    place = Path("disk").resolve()
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2000k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_really_full(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch, small_disk: Path
+) -> None:
+    monkeypatch.setattr("trine.training.trainer.CHECKPOINT_EVERY", 0.0)
+    Path("out").symlink_to(small_disk / "run")
+    message = said("fit", "ok.csv", "--y", "y", "--out", str(small_disk / "run"), *FULL)
+    assert "the disk is full" in message
+    assert Path("out/checkpoint.safetensors").stat().st_size > 100_000
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    go_on_and_compare()
 
 
 @pytest.mark.parametrize(
@@ -168,16 +270,33 @@ def test_a_full_disk_leaves_a_run_that_resumes(said: Callable[..., str], monkeyp
     [
         ('data = "ok.csv"\ny = "y"\noutt = "o"\n', ["'outt'", "Did you mean 'out'?"]),
         ('data = "ok.csv\n', ["not valid TOML", "line 1"]),
-        ('data = "ok.csv"\ny = 3\n', ["y"]),
+        ('data = "ok.csv"\ny = 3\n', ["run.toml, y is 3", "valid string"]),
+        ('data = "ok.csv"\nseed = "x"\n', ["seed is 'x'", "valid integer"]),
+        ('data = "ok.csv"\nset = 3\n', ["set is 3"]),
+        ('data = "café"\n'.encode("latin-1"), ["not UTF-8", "byte 12"]),
+        ('data = "ok.csv"\ny = "y"\nout = "o"\nvalid = 1.5\n', ["share of the rows"]),
+        ('data = "ok.csv"\ny = "y"\nout = "o"\n[domain]\na = "rael"\n', ["Did you mean 'real'?"]),
         ("", ["no DATA"]),
         ('data = "ok.csv"\ny = "y"\nout = "o"\n[set]\nhiden = 3\n', ["'hiden'", "Did you mean 'hidden'?"]),
     ],
 )
-def test_a_run_file_with_a_mistake(said: Callable[..., str], text: str, wanted: list[str]) -> None:
-    Path("run.toml").write_text(text)
+def test_a_run_file_with_a_mistake(said: Callable[..., str], text: str | bytes, wanted: list[str]) -> None:
+    Path("run.toml").write_bytes(text.encode() if isinstance(text, str) else text)
     message = said("fit", "--config", "run.toml")
     for part in wanted:
         assert part in message
+    assert not Path("o").exists()
+
+
+def test_a_run_file_in_yaml_with_a_mistake(said: Callable[..., str]) -> None:
+    Path("run.yaml").write_text("data: ok.csv\ny: [y\n")
+    message = said("fit", "run.yaml")
+    assert "not valid YAML" in message
+    assert "line 3, column 1" in message
+    assert "\n" not in message
+    Path("run.yaml").write_text("data: ok.csv\noutt: o\n")
+    assert "Did you mean 'out'?" in said("fit", "run.yaml")
+    assert "cannot be read: No such file" in said("fit", "nowhere.yaml")
 
 
 @pytest.mark.parametrize(
@@ -190,8 +309,18 @@ def test_a_run_file_with_a_mistake(said: Callable[..., str], text: str, wanted: 
         ("--set", "members", "NAME=VALUE"),
         ("--set", "rule=softmaxx", "Did you mean 'softmax'?"),
         ("--set", "rule=gamma", "does not give a 'category' y"),
-        ("--set", "divergence=kll", "divergence"),
-        ("--set", "schedule=cosin", "schedule"),
+        ("--set", "rule=nonexistent", "no decision rule called 'nonexistent'. Known: bernoulli"),
+        ("--set", "divergence=nonexistent", "no divergence called 'nonexistent'. Known: cramer"),
+        ("--set", "divergence=kll", "Did you mean 'kl'?"),
+        ("--set", "schedule=cosin", "schedule is 'cosin'"),
+        ("--set", "step_size=nan", "finite"),
+        ("--set", "batch_size=0", "greater than or equal to 1"),
+        ("--seed", "-1", "The seed is -1"),
+        ("--seed", str(2**70), "from 0 to 2^63 - 1"),
+        ("--threads", "0", "1 or more"),
+        ("--valid", "nan", "share of the rows"),
+        ("--valid", "-0.1", "share of the rows"),
+        ("--budget", "0", "90s, 5m"),
         ("--valid", "1.5", "share of the rows"),
         ("--valid", "nowhere.csv", "no file nowhere.csv"),
         ("--budget", "soon", "90s, 5m"),
@@ -211,8 +340,44 @@ def test_no_run_there(said: Callable[..., str]) -> None:
     assert "no artefact at nowhere" in said("predict", "nowhere", "ok.csv", "--out", "p.csv")
 
 
+def test_a_run_that_is_not_finished_or_was_edited(said: Callable[..., str]) -> None:
+    main_ok(["fit", "ok.csv", "--y", "y", *QUICK])
+    good = Path("out/run.json").read_text()
+    shutil.copytree("out", "begun")
+    for name in ("model.trine", "record.json"):
+        Path("begun", name).unlink()
+    for command in (
+        ["predict", "begun", "ok.csv", "--out", "p.csv"],
+        ["evaluate", "begun", "ok.csv"],
+        ["report", "begun"],
+    ):
+        message = said(*command)
+        assert "not finished" in message
+        assert "trine resume begun" in message
+    for text, wanted in (("{}", "'plan'"), ("{", "damaged"), (good.replace('"y": [', '"why": ['), "'why'")):
+        Path("out/run.json").write_text(text)
+        assert wanted in said("resume", "out", "-q")
+    Path("out/run.json").write_text("{}")
+    assert "'status'" in said("info", "out")
+    Path("out/run.json").write_text(good)
+    Path("out/record.json").write_text("{")
+    assert "record.json is damaged" in said("report", "out")
+    assert not Path("out/report.html").exists()
+
+
 def test_predicting_on_other_columns_or_types(said: Callable[..., str]) -> None:
     main_ok(["fit", "ok.csv", "--y", "y", *QUICK])
+    before = Path("ok.csv").read_text()
+    assert "would be lost" in said("predict", "out", "ok.csv", "--out", "./ok.csv")
+    assert Path("ok.csv").read_text() == before
+    assert "No such file" in said("predict", "out", "ok.csv", "--out", "nowhere/p.csv")
+    assert "is a directory" in said("report", "out", "--out", ".")
+    table("inf.csv", ["inf,1,p"])
+    assert "row 1: the value is infinite" in said("predict", "out", "inf.csv", "--out", "p.csv")
+    table("none.csv", [])
+    assert "no rows" in said("predict", "out", "none.csv", "--out", "p.csv")
+    table("blind.csv", ["0.5,1"] * 5, "a,b")
+    assert "lack the target column 'y'" in said("evaluate", "out", "blind.csv")
     table("less.csv", [row.split(",", 1)[1] for row in ROWS], "b,y")
     assert "lack the column 'a'" in said("predict", "out", "less.csv", "--out", "p.csv")
     table("typed.csv", ["x" + row for row in ROWS])
@@ -223,6 +388,13 @@ def test_predicting_on_other_columns_or_types(said: Callable[..., str]) -> None:
     assert not Path("p.csv").exists()
     table("other.csv", [*ROWS, "1,2,z"])
     assert "'z' is none of the classes" in said("evaluate", "out", "other.csv")
+
+
+def test_numbers_where_categories_were_are_unseen(capsys: pytest.CaptureFixture[str]) -> None:
+    table("words.csv", [f"{row.split(',')[0]},{'uvw'[i % 3]},{'pq'[i % 2]}" for i, row in enumerate(ROWS)])
+    main_ok(["fit", "words.csv", "--y", "y", *QUICK])
+    main_ok(["predict", "out", "ok.csv", "--out", "p.csv"])
+    assert len(Path("p.csv").read_text().splitlines()) == 61
 
 
 def test_an_artefact_that_was_changed(said: Callable[..., str]) -> None:
@@ -245,3 +417,35 @@ def test_data_that_changed_refuse_to_resume(said: Callable[..., str]) -> None:
     main_ok(["fit", "ok.csv", "--y", "y", *QUICK])
     table("ok.csv", ROWS[:-1])
     assert "changed since" in said("resume", "out")
+
+
+@pytest.mark.parametrize("key", ["estimator", "method", "schema", "choices", "facts", "plan", "provenance", "metrics"])
+def test_an_artefact_that_lacks_something(said: Callable[..., str], artefact: Path, key: str) -> None:
+    manifest, tensors = load(artefact)
+    save("m.trine", {name: value for name, value in manifest.items() if name not in ("format", key)}, tensors)
+    message = said("info", "m.trine")
+    assert "m.trine" in message
+    assert key in message
+    save("m.trine", {**manifest, key: None}, tensors)
+    assert "m.trine" in said("predict", "m.trine", "ok.csv", "--out", "p.csv")
+    assert not Path("p.csv").exists()
+
+
+def test_an_artefact_whose_tensors_are_others(said: Callable[..., str], artefact: Path) -> None:
+    manifest, tensors = load(artefact)
+    first, *others = tensors
+    save("m.trine", manifest, {name: tensors[name] for name in others})
+    assert first in said("info", "m.trine")
+    save("m.trine", manifest, {**tensors, first: torch.zeros(7, 7)})
+    assert "size mismatch" in said("info", "m.trine")
+    save_file(tensors, "m.trine")
+    assert "no trine manifest" in said("info", "m.trine")
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run's artefact."""
+    place = tmp_path_factory.mktemp("artefact")
+    rng = np.random.default_rng(0)
+    model = trine.Classifier(epochs=1, hidden=(8,)).fit(rng.normal(size=(40, 2)), np.arange(40) % 2)
+    return Path(model.save(place / "model.trine"))

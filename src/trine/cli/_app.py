@@ -202,8 +202,11 @@ def predict(
 ) -> None:
     """Write key or row number, prediction, and how sure it is, for each row of DATA."""
     from trine.data import write
+    from trine.errors import ChoiceError
     from trine.estimators import load
 
+    if out.exists() and Path(data).exists() and out.samefile(data):
+        raise ChoiceError(f"--out {out} is the data themselves, which would be lost; name another file.")
     columns = load(run).predictions(data)
     write(out, columns)
     print(f"{len(next(iter(columns.values()))):,} predictions written to {out}", file=sys.stderr)

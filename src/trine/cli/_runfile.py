@@ -32,6 +32,9 @@ class RunFile(BaseModel):
     on_bad: str | None = None
 
 
+_SEVERAL_TYPES = ("y", "valid", "budget")
+
+
 def read_run_file(path: Path) -> RunFile:
     """The run file at ``path``.
 
@@ -46,10 +49,15 @@ def read_run_file(path: Path) -> RunFile:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ChoiceError(f"The run file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise ChoiceError(f"The run file {path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8.") from None
     try:
         data = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise ChoiceError(f"The run file {path} is not valid {path.suffix[1:].upper()}: {error}.") from None
+        # A YAML error shows the place in a drawing of several lines; its parts make a sentence.
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f"{problem} (at line {mark.line + 1}, column {mark.column + 1})" if mark else str(error)
+        raise ChoiceError(f"The run file {path} is not valid {path.suffix[1:].upper()}: {where}.") from None
     if not isinstance(data, dict):
         raise ChoiceError(
             f'The run file {path} holds no keys; it is a table such as `data = "adult.csv"`, `y = "income"`.'
@@ -58,7 +66,9 @@ def read_run_file(path: Path) -> RunFile:
         run = RunFile.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        # Where a key takes one of several types, pydantic adds the type that it tried.
+        place = first["loc"][:1] if first["loc"][0] in _SEVERAL_TYPES else first["loc"]
+        key = ".".join(map(str, place))
         if first["type"] == "extra_forbidden":
             known = list(RunFile.model_fields)
             raise ChoiceError(

@@ -55,6 +55,10 @@ class Plan:
             share = getattr(self, name)
             if not 0.0 <= share < 1.0:
                 raise ChoiceError(f"{name} is {share}; it is a share of the rows, at least 0 and less than 1.")
+        if not 0 <= self.seed < 2**63:
+            raise ChoiceError(f"The seed is {self.seed}; it is a whole number from 0 to 2^63 - 1.")
+        if self.threads is not None and self.threads < 1:
+            raise ChoiceError(f"threads is {self.threads}; it is 1 or more, or is left out to be chosen.")
         if self.budget is not None and self.budget <= 0:
             raise ChoiceError(f"The budget is {self.budget} seconds; it must be positive, e.g. `--budget 5m`.")
         if isinstance(self.class_weight, str) and self.class_weight != "balanced":

@@ -6,7 +6,6 @@ import base64
 import datetime
 import io
 import json
-import os
 import resource
 from typing import Any
 
@@ -33,6 +32,9 @@ def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitte
     Args:
         estimator: fitted and evaluated. sample: a batch of a few rows, to show shapes with.
         table: where the evaluated rows are, for the mistakes.
+
+    Raises:
+        RunError: the disk is full or may not be written.
     """
     schema = derivation.schema
     provenance = estimator.provenance_
@@ -54,9 +56,7 @@ def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitte
         "versions": versions(),
         "skipped": list(table.skipped),
     }
-    temporary = run.directory / f".{RECORD}.new"
-    temporary.write_text(json.dumps(record, ensure_ascii=False, default=_plain), encoding="utf-8")
-    os.replace(temporary, run.directory / RECORD)
+    run.write(RECORD, json.dumps(record, ensure_ascii=False, default=_plain))
 
 
 def _rate(fitted: Fitted, provenance: dict[str, Any]) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,31 +158,29 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, verbose: bool = Fal
     """
     opened = Run.open(run)
     with opened:
-        record = opened.data
-        plan = Plan.from_json(record["plan"])
-        source = data if data is not None else record["source"]["data"]
+        with _taken_at_its_word(opened.directory):
+            record = opened.data
+            plan = Plan.from_json(record["plan"])
+            origin, fingerprint, reasons = dict(record["source"]), record["fingerprint"], dict(record["reasons"])
+            schema, choices = Schema.from_json(record["schema"]), Choices.from_json(record["choices"])
+            facts = dict(record["facts"])
+            if facts["invariances"] is not None:
+                facts["invariances"] = tuple(facts["invariances"])
+            known = Facts(**facts)
+        source = data if data is not None else origin["data"]
         if source is None:
             raise RunError(
                 f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
             )
         table = read(source, on_bad=plan.on_bad)
-        aside = None if record["source"]["valid"] is None else read(record["source"]["valid"], on_bad=plan.on_bad)
-        if table.fingerprint() != record["fingerprint"]:
+        aside = None if origin["valid"] is None else read(origin["valid"], on_bad=plan.on_bad)
+        if table.fingerprint() != fingerprint:
             raise RunError(
                 f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
                 "say where the old ones are with --data, or start a new run."
             )
-        facts = dict(record["facts"])
-        if facts["invariances"] is not None:
-            facts["invariances"] = tuple(facts["invariances"])
-        prepared = prepare(
-            plan,
-            table,
-            schema=Schema.from_json(record["schema"]),
-            choices=Choices.from_json(record["choices"]),
-            facts=Facts(**facts),
-        )
-        derivation = dataclasses.replace(prepared.derivation, reasons=record["reasons"])
+        prepared = prepare(plan, table, schema=schema, choices=choices, facts=known)
+        derivation = dataclasses.replace(prepared.derivation, reasons=reasons)
         prepared = dataclasses.replace(prepared, derivation=derivation)
         return _complete(plan, prepared, opened, table, aside, verbose=verbose)
 
@@ -227,9 +226,10 @@ def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     state: dict[str, Any] = {}
     if directory.is_dir():
         data = Run.read(directory)
-        state = {"run": str(directory), "status": data.get("status"), "source": data["source"]["data"]}
-        if not (directory / ARTEFACT).is_file():
-            return {**state, "target": data["plan"]["y"], "next": f"trine resume {directory}"}
+        with _taken_at_its_word(directory):
+            state = {"run": str(directory), "status": data["status"], "source": data["source"]["data"]}
+            if not (directory / ARTEFACT).is_file():
+                return {**state, "target": data["plan"]["y"], "next": f"trine resume {directory}"}
     estimator = load(path)
     derivation = estimator.derivation_
     return {
@@ -256,6 +256,22 @@ def targets_of(table: Table, y: str | Sequence[str] | None) -> tuple[str, ...]:
     if table.targets:
         return tuple(table.targets)
     raise SchemaError(f"Which column is to be predicted? Name it with --y COL; there are: {', '.join(table.names)}.")
+
+
+@contextlib.contextmanager
+def _taken_at_its_word(run: Path) -> Iterator[None]:
+    """Inside, what ``run.json`` holds is used unchecked: it is our own, unless it was edited.
+
+    Raises:
+        RunError: it lacks something, or holds what this trine does not know.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{run / 'run.json'} was edited, or written by another trine ({type(error).__name__}: {error}); the run cannot "
+            "be used. Put the file back as it was, or start a new run."
+        ) from None
 
 
 def _estimator_for(schema: Schema, plan: Plan, verbose: bool) -> Any:

@@ -106,6 +106,8 @@ def write_report(path: str | os.PathLike[str], content: ReportContent) -> Path:
         ChoiceError: a library that the page is made with is not installed.
     """
     target = Path(path)
+    if target.is_dir():
+        raise RunError(f"The report {target} cannot be written: it is a directory. Choose another --out.")
     page = render(content)
     temporary = target.with_name(f".{target.name}.new")
     try:

@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 from trine.errors import RunError, TrainingError
 from trine.training import _files, checkpoint
 
-RECORD, METRICS, LOCK = "run.json", "metrics.jsonl", ".lock"
+RECORD, METRICS, EVENTS, LOCK = "run.json", "metrics.jsonl", "tensorboard", ".lock"
 LAST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 FRESH = f"new.{LAST}"
 
@@ -114,7 +114,9 @@ class Run:
     ) -> None:
         """Note how it ended, and let other processes have the run."""
         if self._board:
-            self._board.close()
+            # What the events hold stands in the log too, so that a disk that is full by now takes nothing away.
+            with contextlib.suppress(OSError):
+                self._board.close()
         if kind is not None and self.data.get("status") != "finished":
             # Where even this cannot be written, the error that is on its way says so.
             with contextlib.suppress(RunError):
@@ -129,8 +131,15 @@ class Run:
             RunError: the disk is full or may not be written.
         """
         self.data.update(changes)
-        text = json.dumps(self.data, indent=1, ensure_ascii=False)
-        _files.replace(self.directory / RECORD, [text.encode()])
+        self.write(RECORD, json.dumps(self.data, indent=1, ensure_ascii=False))
+
+    def write(self, name: str, text: str) -> None:
+        """Put the file ``name`` into the run, or in the place of an older one, atomically.
+
+        Raises:
+            RunError: the disk is full or may not be written; an older file is unchanged.
+        """
+        _files.replace(self.directory / name, [text.encode()])
 
     # Checkpoints -------------------------------------------------------------------------------------------------
 
@@ -185,11 +194,14 @@ class Run:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise _files.not_written(path, error) from None
-        board = self._tensorboard()
-        if board is not None:
-            for name, value in record.items():
-                if isinstance(value, int | float) and name not in ("step", "epoch"):
-                    board.add_scalar(name, value, record["step"])
+        try:
+            board = self._tensorboard()
+            if board is not None:
+                for name, value in record.items():
+                    if isinstance(value, int | float) and name not in ("step", "epoch"):
+                        board.add_scalar(name, value, record["step"])
+        except OSError as error:
+            raise _files.not_written(self.directory / EVENTS, error) from None
 
     def forget_after(self, step: int) -> None:
         """Remove what was logged after ``step``, since it will be done again."""
@@ -214,5 +226,5 @@ class Run:
                 self._board = False
             else:
                 again = self._resumed_at + 1 if self._resumed_at else None
-                self._board = SummaryWriter(str(self.directory / "tensorboard"), purge_step=again)
+                self._board = SummaryWriter(str(self.directory / EVENTS), purge_step=again)
         return self._board or None

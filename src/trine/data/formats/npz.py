@@ -37,13 +37,15 @@ class Npz(Reader):
         except DataError:
             raise
         except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
-            if "allow_pickle" in str(error):
+            if "allow_pickle" in str(error) and zipfile.is_zipfile(data):
                 raise DataError(
                     f"{data} holds pickled Python objects, which are never loaded since they can execute code; save "
                     "arrays of "
                     "numbers or of fixed-width text."
                 ) from None
-            raise DataError(f"{data} is not a whole .npz archive ({error}); write or copy it again.") from None
+            raise DataError(
+                f"{data} is not a whole .npz archive; it was cut off or is another kind of file. Write or copy it again."
+            ) from None
         if not arrays:
             raise DataError(f"{data} holds no arrays; save it with `numpy.savez(path, x=..., y=...)`.")
         return table_of_arrays(_titled(arrays), source=str(data))
