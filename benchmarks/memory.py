@@ -3,10 +3,11 @@
     taskset -c 1 env OMP_NUM_THREADS=1 python -m benchmarks.memory
     python -m benchmarks.memory --cases mnist
 
-- ``mnist``: ``trine.fit`` on the IDX files, one epoch. Wanted: at most 2.5 times the size of the data (a byte a pixel and a label) plus
-  torch's own memory. Torch's own is measured twice in processes that know no trine and no data: one that trains a tiny network for a
-  step, and one that trains a network of the same shapes for a step on noise, since the activations of a batch are torch's too.
-- ``large``: a Parquet file of 2 million rows and 50 columns, 39 numbers, 10 categories and the target, written here. Wanted: within 3 GiB.
+- ``mnist``: ``trine.fit`` on the IDX files, one epoch. Wanted: at most 2.5 times the size of the data (a byte a pixel and a
+  label) plus torch's own memory. Torch's own is measured twice: in a process that trains a tiny network for a step, and in one
+  that trains MNIST's network on noise, since the activations of a batch are torch's too.
+- ``large``: a Parquet file of 2 million rows and 50 columns, 39 numbers, 10 categories and the target, written here. Wanted:
+  within 3 GiB.
 
 The figure is the largest resident set (``ru_maxrss``), also as it stood when the rows were encoded and training began.
 """
@@ -158,8 +159,8 @@ def write_page(results: dict[str, Any]) -> None:
     lines = [
         "# Peak memory",
         "",
-        "`taskset -c 1 env OMP_NUM_THREADS=1 python -m benchmarks.memory` — largest resident set of a process that fits for one epoch;",
-        "what is measured is at the top of [memory.py](../memory.py).",
+        "`taskset -c 1 env OMP_NUM_THREADS=1 python -m benchmarks.memory` — largest resident set of a process that fits for one",
+        "epoch; what is measured is at the top of [memory.py](../memory.py).",
         "",
     ]
     for name, record in results.items():
@@ -168,10 +169,17 @@ def write_page(results: dict[str, Any]) -> None:
             began = part.get("when training began")
             lines.append(f"| {process} | {'–' if began is None else f'{began:,.0f}'} | {part['peak']:,.0f} |")
         if "times the data" in record:
-            lines += ["", f"The data are {record['data, MiB']:.0f} MiB. Wanted at most {record['wanted']} times the data:", ""]
+            lines += [
+                "",
+                f"The data are {record['data, MiB']:.0f} MiB. Wanted at most {record['wanted']} times the data:",
+                "",
+            ]
             lines += [f"- {what}: {value:.2f}" for what, value in record["times the data"].items()]
         else:
-            lines += ["", f"The file has {record['file, MiB']:,.0f} MiB. Wanted: at most {record['wanted, MiB']:,} MiB."]
+            lines += [
+                "",
+                f"The file has {record['file, MiB']:,.0f} MiB. Wanted: at most {record['wanted, MiB']:,} MiB.",
+            ]
         where = record["conditions"]
         lines += ["", f"{where['cpu']}; Python {where['python']}, torch {where['torch']}; {where['date']}.", ""]
     (RESULTS / "memory.md").write_text("\n".join(lines), encoding="utf-8")
@@ -192,7 +200,11 @@ def main() -> None:
         results[name] = {**CASES[name](), "conditions": conditions()}
         keep("memory", results)
         write_page(results)
-        print(name, json.dumps({k: v for k, v in results[name].items() if k != "conditions"}, ensure_ascii=False), flush=True)
+        print(
+            name,
+            json.dumps({k: v for k, v in results[name].items() if k != "conditions"}, ensure_ascii=False),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@
 Every contestant of a case trains a copy of the same network from the same initial weights, with the same batch size, optimiser and
 step size, on the same rows held in memory:
 
-- ``trine``: the one loop, ``steps`` with ``Descent``, on a ``Store`` through ``Batches``; the check that each loss is finite included.
-- ``hand``: the best loop that we could write: tensors cast beforehand, a shuffled permutation, one index-select a tensor, gradients set
-  to None, fused AdamW, no wait for the loss. Where the case clips or averages, so does this loop, by torch's own functions.
+- ``trine``: the one loop, ``steps`` with ``Descent``, on a ``Store`` through ``Batches``; it checks that each loss is finite.
+- ``hand``: the best loop that we could write: tensors cast beforehand, a shuffled permutation, one index-select a tensor,
+  gradients set to None, fused AdamW, no look at the loss. Where the case clips or averages, so does this loop, by torch's own
+  functions.
 - ``textbook``: ``DataLoader(TensorDataset(...), shuffle=True)``, AdamW as it comes, ``loss.item()`` each step.
 - ``skorch``: ``NeuralNetClassifier`` without split, callbacks or output, beside trine's whole ``train``.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +30,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
 from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -39,6 +40,7 @@ from trine.data import Batches, Store, read
 from trine.divergences import KL
 from trine.estimators._plan import Plan, prepare
 from trine.procedures import Descent
+from trine.rules import SoftmaxCategorical
 from trine.training import train
 from trine.training.loop import steps
 
@@ -72,13 +74,13 @@ class Plain(nn.Module):
         self.layers = layers
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {"y_hat": Categorical(logits=self.layers(batch["x"]), validate_args=False)}
+        return {"y_hat": SoftmaxCategorical(self.layers(batch["x"]), validate_args=False)}
 
 
 def mlp(*widths: int) -> nn.Sequential:
     """Linear maps with rectifiers between."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, width in zip(widths[:-1], widths[1:], strict=True):
+    for before, width in itertools.pairwise(widths):
         layers += [nn.Linear(before, width), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -236,7 +238,7 @@ class Case:
         return self._timed(lambda: next(taking))
 
     def skorch(self) -> Segment:
-        """skorch's loop; only for models that are plain layers."""
+        """The loop of skorch; only for models that are plain layers."""
         from skorch import NeuralNetClassifier
 
         net = NeuralNetClassifier(
@@ -357,8 +359,8 @@ def case(name: str) -> Case:
 def products(found: Case) -> tuple[Segment, float]:
     """Examples a second that the machine's rate of products would allow, and multiply-adds twice, an example.
 
-    The rate is that of ``torch.mm`` on the shapes of the network's largest layer. A step multiplies three times a layer: forward, the
-    gradient of the weights, and that of the input, which the first layer does not need.
+    The rate is that of ``torch.mm`` on the shapes of the network's largest layer. A step multiplies three times a layer: forward,
+    the gradient of the weights, and that of the input, which the first layer does not need.
     """
     layers = [layer for layer in found.model.modules() if isinstance(layer, nn.Linear)]
     sizes = [layer.weight.numel() for layer in layers]
@@ -417,8 +419,8 @@ def write_page(results: dict[str, Any]) -> None:
     lines = [
         "# Speed of training",
         "",
-        "`taskset -c 1 env OMP_NUM_THREADS=1 python -m benchmarks.speed` — what each contestant is, and how they take turns, is at the",
-        "top of [speed.py](../speed.py). Ratios: median over the rounds, range in brackets.",
+        "`taskset -c 1 env OMP_NUM_THREADS=1 python -m benchmarks.speed` — what each contestant is, and how they take",
+        "turns, is at the top of [speed.py](../speed.py). Ratios: median over the rounds, range in brackets.",
         "",
         "| case | parameters | batch | ratio | wanted | measured | examples a second |",
         "|---|---|---|---|---|---|---|",
@@ -458,7 +460,9 @@ def main() -> None:
         write_page(results)
         for ratio, found in results[name]["ratios"].items():
             low, high = found["range"]
-            print(f"{name}: {ratio} {found['median']:.3f} ({low:.3f} – {high:.3f}), wanted {found['wanted']}", flush=True)
+            print(
+                f"{name}: {ratio} {found['median']:.3f} ({low:.3f} – {high:.3f}), wanted {found['wanted']}", flush=True
+            )
 
 
 if __name__ == "__main__":

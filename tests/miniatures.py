@@ -123,7 +123,9 @@ def all_weights(model: nn.Module, criterion: Criterion) -> dict[str, Tensor]:
     return {**model.state_dict(), **{f"critic.{name}": value for name, value in criterion.state_dict().items()}}
 
 
-def in_a_process(name: str, directory: str, how: dict[str, int], death: tuple[str, int] | None, answer: Connection) -> None:
+def in_a_process(
+    name: str, directory: str, how: dict[str, int], death: tuple[str, int] | None, answer: Connection
+) -> None:
     """Train ``name`` in a run at ``directory``, or go on with it, with a checkpoint after every step.
 
     Args:

@@ -19,7 +19,7 @@ from trine.models import Supervised
 from trine.rules import rules
 from trine.training import train
 
-CHOICES = Choices(hidden=(8,), members=3)
+CHOICES = Choices(hidden=(8,), members=3, unknown=0.02)
 Y = {"kind": Category(labels=("a", "b", "c"), shares=(0.5, 0.3, 0.2)), "price": Positive(mean=1.2, std=0.5)}
 
 
@@ -37,16 +37,20 @@ def a_model(blank: bool) -> Supervised:
     )
 
 
-def test_blank_outputs_are_what_a_row_of_missing_values_gives_and_change_no_other() -> None:
+def test_blank_outputs_are_what_a_row_with_nothing_known_gets_and_change_no_other() -> None:
     model, x = a_model(blank=True), torch.randn(5, 1)
+    assert isinstance(model.encoder, Encoder)
+    with torch.no_grad():
+        model.encoder.nothing.normal_()
     outputs = model({"x.numbers": x})
     assert set(outputs) == set(model.outputs)
     assert outputs["z"].shape == (3, 5, 8)
-    plain = a_model(blank=False)({"x.numbers": torch.cat([x, torch.full((1, 1), math.nan)])})
-    for name, read_off in (("kind", lambda q: q.logits), ("price", lambda q: q.log_prob(torch.tensor(0.7)))):
-        every = read_off(plain[f"y_hat.{name}"])
-        torch.testing.assert_close(read_off(outputs[f"y_hat.{name}"]), every[:, :5])
-        torch.testing.assert_close(read_off(outputs[f"blank.{name}"]), every[:, 5:].expand_as(every[:, :5]))
+    plain = a_model(blank=False)({"x.numbers": x})
+    answered = model.eval()({"x.numbers": torch.full((5, 1), math.nan)})
+    for name, read_off in (("kind", lambda q: q.probs), ("price", lambda q: q.log_prob(torch.tensor(0.7)).exp())):
+        torch.testing.assert_close(read_off(outputs[f"y_hat.{name}"]), read_off(plain[f"y_hat.{name}"]))
+        # The mixture over members has the mean of their probabilities and densities.
+        torch.testing.assert_close(read_off(outputs[f"blank.{name}"]).mean(0), read_off(answered[f"y_hat.{name}"]))
 
 
 def test_evaluation_mixes_the_members_and_has_no_blank_row() -> None:

@@ -135,10 +135,12 @@ def test_missing_field_is_answered_by_the_absent_vector() -> None:
     assert (encoder.absent["0"].grad == 1.0).all()
 
 
-def test_the_blank_row_is_a_row_whose_every_input_is_missing() -> None:
-    encoder = Encoder(DOMAINS, Choices(hidden=(8,), members=2))
+def test_the_blank_row_is_a_row_of_which_nothing_is_known() -> None:
+    encoder = Encoder(DOMAINS, Choices(hidden=(8,), members=2, unknown=0.02))
+    assert encoder.nothing is not None
+    assert (encoder.nothing == 0).all()
     with torch.no_grad():
-        encoder.absent["1"].normal_()
+        encoder.nothing.normal_()
     batch = a_batch()
     nothing = {
         "x.numbers": torch.full((1, 2), math.nan),
@@ -148,10 +150,14 @@ def test_the_blank_row_is_a_row_whose_every_input_is_missing() -> None:
     }
     z = encoder(batch, blank=True)
     assert z.shape == (2, ROWS + 1, 8)
-    torch.testing.assert_close(z[:, -1:], encoder(nothing))
     torch.testing.assert_close(z[:, :-1], encoder(batch))
     z[:, -1].sum().backward()
-    assert (encoder.absent["1"].grad != 0).any()
+    assert (encoder.nothing.grad == 2.0).all()
+    encoder.eval()
+    torch.testing.assert_close(z[:, -1:], encoder(nothing))
+    # One thing known, if only that a category is none of those seen, and the row is answered from what is known.
+    assert not torch.equal(encoder({**nothing, "x.categories": torch.tensor([[-1, -2]])}), encoder(nothing))
+    assert not torch.equal(encoder({**nothing, "x.thing.1.present": torch.tensor([True])}), encoder(nothing))
 
 
 def test_dropout_follows_torchs_generator() -> None:

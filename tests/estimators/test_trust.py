@@ -141,11 +141,6 @@ def test_any_column_may_be_missing_when_predicting(mixed: tuple[Any, Any]) -> No
     assert np.isfinite(model.predict_proba(nothing)).all()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="measured with defaults: iris 0.157, 0.013 and 0.225 above the prior (seeds 0, 1, 2), 0.05 allowed. The score "
-    "that decides when to stop leaves the blank term out, so the epoch kept can come before that answer has settled",
-)
 def test_with_defaults_a_blank_row_is_answered_by_the_prior_whatever_the_seed() -> None:
     X, y = load_iris(return_X_y=True)
     blank = np.full_like(X[:1], np.nan)

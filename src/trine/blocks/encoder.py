@@ -25,7 +25,11 @@ class Encoder(nn.Module):
     Columns of one pack share a field (``x.numbers``, ``x.categories``), every other column has its own
     (``x.<column>``); each field goes through its block, the outputs are joined, pass the member adapter where there are
     members, and a dense trunk. Where a field of its own is missing in a row (``x.<column>.present`` is False), a
-    learned vector stands in for its features. On request a blank row, of which nothing is known, is put last.
+    learned vector stands in for its features.
+
+    Where choices have a weight for the unknown, a row with nothing known at all has a representation of its own: a learned
+    vector that starts at 0, where a rule answers with the marginal of y, and that no other row can pull along. On request
+    such a blank row is put last.
 
     Defaults, where a choice is None: a trunk of 256, 256 (none when x is images only), ReLU, no normalisation, no
     residual path, no dropout, one member.
@@ -66,31 +70,46 @@ class Encoder(nn.Module):
             dropout=choices.dropout or 0.0,
         )
         self.features = self.trunk.features
+        self.nothing = nn.Parameter(torch.zeros(self.features)) if choices.unknown else None
 
     def forward(self, batch: Mapping[str, Tensor], blank: bool = False) -> Tensor:
         """The representation of the rows of ``batch``; with ``blank`` of one more row, the last, with nothing known."""
-        parts = [self._part(batch, i, block, blank) for i, block in enumerate(self.blocks)]
+        parts = [self._part(batch, i, block) for i, block in enumerate(self.blocks)]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         if self.members is not None:
             joined = self.members(joined)
         z: Tensor = self.trunk(joined)
-        return z
+        if self.nothing is None:
+            return z
+        nothing = self.nothing.to(z.dtype)
+        if blank:
+            return torch.cat([z, nothing.expand(*z.shape[:-2], 1, -1)], dim=-2)
+        return z if self.training else torch.where(self._unknown(batch)[:, None], nothing, z)
 
-    def _part(self, batch: Mapping[str, Tensor], i: int, block: nn.Module, blank: bool) -> Tensor:
-        """Features of field ``i``, the missing as its domain has them, (batch [+ 1], features)."""
+    def _unknown(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(batch,) bool: the rows of which no input is known. An unseen category is known to be another."""
+        unknown: Tensor | None = None
+        for field, pack in zip(self.fields, self.packs, strict=True):
+            if pack is not None:
+                missing = batch[field].isnan() if pack == "numbers" else batch[field] == MISSING[pack]
+                here = missing.all(dim=1)
+            elif f"{field}.present" in batch:
+                here = ~batch[f"{field}.present"]
+            else:
+                here = torch.zeros(len(batch[field]), dtype=torch.bool, device=batch[field].device)
+            unknown = here if unknown is None else unknown & here
+        assert unknown is not None, "there is at least one field"
+        return unknown
+
+    def _part(self, batch: Mapping[str, Tensor], i: int, block: nn.Module) -> Tensor:
+        """Features of field ``i``, the missing as its domain has them, (batch, features)."""
         field, pack = self.fields[i], self.packs[i]
-        values = batch[field]
+        part: Tensor = block(batch[field])
         if pack is not None:
-            if blank:
-                values = torch.cat([values, values.new_full((1, values.shape[1]), MISSING[pack])])
-            packed: Tensor = block(values)
-            return packed
-        part: Tensor = block(values)
+            return part
         absent = self.absent[str(i)].to(part.dtype)
         if f"{field}.present" in batch:
             part = torch.where(batch[f"{field}.present"][:, None], part, absent)
-        if blank:
-            return torch.cat([part, absent[None]])
         # Always taken part, so that every process of a distributed run has a gradient for every parameter.
         return part + 0.0 * absent if self.training else part
 

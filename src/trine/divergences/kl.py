@@ -17,6 +17,7 @@ from torch.distributions import (
     StudentT,
     kl_divergence,
 )
+from torch.nn.functional import nll_loss
 
 from trine.errors import ChoiceError
 from trine.rules import LogitNormal, SoftplusNormal
@@ -39,8 +40,11 @@ def log_score(q: Distribution, y: Tensor) -> Tensor:
 
 @log_score.register
 def _(q: Categorical, y: Tensor) -> Tensor:
-    code = y.long().expand(q.batch_shape).unsqueeze(-1)
-    return -q.logits.gather(-1, code).squeeze(-1)
+    # One operation of torch's for the four of a gather: a small network's step is mostly such calls.
+    code = y.long().expand(q.batch_shape)
+    if len(q.batch_shape) == 1:
+        return nll_loss(q.logits, code, reduction="none")
+    return nll_loss(q.logits.flatten(0, -2), code.flatten(), reduction="none").view(q.batch_shape)
 
 
 @log_score.register(Beta)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
+from torch.distributions import Categorical, Distribution
+from torch.nn.functional import log_softmax
 
 from trine.domains import Category
 from trine.errors import SchemaError
@@ -20,6 +22,26 @@ def start_shares(domain: Category) -> list[float]:
     least = 0.01 / len(domain.labels)
     shares = [max(share, least) for share in domain.shares] or [1.0 / len(domain.labels)] * len(domain.labels)
     return [share / sum(shares) for share in shares]
+
+
+class SoftmaxCategorical(Categorical):
+    """torch's ``Categorical`` of logits, normalised by one fused operation in place of two.
+
+    Args:
+        logits: (..., categories), normalised or not.
+        validate_args: whether the logits are checked.
+    """
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+        self.logits = self._param = log_softmax(logits, -1)
+        self._num_events = logits.shape[-1]
+        Distribution.__init__(self, logits.shape[:-1], validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Categorical:
+        """The same distribution, repeated over ``batch_shape``."""
+        kind = type(self)
+        new: Categorical = super().expand(batch_shape, _instance or kind.__new__(kind))  # type: ignore[no-untyped-call]
+        return new
 
 
 @rules.register("softmax")
@@ -38,7 +60,7 @@ class SoftmaxRule(Rule):
         self.head = Head(features, [math.log(share) for share in start_shares(domain)], linear)
 
     def forward(self, features: Tensor) -> Categorical:
-        return Categorical(logits=self.head(features), validate_args=False)
+        return SoftmaxCategorical(logits=self.head(features), validate_args=False)
 
 
 @rules.register("sigmoid")
@@ -67,7 +89,7 @@ class SigmoidRule(Rule):
 
     def forward(self, features: Tensor) -> Categorical:
         a = self.head(features)
-        return Categorical(logits=torch.cat([torch.zeros_like(a), a], -1), validate_args=False)
+        return SoftmaxCategorical(logits=torch.cat([torch.zeros_like(a), a], -1), validate_args=False)
 
 
 @default_rule.register
