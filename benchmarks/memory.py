@@ -59,7 +59,7 @@ def same() -> dict[str, int]:
     from trine.domains import Image
 
     choices = Choices(channels=32, hidden=(), augment=True, flip="none", normalization="batch", residual=True)
-    encoder = Encoder({"image": Image(height=28, width=28, channels=1)}, choices)
+    encoder = Encoder({"image": Image(height=28, width=28, channels=1, mean=(0.1307,), std=(0.3081,))}, choices)
     network = nn.Linear(encoder.features, 10)
     parameters = [*encoder.parameters(), *network.parameters()]
     optimiser = torch.optim.AdamW(parameters, fused=True)

@@ -52,7 +52,7 @@ def test_text_tables(tmp_path, name):
     if "tsv" in name:
         content = content.replace(b'"a,\nb"', b'"a;\nb"').replace(b",", b"\t").replace(b"a;", b"a,")
     if name.endswith("gz"):
-        content = gzip.compress(content)
+        content = gzip.compress(content, mtime=0)
     table = read(write(tmp_path / name, content))
     assert table.names == ["age", "size", "city", "zip", "when", "empty", "mixed"]
     assert table.rows == 3
@@ -126,7 +126,7 @@ def test_ragged_rows_are_named_by_line_or_skipped(tmp_path):
         ("a.csv", b"a,b\n1,x\n2,caf\xe9\n", r"line 3 has the byte 0xe9 \(byte 14 of the file\).*iconv"),
         ("a.csv", b"caf\xe9,b\n1,x\n", "line 1 has the byte 0xe9"),
         ("a.csv", "a,b\n1,2\n".encode("utf-16"), "iconv -f UTF-16"),
-        ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:40], "ends too early"),
+        ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9999, mtime=0)[:40], "ends too early"),
         ("a.csv.gz", b"a,b\n1,2\n", "not a whole gzip file"),
         ("a.csv", b'a,"b\n' + b"1,2\n" * 99999, "no header that can be read"),
         ("a.csv", b'a,b\n1,"2\n3,4\n', "never closed"),
@@ -143,7 +143,7 @@ def test_ragged_rows_are_named_by_line_or_skipped(tmp_path):
         ("t-images-idx3-ubyte", b"\x00\x00\x08\x03\x00\x00", "within its header"),
         ("t-images-idx3-ubyte", idx(np.zeros((2, 8, 8), np.uint8))[:-1], "only 127"),
         ("t-images-idx3-ubyte", idx(np.zeros((2, 8, 8), np.uint8)) + b"0", "there are more"),
-        ("t-images-idx3-ubyte.gz", gzip.compress(idx(np.zeros((9, 8, 8), np.uint8)))[:-9], "ends too early"),
+        ("t-images-idx3-ubyte.gz", gzip.compress(idx(np.zeros((9, 8, 8), np.uint8)), mtime=0)[:-9], "ends too early"),
         ("t-images-idx3-ubyte", b"\x00\x00\x08\x03" + b"\xff" * 12, "damaged"),
         ("a.xlsx", b"PK", r"no format that trine reads.*\.csv.*\.npz.*\.parquet"),
     ],
@@ -243,7 +243,7 @@ def test_parquet_cut_off_or_without_rows(tmp_path):
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".jsonl.gz"])
 def test_json_lines(tmp_path, suffix):
     content = b'{"a": 1, "o": {"p": "x"}}\n{"a": null, "o": {"p": "y"}}\n{"o": {"p": "x"}}\n'
-    table = read(write(tmp_path / f"a{suffix}", gzip.compress(content) if suffix.endswith("gz") else content))
+    table = read(write(tmp_path / f"a{suffix}", gzip.compress(content, mtime=0) if suffix.endswith("gz") else content))
     assert table.names == ["a", "o.p"]
     np.testing.assert_array_equal(table.column("a").values, [1, np.nan, np.nan])
     assert texts(table.column("o.p")) == ["x", "y", "x"]
@@ -285,8 +285,8 @@ def test_npz_of_different_lengths(tmp_path):
 @pytest.fixture
 def mnist(tmp_path):
     pixels = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
-    write(tmp_path / "train-images-idx3-ubyte.gz", gzip.compress(idx(pixels)))
-    write(tmp_path / "train-labels-idx1-ubyte.gz", gzip.compress(idx(np.array([5, 0, 4], np.uint8))))
+    write(tmp_path / "train-images-idx3-ubyte.gz", gzip.compress(idx(pixels), mtime=0))
+    write(tmp_path / "train-labels-idx1-ubyte.gz", gzip.compress(idx(np.array([5, 0, 4], np.uint8)), mtime=0))
     write(tmp_path / "t10k-images.idx3-ubyte", idx(pixels[:2]))
     write(tmp_path / "t10k-labels.idx1-ubyte", idx(np.array([7, 2], np.uint8)))
     return tmp_path, pixels

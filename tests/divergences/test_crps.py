@@ -113,7 +113,7 @@ def test_logit_normal_by_quadrature_equals_the_integral() -> None:
         (NegativeBinomial(t(9.0), logits=t(-1.0)), scipy.stats.nbinom(9, 1 / (1 + math.exp(-1.0)))),
         (NegativeBinomial(t(5000.0), logits=t(-6.0)), scipy.stats.nbinom(5000, 1 / (1 + math.exp(-6.0)))),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_counts_equal_the_sum(q, exact, y: int) -> None:
     k = np.arange(5000)
