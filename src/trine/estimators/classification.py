@@ -93,7 +93,8 @@ def check_target_given(estimator: Supervised, y: Any) -> None:
 
 
 def _tag_inputs(tags: Any) -> None:
-    """Trine takes missing values, text and categories."""
+    """Missing values and text are taken. The tag for categories is left out, as in scikit-learn's boosting: it would have
+    the checks round their numbers.
+    """
     tags.input_tags.allow_nan = True
     tags.input_tags.string = True
-    tags.input_tags.categorical = True
