@@ -118,7 +118,7 @@ class Cosine(Schedule):
 
 @schedules.register("onecycle")
 @dataclasses.dataclass(frozen=True)
-class OneCycle(Schedule):
+class OneCycle(Cosine):
     """A long warm-up and a cosine descent (Smith and Topin, Super-Convergence, 2018).
 
     Attributes:
@@ -127,15 +127,8 @@ class OneCycle(Schedule):
 
     warmup: float = 0.25
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_share(self.warmup)
-
-    def __call__(self, t: int, total: int) -> float:
-        return _rise_and_fall(t, total, self.warmup, self.peak)
-
     def describe(self) -> str:
-        return f"one cycle: α_t rises to {self.peak:g} over {self.warmup:.0%} of the steps, then falls as half a cosine to 0"
+        return f"one cycle: {super().describe()}"
 
 
 def _require_share(warmup: float) -> None:
