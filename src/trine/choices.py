@@ -34,6 +34,11 @@ class Choices:
         numbers: how numbers enter: ``piecewise``, ``periodic`` or ``plain``.
         categories: how categories enter: ``embedding`` or ``onehot``.
         channels: width of the first stage of a convolutional network.
+        sequence: how series and texts are read: ``convolutional``, ``gru``, ``lstm`` or ``rnn`` (Elman).
+        units, layers, bidirectional: width of a recurrent layer (in each direction), how many are stacked, whether they
+            read both ways.
+        pooling: how the states of all steps become one: ``last``, ``mean``, ``max`` or ``attention``.
+        audio: how sound enters: ``mel`` (log-mel spectrogram) or ``waveform``.
         augment: whether images are shifted at random while training.
         flip: ``none``, ``horizontal``, ``vertical`` or ``both``; derived by testing the invariance on training rows.
         rule: decision rule by name (for several targets: a mapping from column to name).
@@ -48,6 +53,8 @@ class Choices:
         autocast: ``none`` or ``bf16``.
         compile: whether to compile the model's step with ``torch.compile``.
         unknown: weight of the term that scores a blank row, so that a row with nothing known is answered by the prior.
+        decoding, beams: how a sequence is predicted: ``greedy``, ``beam`` (of so many beams) or ``sample``.
+        sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
     hidden: tuple[AtLeastOne, ...] | None = None
@@ -60,6 +67,12 @@ class Choices:
     numbers: Literal["piecewise", "periodic", "plain"] | None = None
     categories: Literal["embedding", "onehot"] | None = None
     channels: AtLeastOne | None = None
+    sequence: Literal["convolutional", "gru", "lstm", "rnn"] | None = None
+    units: AtLeastOne | None = None
+    layers: AtLeastOne | None = None
+    bidirectional: bool | None = None
+    pooling: Literal["last", "mean", "max", "attention"] | None = None
+    audio: Literal["mel", "waveform"] | None = None
     augment: bool | None = None
     flip: Literal["none", "horizontal", "vertical", "both"] | None = None
     rule: str | dict[str, str] | None = None
@@ -76,6 +89,9 @@ class Choices:
     autocast: Literal["none", "bf16"] | None = None
     compile: bool = False
     unknown: Share | None = None
+    decoding: Literal["greedy", "beam", "sample"] | None = None
+    beams: AtLeastOne | None = None
+    sharding: Literal["none", "full"] | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Choices:

@@ -12,6 +12,12 @@ from trine.errors import ChoiceError, nearest
 T = TypeVar("T")
 
 
+def import_all(package: str) -> None:
+    """Import every module of ``package``, so that whatever they register is there."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__, prefix=package + "."):
+        importlib.import_module(module.name)
+
+
 class Registry(Mapping[str, T]):
     """The members of one kind, by the name a user writes.
 
@@ -48,9 +54,7 @@ class Registry(Mapping[str, T]):
         """Import every module of the package, so that all members, and what they register elsewhere, are there."""
         if not self._complete:
             self._complete = True
-            package = importlib.import_module(self.package)
-            for module in pkgutil.iter_modules(package.__path__, prefix=self.package + "."):
-                importlib.import_module(module.name)
+            import_all(self.package)
 
     def __getitem__(self, name: str) -> T:
         self.load()

@@ -60,6 +60,11 @@ class Code(Plain):
 @dataclasses.dataclass(frozen=True)
 class Pixels(Plain):
     kind = "test-pixels"
+    most: float = 255.0
+
+    @property
+    def divisor(self):
+        return self.most
 
 
 @dataclasses.dataclass
@@ -172,7 +177,7 @@ def test_targets_need_not_be_there_to_predict():
 
 def test_pixels_are_shared_and_16_bits_are_scaled():
     pixels = np.full((2, 8, 8), 65535, np.uint16)
-    store = encode(read(pixels), Schema({"image": Pixels()}, {}))
+    store = encode(read(pixels), Schema({"image": Pixels(most=65535.0)}, {}))
     assert store.fields["x.image"].data.numpy().ctypes.data == pixels.ctypes.data
     torch.testing.assert_close(store.batch(torch.arange(2))["x"], torch.ones(2, 8, 8))
 

@@ -1,5 +1,7 @@
 """Tensor → features: the modules that f is built from, and the encoder that joins them."""
 
+from trine.registry import import_all
+
 from ._base import field_encoder as field_encoder
 from .activations import activations as activations
 from .augmentation import Augment as Augment
@@ -16,6 +18,10 @@ from .members import Members as Members
 from .normalisation import normalizations as normalizations
 from .numbers import Numbers as Numbers
 from .scales import layer_scales as layer_scales
+from .sequence import SequenceBlock as SequenceBlock
+from .sequence import own_steps as own_steps
 from .summary import Row as Row
 from .summary import summary as summary
 from .vector import Vectors as Vectors
+
+import_all("trine.blocks")  # a block registers itself for its domain

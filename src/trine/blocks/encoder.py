@@ -14,6 +14,7 @@ from trine.errors import SchemaError
 from ._base import field_encoder
 from .dense import Dense
 from .members import Members
+from .sequence import SequenceBlock
 
 HIDDEN = (256, 256)
 """Widths of the trunk of a table's network."""
@@ -25,14 +26,15 @@ class Encoder(nn.Module):
     Columns of one pack share a field (``x.numbers``, ``x.categories``), every other column has its own
     (``x.<column>``); each field goes through its block, the outputs are joined, pass the member adapter where there are
     members, and a dense trunk. Where a field of its own is missing in a row (``x.<column>.present`` is False), a
-    learned vector stands in for its features.
+    learned vector stands in for its features. Of ragged fields the states over time are kept as well: the memory that a
+    decoder may attend to.
 
     Where choices have a weight for the unknown, a row with nothing known at all has a representation of its own: a learned
     vector that starts at 0, where a rule answers with the marginal of y, and that no other row can pull along. On request
     such a blank row is put last.
 
-    Defaults, where a choice is None: a trunk of 256, 256 (none when x is images only), ReLU, no normalisation, no
-    residual path, no dropout, one member.
+    Defaults, where a choice is None: a trunk of 256, 256 (none when x is a single column with a field of its own), ReLU,
+    no normalisation, no residual path, no dropout, one member.
 
     Args:
         domains: column → fitted domain of x, in the schema's order.
@@ -74,7 +76,20 @@ class Encoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor], blank: bool = False) -> Tensor:
         """The representation of the rows of ``batch``; with ``blank`` of one more row, the last, with nothing known."""
-        parts = [self._part(batch, i, block) for i, block in enumerate(self.blocks)]
+        return self.encode(batch, blank)[0]
+
+    def encode(self, batch: Mapping[str, Tensor], blank: bool = False) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """(representation as :meth:`forward` gives it, memory).
+
+        The memory has, for each ragged field, (batch, steps, width) states and (batch,) how many are the row's own; a
+        missing value has none.
+        """
+        memory: list[tuple[Tensor, Tensor]] = []
+        parts = [self._part(batch, i, block, memory) for i, block in enumerate(self.blocks)]
+        return self._join(batch, parts, blank), memory
+
+    def _join(self, batch: Mapping[str, Tensor], parts: list[Tensor], blank: bool) -> Tensor:
+        """Features of all fields → z."""
         joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         if self.members is not None:
             joined = self.members(joined)
@@ -101,10 +116,17 @@ class Encoder(nn.Module):
         assert unknown is not None, "there is at least one field"
         return unknown
 
-    def _part(self, batch: Mapping[str, Tensor], i: int, block: nn.Module) -> Tensor:
-        """Features of field ``i``, the missing as its domain has them, (batch, features)."""
+    def _part(
+        self, batch: Mapping[str, Tensor], i: int, block: nn.Module, memory: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Features of field ``i``, the missing as its domain has them, (batch, features); adds to the memory."""
         field, pack = self.fields[i], self.packs[i]
-        part: Tensor = block(batch[field])
+        part: Tensor
+        if isinstance(block, SequenceBlock):
+            memory.append(block.states(batch[field], batch[f"{field}.length"]))
+            part = block.pool(*memory[-1])
+        else:
+            part = block(batch[field])
         if pack is not None:
             return part
         absent = self.absent[str(i)].to(part.dtype)

@@ -11,13 +11,17 @@ from torch import Tensor
 from trine.data._store import Batch, Store
 from trine.errors import ChoiceError
 
+WINDOW = 32
+"""Batches within whose rows ragged rows are sorted by length."""
+
 
 class Batches:
     """Batches of a store's rows, epoch after epoch, resumable at any batch.
 
     The order of epoch e is a pure function of (seed, e), so that a place in training is two numbers, (epoch, index),
     and no state of a generator has to be kept. The last batch of an epoch may be smaller; one of a single row, which
-    batch normalisation cannot use, is joined to the batch before.
+    batch normalisation cannot use, is joined to the batch before. Where rows have lengths, an epoch puts rows of like
+    length into a batch.
 
     Args:
         store: where the rows are.
@@ -69,7 +73,29 @@ class Batches:
         # A seed sequence, since generators seeded by neighbouring numbers may give related orders.
         seed = np.random.SeedSequence([self.seed % 2**64, epoch]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(seed))
-        return self.rows[torch.randperm(len(self.rows), generator=generator)]
+        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        if self.store.lengths is None:
+            return order
+        return self._alike(order, self.store.lengths, generator)
+
+    def _alike(self, order: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """The order with rows of like length in a batch, so that little is padded.
+
+        Rows are sorted by length within windows of some batches, and the full batches then shuffled: which rows meet in
+        a window is random, so that a batch's gradient stays nearly that of a random batch.
+        """
+        window = WINDOW * self.batch_size
+        # One sort: by window, then by length.
+        windows = torch.arange(len(order)) // window
+        known = lengths[order]
+        order = order[(windows * (int(known.max()) + 1) + known).argsort(stable=True)]
+        full = len(order) // self.batch_size
+        if len(order) % self.batch_size == 1:
+            full -= 1  # the last batch takes one row more
+        if full < 2:
+            return order
+        batches = order[: full * self.batch_size].view(full, self.batch_size)
+        return torch.cat([batches[torch.randperm(full, generator=generator)].flatten(), order[batches.numel() :]])
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch`` from number ``start`` on."""

@@ -12,14 +12,11 @@ from torch import Tensor
 
 from trine.data._store import Field, Store
 from trine.data._table import Table
-from trine.domains import Column, Domain
+from trine.domains import Column, Domain, Sequences
 from trine.errors import DataError
 
 if TYPE_CHECKING:
     from trine.data._schema import Schema
-
-DIVISORS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
-"""Type of stored pixels → the value that is 1 in a batch."""
 
 BLOCK, STRIPE = 8, 4096
 """Columns and rows written into a pack at a time, so that a stripe stays in the cache until all its columns are in."""
@@ -38,7 +35,8 @@ def encode(
     Columns whose domain names a pack share one field: ``x.numbers``, (n, total width) float32 with NaN for missing, and
     ``x.categories``, (n, count) codes in the smallest integer type that holds them, −1 missing and −2 unseen. Every
     other x column is the field ``x.<column>`` and every target the field ``y.<column>``: (n,) float32, or (n,) codes.
-    Where a value of such a field is missing it is 0 and ``present`` False, so that no divergence meets a NaN.
+    Where a value of such a field is missing it is 0 and ``present`` False, so that no divergence meets a NaN. Rows of a
+    ragged domain lie end to end in their field; a missing one has no step.
 
     Args:
         table: the rows; each column is read and encoded once, one at a time.
@@ -106,9 +104,11 @@ def _categories(table: Table, domains: Mapping[str, Domain], names: list[str]) -
 def _own(name: str, column: Column, domain: Domain) -> Field:
     """A field of one column, its missing values masked."""
     encoded, known = domain.encode_known(column)
+    if isinstance(encoded, Sequences):
+        return _ragged(name, encoded, known, domain.divisor)
     if domain.pack is not None and encoded.ndim == 2 and encoded.shape[1] == 1:
         encoded = encoded[:, 0]
-    divisor = DIVISORS.get(encoded.dtype) if domain.pack is None else None
+    divisor = domain.divisor
     index = divisor is None and encoded.dtype.kind in "iu"
     if index:
         encoded = _compact(encoded)
@@ -121,6 +121,16 @@ def _own(name: str, column: Column, domain: Domain) -> Field:
         encoded = encoded.copy()
         encoded[~known] = 0
     return Field(_tensor(encoded), {name: None}, divisor, index, torch.from_numpy(known))
+
+
+def _ragged(name: str, rows: Sequences, known: np.ndarray, divisor: float | None) -> Field:
+    """A field of rows of different lengths."""
+    values = rows.values
+    index = divisor is None and values.dtype.kind in "iu"
+    if divisor is None:
+        values = _compact(values) if index else values.astype(np.float32, copy=False)
+    present = None if known.all() else torch.from_numpy(known)
+    return Field(_tensor(values), {name: None}, divisor, index, present, torch.from_numpy(rows.offsets))
 
 
 def _two(encoded: np.ndarray) -> np.ndarray:

@@ -74,6 +74,8 @@ def guess_input(column: Column) -> Guess:
     recognised = _recognised(column)
     if recognised is not None:
         return recognised
+    if column.offsets is not None:
+        return Guess(None, "its rows have different lengths, and no domain reads them")
     if column.levels is not None:
         return _texts(column, known)
     return _numbers(column, _known(column), known == len(column))
@@ -87,6 +89,8 @@ def guess_target(column: Column) -> Guess:
     recognised = _recognised(column)
     if recognised is not None:
         return recognised
+    if column.offsets is not None:
+        return Guess(None, "its rows have different lengths, and no domain reads them")
     if column.values.dtype.kind == "b" and column.levels is None:
         return Guess(Category(), "true or false")
     prefix = ""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from trine.domains import Category, Column, Date, Domain, Image, Numeric, domains
+from trine.domains import Category, Column, Date, Domain, Numeric
 from trine.domains.category import distinct, key
 from trine.errors import DataError, SchemaError, nearest
 
@@ -63,8 +63,9 @@ class Schema:
             table: named columns.
             y: the target columns; may be empty where a method has none.
             x: the input columns; they are used even where the inference would leave them out. None: all others.
-            domains: column → what it is, where the inference is overridden: a kind (``"real"``), ``"ordered"``, labels
-                in their order (``"low<medium<high"``), ``"ignore"``, or a :class:`~trine.domains.Domain`.
+            domains: column → what it is, where the inference is overridden: a kind (``"real"``), a kind with fields
+                (``"text(unit=words)"``), ``"ordered"``, labels in their order (``"low<medium<high"``), ``"ignore"``, or a
+                :class:`~trine.domains.Domain`.
             on_bad: what an unreadable image does, ``"stop"`` or ``"skip"``.
             fewest: rows that each class of y needs, 1 or 2.
 
@@ -199,7 +200,7 @@ def _stated(name: str, spec: str | Domain, on_bad: str) -> Domain | None:
         return Category(labels=tuple(label.strip() for label in spec.split("<")), ordered=True)
     if spec == "ordered":
         return Category(ordered=True)
-    return _with(domains[spec](), on_bad=on_bad)
+    return _with(Domain.stated(spec), on_bad=on_bad)
 
 
 def _input(column: Column, spec: str | Domain | None, *, asked: bool, on_bad: str) -> Guess:
@@ -280,6 +281,6 @@ def _classes(column: Column, domain: Category, fewest: int) -> Category:
 def _with(domain: Domain, **changes: Any) -> Domain:
     """The domain with those of the changes that it has a field for."""
     names = {field.name for field in dataclasses.fields(domain)}
-    if isinstance(domain, Image) and domain.on_bad != "stop":
+    if getattr(domain, "on_bad", "stop") != "stop":
         changes.pop("on_bad", None)
     return dataclasses.replace(domain, **{k: v for k, v in changes.items() if k in names})

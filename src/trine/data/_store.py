@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from trine.domains import Sequences
 from trine.errors import SchemaError, nearest
 
 
@@ -15,12 +18,16 @@ from trine.errors import SchemaError, nearest
 class Field:
     """One array of the store and the columns that live in it.
 
+    Rows of different lengths lie end to end, and ``offsets`` say where each begins and ends. A batch holds them padded at
+    the end to the longest of the batch, numbers by 0 and codes by −1, with their lengths as ``"<name>.length"``.
+
     Attributes:
-        data: (n, ...) compact tensor: float32 numbers, small integer codes, uint8 pixels.
+        data: (n, ...) compact tensor: float32 numbers, small integer codes, uint8 pixels; (total, ...) with ``offsets``.
         columns: logical name (``"x.age"``) → columns of ``data`` (a slice of its second axis), or None for all of it.
         divisor: a batch holds ``data / divisor`` as float32 (255 for 8-bit pixels); None leaves the values.
         index: a batch holds ``data`` as int64 (codes).
         present: (n,) bool, False where the value is missing; None when no row misses it.
+        offsets: (n + 1,) int64 of a ragged field; None for any other.
     """
 
     data: Tensor
@@ -28,10 +35,40 @@ class Field:
     divisor: float | None = None
     index: bool = False
     present: Tensor | None = None
+    offsets: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.data) if self.offsets is None else len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """(n,) int64: steps of each row of a ragged field; None for any other."""
+        return None if self.offsets is None else self.offsets.diff()
 
     def select(self, rows: Tensor) -> Tensor:
-        """The working tensor for ``rows``: one index-select, then the cast."""
-        part = self.data.index_select(0, rows)
+        """The working tensor for ``rows``: one index-select, then the cast; (rows, longest, ...) of a ragged field."""
+        if self.offsets is None:
+            return self._cast(self.data.index_select(0, rows))
+        starts = self.offsets.index_select(0, rows)
+        lengths = self.offsets.index_select(0, rows + 1) - starts
+        steps = torch.arange(max(int(lengths.max()), 1) if len(rows) else 1, device=rows.device)
+        if not len(self.data):
+            return self._cast(self.data.new_full((len(rows), len(steps), *self.data.shape[1:]), -int(self.index)))
+        padding = steps >= lengths[:, None]
+        # What lies beyond a row's end is read from its last step, and then overwritten.
+        last = (lengths - 1).clamp_min(0)
+        places = (starts[:, None] + torch.minimum(steps, last[:, None])).clamp_max(len(self.data) - 1)
+        part = self._cast(self.data[places])
+        return part.masked_fill_(padding.view(*padding.shape, *(1,) * (part.dim() - 2)), -int(self.index))
+
+    def encoded(self, rows: Tensor) -> Any:
+        """What the domain encoded, at ``rows``: an array, or :class:`~trine.domains.Sequences` of a ragged field."""
+        if self.offsets is None:
+            return self.data.index_select(0, rows).numpy()
+        return Sequences(self.data.numpy(), self.offsets.numpy()).take(rows.numpy())
+
+    def _cast(self, part: Tensor) -> Tensor:
         if self.divisor is not None:
             return part.to(torch.float32).mul_(1.0 / self.divisor)
         return part.to(torch.int64) if self.index else part
@@ -41,7 +78,8 @@ class Batch(Mapping[str, Tensor]):
     """Named tensors of some rows.
 
     A name is a field (``"x.numbers"``, (batch, k)), or a logical column in it (``"x.age"``, (batch,)), or
-    ``"<name>.present"``, (batch,) bool. The short names ``"x"`` and ``"y"`` stand for the only column of their side.
+    ``"<name>.present"``, (batch,) bool, or ``"<name>.length"``, (batch,) int64, of a field padded to (batch, longest,
+    ...). The short names ``"x"`` and ``"y"`` stand for the only column of their side.
     """
 
     def __init__(
@@ -98,7 +136,7 @@ class Store:
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self.fields = dict(fields)
-        lengths = {name: len(field.data) for name, field in self.fields.items()}
+        lengths = {name: len(field) for name, field in self.fields.items()}
         if len(set(lengths.values())) > 1:
             raise SchemaError(f"The columns differ in their number of rows: {lengths}.")
         self.rows = next(iter(lengths.values()), 0)
@@ -113,6 +151,9 @@ class Store:
         for logical, (name, _) in self.views.items():
             if self.fields[name].present is not None:
                 self._batch_views[f"{logical}.present"] = (f"{name}.present", None)
+            if self.fields[name].offsets is not None:
+                self._batch_views[f"{logical}.length"] = (f"{name}.length", None)
+        self._ragged = [field for field in self.fields.values() if field.offsets is not None]
 
     @classmethod
     def of(cls, **tensors: Tensor) -> Store:
@@ -125,7 +166,19 @@ class Store:
         for name, field in self.fields.items():
             if field.present is not None:
                 tensors[f"{name}.present"] = field.present.index_select(0, rows)
+            if field.offsets is not None:
+                starts = field.offsets.index_select(0, rows)
+                tensors[f"{name}.length"] = field.offsets.index_select(0, rows + 1) - starts
         return Batch(tensors, self._batch_views)
+
+    @functools.cached_property
+    def lengths(self) -> Tensor | None:
+        """(n,) int64: steps that a row takes over all ragged fields; None where there is no such field.
+
+        A field of few long steps counts by the bytes of its steps, not by their number.
+        """
+        found = [field.offsets.diff() * field.data[:1].nbytes for field in self._ragged if field.offsets is not None]
+        return torch.stack(found).sum(0) if found else None
 
     def names(self) -> list[str]:
         """All names that a batch of this store answers to, for messages."""

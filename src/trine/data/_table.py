@@ -177,6 +177,8 @@ class Table:
             column = load()
             digest.update(f"{column.values.dtype.str}{column.values.shape}".encode())
             digest.update(_bytes(column.values))
+            if column.offsets is not None:
+                digest.update(_bytes(column.offsets))
             if column.levels is not None:
                 digest.update(_text(column))
         return digest.hexdigest()

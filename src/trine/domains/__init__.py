@@ -2,6 +2,7 @@
 
 from ._base import Column as Column
 from ._base import Domain as Domain
+from ._base import Sequences as Sequences
 from ._base import domains as domains
 from ._numeric import Numeric as Numeric
 from .category import Category as Category

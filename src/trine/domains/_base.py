@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from trine.errors import ChoiceError, nearest
 from trine.registry import Registry
 
 from ._text import missing_levels
@@ -17,19 +20,71 @@ domains: Registry[type[Domain]] = Registry("domain", "trine.domains")
 
 
 @dataclasses.dataclass(frozen=True)
+class Sequences:
+    """Rows of different lengths, end to end.
+
+    Attributes:
+        values: (total, ...) steps of all rows.
+        offsets: (n + 1,) int64; row i is ``values[offsets[i]:offsets[i + 1]]``.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[np.ndarray]) -> Self:
+        """The rows of a list of (length, ...) arrays; of an empty list, none."""
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        values = np.concatenate(rows) if len(rows) else np.zeros(0)
+        return cls(values, offsets_of(lengths))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """(length, ...) steps of one row."""
+        return np.asarray(self.values[self.offsets[row] : self.offsets[row + 1]])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) int64: steps of each row."""
+        return np.asarray(np.diff(self.offsets))
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The rows at ``rows``, an integer index array."""
+        rows = np.asarray(rows, dtype=np.int64)
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        offsets = offsets_of(lengths)
+        return type(self)(self.values[steps_of(starts, lengths, offsets)], offsets)
+
+
+def offsets_of(lengths: np.ndarray) -> np.ndarray:
+    """(n + 1,) int64: where rows of these lengths begin and end when they lie end to end."""
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def steps_of(starts: np.ndarray, lengths: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """(total,) int64: the places of all steps of rows that begin at ``starts``; ``offsets`` are those of ``lengths``."""
+    return np.asarray(np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths))
+
+
+@dataclasses.dataclass(frozen=True)
 class Column:
     """Raw values of one variable, as read.
 
     Text is kept factorised: ``values`` are int32 codes into ``levels`` (−1 is missing), so that a domain looks at each
-    distinct text once. Everything else is a plain array (float with NaN for missing, int, bool, datetime64, or
-    (n, height, width[, channels]) pixels).
+    distinct text once. Rows of different lengths lie end to end, with ``offsets`` between them. Everything else is a
+    plain array (float with NaN for missing, int, bool, datetime64, or (n, height, width[, channels]) pixels).
 
     Attributes:
         name: the user's name of the column.
-        values: (n, ...) numbers, or (n,) int32 codes when ``levels`` is given.
+        values: (n, ...) numbers; (n,) int32 codes when ``levels`` is given; (total, ...) steps when ``offsets`` is.
         levels: (k,) object array of the distinct texts, or None.
         first_row: number of the first row in the user's source, for messages (rows are counted from 1, without header).
         base: folder that relative paths in the column start from.
+        row_numbers: (n,) the user's numbers of the rows, where they are not consecutive.
+        offsets: (n + 1,) int64, where the rows of a ragged column begin and end in ``values``; None for any other.
+        absent: (n,) bool, which rows of a ragged column have no value at all; None when all have one.
     """
 
     name: str
@@ -38,9 +93,17 @@ class Column:
     first_row: int = 1
     base: str | None = None
     row_numbers: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+    absent: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.values) if self.offsets is None else len(self.offsets) - 1
+
+    @property
+    def sequences(self) -> Sequences:
+        """The rows of a ragged column."""
+        assert self.offsets is not None, "only a ragged column has sequences"
+        return Sequences(self.values, self.offsets)
 
     def row(self, index: int) -> int:
         """The user's number of the row at ``index``."""
@@ -53,11 +116,17 @@ class Column:
             if self.row_numbers is not None
             else self.first_row + np.asarray(rows, dtype=np.int64)
         )
-        return dataclasses.replace(self, values=self.values[rows], row_numbers=numbers)
+        if self.offsets is None:
+            return dataclasses.replace(self, values=self.values[rows], row_numbers=numbers)
+        taken = self.sequences.take(rows)
+        absent = None if self.absent is None else self.absent[rows]
+        return dataclasses.replace(self, values=taken.values, offsets=taken.offsets, absent=absent, row_numbers=numbers)
 
     @functools.cached_property
     def missing(self) -> np.ndarray:
         """(n,) bool: which rows have no value; texts such as ``?`` and ``NA`` are none."""
+        if self.offsets is not None:
+            return np.zeros(len(self), dtype=bool) if self.absent is None else self.absent
         if self.levels is not None:
             # The last entry is for the code −1.
             return np.asarray(np.append(missing_levels(self.levels), True)[self.values])
@@ -81,10 +150,13 @@ class Domain(abc.ABC):
         kind: the registered name, e.g. ``"real"``.
         pack: columns of one pack share one array in the store (``"numbers"``: float32, NaN is missing;
             ``"categories"``: integer codes, −1 is missing and −2 unseen); None: the column has an array of its own.
+        ragged: whether rows have different lengths; :meth:`encode` then gives :class:`Sequences`, and :meth:`decode`
+            takes them.
     """
 
     kind: ClassVar[str]
     pack: ClassVar[str | None] = None
+    ragged: ClassVar[bool] = False
 
     @property
     def width(self) -> int:
@@ -95,6 +167,11 @@ class Domain(abc.ABC):
     def fitted(self) -> bool:
         """Whether :meth:`fit` has seen the training rows."""
         return True
+
+    @property
+    def divisor(self) -> float | None:
+        """What encoded whole numbers are divided by in a batch, e.g. 255 for pixels; None: they are codes, or floats."""
+        return None
 
     @classmethod
     def recognise(cls, column: Column) -> str | None:
@@ -113,16 +190,20 @@ class Domain(abc.ABC):
         """
 
     @abc.abstractmethod
-    def encode(self, column: Column) -> np.ndarray:
+    def encode(self, column: Column) -> Any:
         """Compact array for the rows of ``column``: (n, width) for a packed domain, (n, ...) otherwise.
+
+        A ragged domain gives :class:`Sequences` whose missing rows have no step.
 
         Raises:
             DataError: a value does not belong to the domain; names column, row, value and remedy.
         """
 
-    def encode_known(self, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    def encode_known(self, column: Column) -> tuple[Any, np.ndarray]:
         """What :meth:`encode` gives, and (n,) bool, which rows have a value."""
         encoded = self.encode(column)
+        if isinstance(encoded, Sequences):
+            return encoded, ~column.missing
         flat = encoded.reshape(len(encoded), -1)
         if encoded.dtype.kind == "f":
             known = ~np.isnan(flat).any(axis=1)
@@ -131,12 +212,37 @@ class Domain(abc.ABC):
         return encoded, np.asarray(known)
 
     @abc.abstractmethod
-    def decode(self, encoded: np.ndarray) -> np.ndarray:
+    def decode(self, encoded: Any) -> np.ndarray:
         """The user's own units, categories or pixels for what ``encode`` gave."""
 
     @abc.abstractmethod
     def describe(self) -> str:
         """One line for the derivation: what the set is and what was learned, in the user's units."""
+
+    @staticmethod
+    def stated(spec: str) -> Domain:
+        """The domain that a user writes: ``"text"``, or with fields, ``"text(unit=words, longest=200)"``.
+
+        Values are whole numbers, numbers, ``true``, ``false`` or texts.
+
+        Raises:
+            ChoiceError: there is no domain, or no field, of that name; or the brackets do not match.
+        """
+        name, bracket, rest = spec.strip().partition("(")
+        kind = domains[name.strip()]
+        if bracket and not rest.endswith(")"):
+            raise ChoiceError(f"{spec!r} is no domain; write e.g. 'text' or 'text(unit=words)'.")
+        known = [field.name for field in dataclasses.fields(kind)]
+        given: dict[str, Any] = {}
+        for part in filter(None, (part.strip() for part in rest.rstrip(")").split(","))):
+            field, equals, value = (side.strip() for side in part.partition("="))
+            if field not in known or not equals:
+                raise ChoiceError(
+                    f"{spec!r}: a {kind.kind!r} domain has no field {field!r}.{nearest(field, known)} Fields: "
+                    f"{', '.join(known)}; write e.g. {kind.kind}({known[0]}=…)."
+                )
+            given[field] = _literal(value)
+        return kind(**given)
 
     def to_json(self) -> dict[str, Any]:
         """``{"kind": ..., **fields}``."""
@@ -154,6 +260,16 @@ class Domain(abc.ABC):
         if unknown:
             raise SchemaError(f"A {kind.kind!r} domain has no field {unknown[0]!r}; it has {sorted(known)}.")
         return kind(**{k: _frozen(v) for k, v in fields.items()})
+
+
+def _literal(text: str) -> Any:
+    """A written value: a number where it is one, a truth value, else the text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _frozen(value: Any) -> Any:

@@ -68,9 +68,15 @@ class Image(Domain):
     def fitted(self) -> bool:
         return bool(self.mean)
 
+    @property
+    def divisor(self) -> float:
+        return float(2**self.bits - 1)
+
     @classmethod
     def recognise(cls, column: Column) -> str | None:
         shape = column.values.shape
+        if column.offsets is not None:
+            return None
         if column.levels is None:
             if len(shape) == 4 and shape[3] in (1, 3, 4):
                 return f"pixels, {shape[1]} × {shape[2]}, {shape[3]} channels"

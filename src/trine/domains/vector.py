@@ -42,7 +42,7 @@ class Vector(Domain):
 
     @classmethod
     def recognise(cls, column: Column) -> str | None:
-        if column.values.ndim == 2 and column.values.dtype.kind in "fiub":
+        if column.offsets is None and column.values.ndim == 2 and column.values.dtype.kind in "fiub":
             return f"{column.values.shape[1]} numbers in every row"
         return None
 

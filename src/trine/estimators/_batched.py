@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from trine.data import Store
+from trine.data import Field, Store
 from trine.rules import map_arguments
 
 LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
@@ -17,8 +17,15 @@ LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
 
 def chunk_of(store: Store) -> int:
     """Rows whose outputs are computed at a time: enough for full speed, few enough for memory."""
-    widest = max(field.data[0].numel() for field in store.fields.values()) if store.rows else 1
+    widest = max(map(_widest, store.fields.values())) if store.rows else 1
     return min(max(NUMBERS // max(widest, 1), SMALLEST), LARGEST)
+
+
+def _widest(field: Field) -> int:
+    """Numbers in a row of a batch, of a ragged field in the longest."""
+    if field.lengths is None:
+        return field.data[0].numel()
+    return int(field.lengths.max()) * field.data[:1].numel()
 
 
 def concatenate(parts: Sequence[Distribution]) -> Distribution:

@@ -125,7 +125,7 @@ def decode_target(store: Store, schema: Schema, name: str, rows: np.ndarray) -> 
     field = store.fields[f"y.{name}"]
     index = torch.from_numpy(rows)
     known = np.ones(len(rows), dtype=bool) if field.present is None else field.present[index].numpy()
-    return schema.y[name].decode(field.data[index].numpy()[known]), known
+    return schema.y[name].decode(field.encoded(index[torch.from_numpy(known)])), known
 
 
 def prepare(

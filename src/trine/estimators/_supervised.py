@@ -38,6 +38,12 @@ class Supervised(Estimator):
         numbers: how numbers enter: ``piecewise``, ``periodic`` or ``plain``.
         categories: how categories enter: ``embedding`` or ``onehot``.
         channels: width of the first stage of a convolutional network.
+        sequence: how series and texts are read: ``convolutional``, ``gru``, ``lstm`` or ``rnn``.
+        units: width of a recurrent layer, in each direction.
+        layers: recurrent layers that are stacked.
+        bidirectional: whether they read both ways.
+        pooling: how states over time become one: ``last``, ``mean``, ``max`` or ``attention``.
+        audio: how sound enters: ``mel`` or ``waveform``.
         augment: whether images are shifted at random while training.
         flip: ``none``, ``horizontal``, ``vertical`` or ``both``.
         rule: decision rule by name, e.g. ``softmax`` or ``gamma``.
@@ -54,6 +60,9 @@ class Supervised(Estimator):
         autocast: ``none`` or ``bf16``.
         compile: whether to compile with ``torch.compile``.
         unknown: weight of the term that scores a row with nothing known.
+        decoding: how a sequence is predicted: ``greedy``, ``beam`` or ``sample``.
+        beams: of a beam search.
+        sharding: ``none`` or ``full``: whether each of many processes holds only its share of the parameters.
         class_weight: None, ``"balanced"``, or a mapping from class to weight (classification only).
         validation_fraction: share of the rows that decide when to stop.
         random_state: None, an integer or a numpy random state.
@@ -80,6 +89,12 @@ class Supervised(Estimator):
         numbers: str | None = None,
         categories: str | None = None,
         channels: int | None = None,
+        sequence: str | None = None,
+        units: int | None = None,
+        layers: int | None = None,
+        bidirectional: bool | None = None,
+        pooling: str | None = None,
+        audio: str | None = None,
         augment: bool | None = None,
         flip: str | None = None,
         rule: str | None = None,
@@ -96,6 +111,9 @@ class Supervised(Estimator):
         autocast: str | None = None,
         compile: bool = False,
         unknown: float | None = None,
+        decoding: str | None = None,
+        beams: int | None = None,
+        sharding: str | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
@@ -113,6 +131,12 @@ class Supervised(Estimator):
         self.numbers = numbers
         self.categories = categories
         self.channels = channels
+        self.sequence = sequence
+        self.units = units
+        self.layers = layers
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.audio = audio
         self.augment = augment
         self.flip = flip
         self.rule = rule
@@ -129,6 +153,9 @@ class Supervised(Estimator):
         self.autocast = autocast
         self.compile = compile
         self.unknown = unknown
+        self.decoding = decoding
+        self.beams = beams
+        self.sharding = sharding
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.random_state = random_state

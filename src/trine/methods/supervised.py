@@ -13,7 +13,7 @@ from trine.data import Schema
 from trine.divergences import KL, Divergence, divergences
 from trine.errors import SchemaError
 from trine.methods._base import Facts, Method, methods
-from trine.methods._defaults import resolve_supervised
+from trine.methods.defaults import resolve
 from trine.models import Supervised
 from trine.procedures import Descent, Procedure
 from trine.rules import Linear, Rule, rule_for
@@ -24,10 +24,10 @@ class SupervisedMethod(Method):
     """A table, images, or a mix of them as x; one or several simple variables as y."""
 
     def resolve(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, dict[str, str]]:
-        """Defaults by what x and y are and by the number of rows; see :mod:`trine.methods._defaults`."""
+        """Defaults by what x and y are and by the number of rows; see :mod:`trine.methods.defaults`."""
         if not schema.y:
             raise SchemaError("Supervised learning needs a target: name a column with --y COL.")
-        return resolve_supervised(schema, choices, facts)
+        return resolve(schema, choices, facts)
 
     def build(self, schema: Schema, choices: Choices) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts."""

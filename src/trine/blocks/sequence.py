@@ -1,0 +1,45 @@
+"""What reads rows of different lengths: states over time, pooled into features."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor, nn
+
+
+class SequenceBlock(nn.Module, abc.ABC):
+    """Reads one ragged field: padded steps and lengths → features.
+
+    Padding never changes a row's output, and a row of no step gives finite numbers (the encoder puts a learned vector
+    in their place).
+
+    Attributes:
+        width: of the state of a step.
+        features: of the pooled output.
+    """
+
+    width: int
+    features: int
+
+    @abc.abstractmethod
+    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """((batch, steps, width) states, (batch,) int64 how many of them are the row's own).
+
+        Args:
+            values: (batch, longest, ...) as a batch has them, padded at the end.
+            lengths: (batch,) int64, from 0 to ``longest``.
+        """
+
+    @abc.abstractmethod
+    def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, features) of what :meth:`states` gave."""
+
+    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, features)."""
+        return self.pool(*self.states(values, lengths))
+
+
+def own_steps(lengths: Tensor, steps: int) -> Tensor:
+    """(batch, steps) bool: which steps are a row's own and not padding."""
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]
