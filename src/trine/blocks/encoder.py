@@ -122,11 +122,11 @@ class Encoder(nn.Module):
         """Features of field ``i``, the missing as its domain has them, (batch, features); adds to the memory."""
         field, pack = self.fields[i], self.packs[i]
         part: Tensor
-        if isinstance(block, SequenceBlock):
-            memory.append(block.states(batch[field], batch[f"{field}.length"]))
-            part = block.pool(*memory[-1])
-        else:
-            part = block(batch[field])
+        part = (
+            block(batch[field], batch[f"{field}.length"], memory)
+            if isinstance(block, SequenceBlock)
+            else block(batch[field])
+        )
         if pack is not None:
             return part
         absent = self.absent[str(i)].to(part.dtype)

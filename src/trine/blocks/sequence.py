@@ -35,9 +35,12 @@ class SequenceBlock(nn.Module, abc.ABC):
     def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
         """(batch, features) of what :meth:`states` gave."""
 
-    def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, features)."""
-        return self.pool(*self.states(values, lengths))
+    def forward(self, values: Tensor, lengths: Tensor, memory: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+        """(batch, features); what :meth:`states` gave is added to ``memory``, for a decoder that attends to it."""
+        states = self.states(values, lengths)
+        if memory is not None:
+            memory.append(states)
+        return self.pool(*states)
 
 
 def own_steps(lengths: Tensor, steps: int) -> Tensor:
