@@ -265,3 +265,11 @@ def test_what_is_recognised() -> None:
 def test_describe() -> None:
     assert Image().describe() == "Image"
     assert Image().fit(Column("x", pixels(2, 8, 9, 3))).describe() == "Image, 8 × 9, RGB, 8 bits"
+
+
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    save(tmp_path, "out.png", pixels(8, 8))
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"Column 'photo', row 1: the path '\.\./out\.png' leads out of"):
+        Image().fit(files(tmp_path / "data", ["../out.png"]))
+    assert Image().fit(files(tmp_path / "data", [str(tmp_path / "out.png")])).height == 8

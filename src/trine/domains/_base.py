@@ -6,12 +6,13 @@ import abc
 import contextlib
 import dataclasses
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from trine.errors import ChoiceError, nearest
+from trine.errors import ChoiceError, DataError, nearest
 from trine.registry import Registry
 
 from ._text import missing_levels
@@ -121,6 +122,21 @@ class Column:
         taken = self.sequences.take(rows)
         absent = None if self.absent is None else self.absent[rows]
         return dataclasses.replace(self, values=taken.values, offsets=taken.offsets, absent=absent, row_numbers=numbers)
+
+    def path(self, index: int) -> str:
+        """The file that the text of the row at ``index`` names, relative paths from :attr:`base`.
+
+        Raises:
+            DataError: a relative path that leads out of that folder.
+        """
+        assert self.levels is not None, "only texts are paths"
+        written = str(self.levels[self.values[index]]).strip()
+        if self.base is not None and os.path.normpath(written).startswith(os.pardir):
+            raise DataError(
+                f"Column {self.name!r}, row {self.row(index)}: the path {written!r} leads out of the data's folder "
+                f"{self.base}. Put the file below that folder, or write its absolute path."
+            )
+        return os.path.join(self.base or "", written)
 
     @functools.cached_property
     def missing(self) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import warnings
 from typing import Any, ClassVar, Self
 
@@ -137,7 +136,7 @@ class Image(Domain):
         """Size, channels and bits by the headers of some of the files."""
         rows = np.flatnonzero(~column.missing)
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)]
-        paths = [_path(column, index) for index in rows]
+        paths = [column.path(int(index)) for index in rows]
         sizes: list[tuple[int, int, bool, bool]] = []
         for index, found in zip(rows, in_parallel(functools.partial(_try, size_of), paths), strict=True):
             if isinstance(found, Unreadable):
@@ -167,7 +166,7 @@ class Image(Domain):
         shape = (self.channels, self.height, self.width)
         distinct = np.zeros((len(used), *shape), dtype=f"uint{self.bits}")
         bad: list[tuple[int, Unreadable]] = []
-        paths = [_path(column, index) for index in first]
+        paths = [column.path(int(index)) for index in first]
         for place, found in enumerate(in_parallel(functools.partial(_try, read), paths)):
             if isinstance(found, Unreadable):
                 self._refuse(column, int(first[place]), found)
@@ -215,7 +214,7 @@ class Image(Domain):
     def _refuse(self, column: Column, index: int, why: Unreadable) -> None:
         if self.on_bad != "skip":
             raise DataError(
-                f"Column {column.name!r}, row {column.row(index)}: {_path(column, index)} cannot be read as an image: "
+                f"Column {column.name!r}, row {column.row(index)}: {column.path(index)} cannot be read as an image: "
                 f"{why}. Replace the file or leave the row out, or count such images as missing with on_bad='skip' "
                 "(`--on-bad skip`)."
             )
@@ -275,11 +274,6 @@ def _channelled(column: Column) -> np.ndarray:
             "(height, width[, channels]) numbers, or the path of a file."
         )
     return values[..., None] if values.ndim == 3 else values
-
-
-def _path(column: Column, index: Any) -> str:
-    assert column.levels is not None
-    return os.path.join(column.base or "", str(column.levels[column.values[index]]))
 
 
 def _try(function: Any, path: str) -> Any:
