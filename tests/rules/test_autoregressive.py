@@ -131,3 +131,17 @@ def test_samples_come_as_often_as_they_are_likely():
         p = log_prob[:, row].exp()
         error = ((share - p) / (p * (1 - p) / n).sqrt().clamp_min(1e-6))[short & (p > 1e-3)]
         assert error.abs().max() < 4.5
+
+
+def test_kl_is_the_log_likelihood_of_the_whole_sequence_and_cramer_refuses():
+    from trine.divergences import KL
+    from trine.divergences.cramer import Cramer
+    from trine.errors import ChoiceError
+
+    q = _q(rows=2)
+    y = torch.tensor([[3, 4, 5, 3, 3], [5, -1, -1, -1, -1]])
+    torch.testing.assert_close(KL()(q, y), -q.log_prob(y))
+    with pytest.raises(ChoiceError, match="divergence=kl"):
+        Cramer()(q, y)
+    with pytest.raises(ChoiceError, match="one target for each example"):
+        KL()(q, y[:1])

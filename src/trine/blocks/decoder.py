@@ -85,8 +85,7 @@ class AttentionDecoder(nn.Module):
         embedded = self.dropout(self.embedding(inputs))
         low, (h_low, c_low) = self.lower(embedded, (state[0].contiguous(), state[1].contiguous()))
         contexts = [
-            _attend(query(low), keys, values, own)
-            for query, (keys, values, own) in zip(self.query, read, strict=True)
+            _attend(query(low), keys, values, own) for query, (keys, values, own) in zip(self.query, read, strict=True)
         ]
         high, (h_high, c_high) = self.upper(
             torch.cat([self.dropout(low), *contexts], -1), (state[2].contiguous(), state[3].contiguous())
@@ -122,4 +121,4 @@ def _initialise(layer: nn.LSTM) -> None:
                     nn.init.xavier_uniform_(gate)
             else:
                 parameter.zero_()
-        layer.bias_ih_l0[units : 2 * units] = 1.0
+        layer.get_parameter("bias_ih_l0")[units : 2 * units] = 1.0

@@ -62,10 +62,14 @@ def over_members(values: Tensor) -> Tensor:
 def check_shapes(predicted: Distribution, target: Tensor) -> None:
     """Refuse a target that would silently broadcast against another shape of predictions.
 
+    Of a distribution over sequences (``ragged``) a target has as many steps as the longest of its rows.
+
     Raises:
         ChoiceError: ``target`` is not one event for each example.
     """
     expected = (*predicted.batch_shape[-1:], *predicted.event_shape)
+    if getattr(predicted, "ragged", False) and target.dim() == len(expected):
+        expected = (expected[0], *target.shape[1:])
     if predicted.batch_shape and tuple(target.shape) != expected:
         raise ChoiceError(
             f"A target of shape {tuple(target.shape)} is compared with a {type(predicted).__name__} over values of "

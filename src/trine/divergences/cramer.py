@@ -54,6 +54,9 @@ class Cramer(Divergence):
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         if isinstance(predicted, Distribution) and isinstance(target, Tensor):
             check_shapes(predicted, target)
+            if predicted.event_shape and not _component(predicted).has_rsample:
+                reason = "its values are sequences or sets, between which no distance is known. Choose divergence=kl."
+                raise refused("Cramér's distance", predicted, target, reason)
             if predicted.event_shape:
                 return over_members(energy_score(predicted, target, self.samples))
             return over_members(crps(predicted, target))
@@ -94,6 +97,10 @@ def energy_score(q: Distribution, y: Tensor, samples: int) -> Tensor:
     first, second = q.rsample((samples,)), q.rsample((samples,))
     near = 0.5 * (_norm(first - y, events) + _norm(second - y, events))
     return (near - 0.5 * _norm(first - second, events)).mean(0)
+
+
+def _component(q: Distribution) -> Distribution:
+    return q.component_distribution if isinstance(q, MixtureSameFamily) else q
 
 
 def _norm(difference: Tensor, events: tuple[int, ...]) -> Tensor:

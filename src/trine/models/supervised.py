@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from trine.divergences import Value
 from trine.rules import Rule, map_arguments, mixture
@@ -23,7 +24,8 @@ class Supervised(nn.Module):
     same for every row of the batch. A term on it teaches the model what to answer then, for the price of one row.
 
     Args:
-        encoder: batch → z; has ``features``, the width of z. Called with ``blank=True`` it puts a blank row last.
+        encoder: batch → z; has ``features``, the width of z. Called with ``blank=True`` it puts a blank row last. Where a
+            rule reads the memory of what was read over time, its ``encode`` gives (z, memory).
         rules: target → decision rule on z.
         blank: whether training has the outputs of a blank row.
     """
@@ -35,6 +37,7 @@ class Supervised(nn.Module):
         self.targets = tuple(rules)
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.rules = nn.ModuleList(rules.values())
+        self.reads = any(rule.reads_memory for rule in rules.values())
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -46,13 +49,21 @@ class Supervised(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         """Named outputs for the rows of ``batch``."""
         blank = self.blank and self.training
-        z = self.encoder(batch, blank=True) if blank else self.encoder(batch)
+        memory: list[tuple[Tensor, Tensor]] = []
+        if self.reads:
+            z, memory = self.encoder.encode(batch, blank)  # type: ignore[operator]
+            # Cast as z is; a blank row has read nothing.
+            memory = [
+                (pad(states.float(), (0, 0, 0, 0, 0, int(blank))), pad(n, (0, int(blank)))) for states, n in memory
+            ]
+        else:
+            z = self.encoder(batch, blank=True) if blank else self.encoder(batch)
         rows = z.shape[-2] - 1
         outputs: dict[str, Value] = {"z": z.narrow(-2, 0, rows) if blank else z}
         for target, rule in zip(self.targets, self.rules, strict=True):
             # Likelihoods in full precision, whatever the encoder's products are in.
             with torch.autocast(z.device.type, enabled=False):
-                q = rule(z.float())
+                q = rule(z.float(), memory) if rule.reads_memory else rule(z.float())
             if blank:
                 # The parameters are divided, not z: they are few, and its gradient need not be put together again.
                 at = len(q.batch_shape) - 1

@@ -35,12 +35,16 @@ class Rule(nn.Module, abc.ABC):
             familiar loss follows.
         beta: how far KL weighs the likelihood of a row by its scale while training, scale^(2 beta), as
             :class:`trine.divergences.KL` explains; 0 for not at all.
+        reads_memory: whether ``forward`` also takes the encoder's memory, the states over time of every sequence in x.
+            Such a rule is built with the keywords ``memory`` (their widths), ``units`` and ``dropout``, and serves one
+            member: its features are (batch, features).
     """
 
     serves: ClassVar[tuple[type[Domain], ...]]
     formula: ClassVar[str]
     identity: ClassVar[str]
     beta: ClassVar[float] = 0.0
+    reads_memory: ClassVar[bool] = False
 
     def __init__(self, features: int, domain: Domain, linear: Linear = nn.Linear) -> None:
         super().__init__()
