@@ -37,3 +37,6 @@ KIND = {
     "normal-vector": "vector",
 }
 """Rule → the domain above that it is tried on."""
+
+ELSEWHERE = ("bernoulli-set", "autoregressive")
+"""Rules over sets and sequences, which have tests of their own."""

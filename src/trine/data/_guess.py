@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from trine.domains import Category, Column, Count, Domain, Positive, Real, Unit, domains
+from trine.domains import Category, Column, Count, Domain, Labels, Positive, Real, Unit, domains
 from trine.domains._numeric import percent, shown, subsample
 from trine.domains._text import numbers_of
 
@@ -18,7 +18,7 @@ CLASSES = 10
 CLASS_ROWS = 5
 """Rows that such a class must have in the mean (0 and 1 are always classes)."""
 MOST_CLASSES = 1000
-"""Most distinct texts of a y."""
+"""Most distinct texts of a y, unless they come again and again: in as many rows in the mean as a class must have."""
 COUNT_MOST = 10_000
 """Whole numbers that begin above 0 and exceed this are amounts (dollars, people) rather than counts."""
 SKEW = 0.5
@@ -86,6 +86,8 @@ def guess_target(column: Column) -> Guess:
 
     Whole numbers with few values are taken for classes.
     """
+    if (sets := Labels.recognise_target(column)) is not None:
+        return Guess(Labels(), sets)
     recognised = _recognised(column)
     if recognised is not None:
         return recognised
@@ -98,7 +100,8 @@ def guess_target(column: Column) -> Guess:
         levels = _used(column)
         if not _written_numbers(levels):
             known = len(column) - int(column.missing.sum())
-            if len(levels) > MOST_CLASSES or (len(levels) > FEW and len(levels) > UNIQUE_SHARE * known):
+            many = len(levels) > MOST_CLASSES and known < CLASS_ROWS * len(levels)
+            if many or (len(levels) > FEW and len(levels) > UNIQUE_SHARE * known):
                 return Guess(None, f"it has {len(levels):,} different texts in {known:,} rows")
             return Guess(Category(), _counted(levels))
         prefix = "numbers written as text; "

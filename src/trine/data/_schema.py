@@ -9,11 +9,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from trine.domains import Category, Column, Date, Domain, Numeric
+from trine.domains import Category, Column, Date, Domain, Labels, Numeric
 from trine.domains.category import distinct, key
 from trine.errors import DataError, SchemaError, nearest
 
-from ._guess import Guess, guess_input, guess_target
+from ._guess import MOST_CLASSES, Guess, guess_input, guess_target
 
 LISTED = 60
 """Most columns of a side that :meth:`Schema.describe` lists one by one."""
@@ -241,6 +241,10 @@ def _target(column: Column, spec: str | Domain | None, on_bad: str, fewest: int)
         )
     if isinstance(domain, Category):
         domain = _classes(column, dataclasses.replace(domain, strict=True), fewest)
+    elif isinstance(domain, Labels):
+        # Those of all rows, as with classes: a rare label may be in held-out rows alone.
+        found_set = domain.fit(column)
+        domain = dataclasses.replace(domain, labels=found_set.labels, separator=found_set.separator)
     elif isinstance(domain, Numeric):
         learned = domain.fit(column)
         if learned.low == learned.high:
@@ -264,6 +268,8 @@ def _classes(column: Column, domain: Category, fewest: int) -> Category:
         raise DataError(
             f"Column {name!r} is y and has 1 class, {next(iter(counts))!r}; there is nothing to learn from it."
         )
+    if len(counts) > MOST_CLASSES:
+        fewest = 1  # where classes are thousands, some are always rare
     learned = domain.fit(column)
     learned.encode(column)  # refuses a value that is none of the stated labels
     single = [label for label, count in counts.items() if count < fewest]

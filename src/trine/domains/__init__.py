@@ -9,6 +9,7 @@ from .category import Category as Category
 from .count import Count as Count
 from .date import Date as Date
 from .image import Image as Image
+from .labels import Labels as Labels
 from .positive import Positive as Positive
 from .real import Real as Real
 from .unit import Unit as Unit

@@ -39,7 +39,7 @@ def auc(p: Floats, truth: Values, weight: Floats | None) -> Score | None:
         ahead, behind = each[positive].sum(), each[~positive].sum()
         if not ahead or not behind:
             continue
-        sides = _right_side(p[:, c], positive, each)
+        sides = right_side(p[:, c], positive, each)
         area = float((each * sides)[positive].sum() / ahead)
         areas.append(area)
         influence += (sides - area) * np.where(positive, total / ahead, total / behind)
@@ -54,7 +54,7 @@ def auc(p: Floats, truth: Values, weight: Floats | None) -> Score | None:
     )
 
 
-def _right_side(score: Floats, positive: Values, weight: Floats) -> Floats:
+def right_side(score: Floats, positive: Values, weight: Floats) -> Floats:
     """(n,) of a positive row the share of negative ones that score lower, of a negative row of positive ones higher."""
     _, place = np.unique(score, return_inverse=True)
     levels = int(place.max()) + 1

@@ -105,10 +105,10 @@ def category_scores(p: Floats, truth: Values, weight: Floats | None, *, ordered:
     squared = np.square(p).sum(axis=1) - 2 * right + 1
 
     def recall(sums: Floats) -> Floats:
-        return _mean_ratio(sums[..., 1 + k :], sums[..., 1 : 1 + k])
+        return mean_ratio(sums[..., 1 + k :], sums[..., 1 : 1 + k])
 
     def f1(sums: Floats) -> Floats:
-        return _mean_ratio(2 * sums[..., 1 + k :], sums[..., 1 : 1 + k])
+        return mean_ratio(2 * sums[..., 1 + k :], sums[..., 1 : 1 + k])
 
     def gap(sums: Floats) -> Floats:
         return np.asarray(np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0])
@@ -191,7 +191,7 @@ def _one_hot(codes: Values, classes: int, value: Values | None = None) -> scipy.
     return scipy.sparse.csr_array((entries, (np.arange(n), codes)), shape=(n, classes))
 
 
-def _mean_ratio(above: Floats, below: Floats) -> Floats:
+def mean_ratio(above: Floats, below: Floats) -> Floats:
     """Mean over classes of above / below, over those where below is positive."""
     there = below > 0
     ratio = np.divide(above, below, out=np.zeros_like(above), where=there)
