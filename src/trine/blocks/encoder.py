@@ -99,9 +99,9 @@ class Encoder(nn.Module):
         nothing = self.nothing.to(z.dtype)
         if blank:
             return torch.cat([z, nothing.expand(*z.shape[:-2], 1, -1)], dim=-2)
-        return z if self.training else torch.where(self._unknown(batch)[:, None], nothing, z)
+        return z if self.training else torch.where(self.unknown(batch)[:, None], nothing, z)
 
-    def _unknown(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def unknown(self, batch: Mapping[str, Tensor]) -> Tensor:
         """(batch,) bool: the rows of which no input is known. An unseen category is known to be another."""
         unknown: Tensor | None = None
         for field, pack in zip(self.fields, self.packs, strict=True):

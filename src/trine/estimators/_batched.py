@@ -17,8 +17,12 @@ LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
 
 def chunk_of(store: Store) -> int:
     """Rows whose outputs are computed at a time: enough for full speed, few enough for memory."""
-    widest = max(map(_widest, store.fields.values())) if store.rows else 1
-    return min(max(NUMBERS // max(widest, 1), SMALLEST), LARGEST)
+    return min(max(NUMBERS // max(numbers_of(store), 1), SMALLEST), LARGEST)
+
+
+def numbers_of(store: Store) -> int:
+    """Numbers in a row of the widest field."""
+    return max(map(_widest, store.fields.values())) if store.rows else 1
 
 
 def _widest(field: Field) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -20,12 +21,18 @@ from trine.data import Batch, Schema, Store, Table, encode, read
 from trine.domains import Domain
 from trine.errors import ArtefactError, ChoiceError, DataError, RunError, nearest
 from trine.estimators._batched import chunk_of
+from trine.estimators._novelty import assess_pass, fit_detector, watch_of
 from trine.estimators._plan import Plan, Prepared, prepare
 from trine.estimators._training import Fitted, fit
+from trine.evaluation.novelty import NoveltyDetector
 from trine.methods import Derivation, Facts, derive
 from trine.registry import Registry
 
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
+
+
+NOVELTY = "novelty."
+"""Prefix, in an artefact, of the detector's tensors; none of the model's begins so."""
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]
@@ -34,6 +41,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     Attributes (after ``fit``):
         derivation_: the three parts and why they are so; ``print(model.derivation_)`` shows it.
         schema_: domains of x and y with what they learned. history_: one record an epoch (losses, held-out score).
+        novelty_: the :class:`~trine.evaluation.novelty.NoveltyDetector`; None in artefacts of before there was one.
         n_features_in_: number of input columns. feature_names_in_: their names, when they were strings.
     """
 
@@ -91,6 +99,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         """Keep what training left."""
         self.derivation_.model.eval()
+        self.novelty_: NoveltyDetector | None = fit_detector(prepared)
         self.history_ = fitted.result.history
         self.n_iter_ = max(1, fitted.result.epochs)
         self.provenance_: dict[str, Any] = {
@@ -133,13 +142,20 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         table = self._table(data)
         return encode(table, self.schema_, targets=targets), table
 
-    def _outputs(self, store: Store, chosen: Tensor | None = None) -> Iterator[dict[str, Any]]:
-        """The model's outputs, a chunk of rows at a time, in evaluation."""
+    def _outputs(self, store: Store, chosen: Tensor | None = None, *, assess: bool = False) -> Iterator[dict[str, Any]]:
+        """The model's outputs, a chunk of rows at a time, in evaluation; with ``assess`` also ``novelty``, where there is a
+        detector.
+        """
         index = torch.arange(store.rows) if chosen is None else chosen
         model = self.derivation_.model.eval()
-        with torch.inference_mode():
+        watch = watch_of(model) if assess and self.novelty_ is not None else None
+        with torch.inference_mode(), watch or contextlib.nullcontext():
             for rows in torch.split(index, chunk_of(store)):
-                yield model(store.batch(rows))
+                batch = store.batch(rows)
+                outputs = model(batch)
+                if watch is not None and self.novelty_ is not None:
+                    outputs["novelty"] = assess_pass(self.novelty_, watch, outputs["z"], batch)
+                yield outputs
 
     def sample(self, data: Any, rows: int = 2) -> Batch:
         """The batch of the first ``rows`` rows of ``data``, e.g. to show the shapes that pass between the blocks."""
@@ -180,7 +196,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return artefact.save(path, self.manifest(), self.derivation_.model.state_dict())
+        tensors = dict(self.derivation_.model.state_dict())
+        if self.novelty_ is not None:
+            tensors.update({NOVELTY + name: tensor for name, tensor in self.novelty_.tensors.items()})
+        return artefact.save(path, self.manifest(), tensors)
 
     @classmethod
     def _restore(cls, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], path: str) -> Self:
@@ -194,7 +213,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             facts = Facts(data["rows"], None if invariances is None else tuple(invariances), data["evidence"])
             derivation = derive(str(manifest["method"]), schema, choices, facts, plan.seed)
             derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
-            derivation.model.load_state_dict(dict(tensors))
+            novelty = {name.removeprefix(NOVELTY): part for name, part in tensors.items() if name.startswith(NOVELTY)}
+            derivation.model.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(NOVELTY)})
+            detector = NoveltyDetector.restored(novelty) if novelty else None
             provenance, metrics = dict(manifest["provenance"]), dict(manifest["metrics"])
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             # torch names the tensors that do not fit on the lines after its first.
@@ -217,6 +238,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 estimator.feature_names_in_ = np.array(arrays["names"], dtype=object)
         estimator._adopt(derivation, plan)
         derivation.model.eval()
+        estimator.novelty_ = detector
         estimator.history_ = []
         estimator.provenance_, estimator.metrics_ = provenance, metrics
         estimator._learn_schema()

@@ -12,12 +12,14 @@ from torch.distributions import Distribution
 
 from trine.data import Store, Table, read
 from trine.domains import Domain
-from trine.errors import DataError, SchemaError
+from trine.errors import ArtefactError, DataError, SchemaError
 from trine.estimators._batched import concatenate, select
 from trine.estimators._estimator import Estimator
+from trine.estimators._novelty import joined
 from trine.estimators._plan import Prepared, decode_target
 from trine.estimators._training import Fitted
 from trine.evaluation import Evaluation, evaluate
+from trine.evaluation.novelty import Novelty, describe
 from trine.rules import in_units
 
 TARGET = "y"
@@ -269,9 +271,32 @@ class Supervised(Estimator):
         check_is_fitted(self)
         return self.predict_distributions(X)[self.target_]
 
-    def _distributions(self, store: Store, rows: torch.Tensor | None = None) -> dict[str, Distribution]:
+    def novelty(self, X: Any) -> Novelty:
+        """How unlike the training data the rows of ``X`` are: ``score``, conformal ``p`` and ``flagged``, each (rows,).
+
+        Rows with nothing known are flagged, unless training had such rows.
+
+        Raises:
+            ArtefactError: the model was saved by a trine that had no detector.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        if self.novelty_ is None:
+            raise ArtefactError(
+                "The model has no novelty detector: it was saved by an older trine, or has no inputs. Fit it again."
+            )
+        store, _ = self._encode(X)
+        return joined([outputs["novelty"] for outputs in self._outputs(store, assess=True)])
+
+    def _distributions(
+        self, store: Store, rows: torch.Tensor | None = None, seen: list[Novelty] | None = None
+    ) -> dict[str, Distribution]:
+        """Target → q(y given x); with ``seen``, how novel the rows are is put there, where there is a detector."""
         parts: dict[str, list[Distribution]] = {name: [] for name in self.schema_.y}
-        for outputs in self._outputs(store, rows):
+        for outputs in self._outputs(store, rows, assess=seen is not None):
+            if seen is not None and "novelty" in outputs:
+                seen.append(outputs["novelty"])
             for name in parts:
                 parts[name].append(outputs[f"y_hat.{name}"])
         with torch.inference_mode():
@@ -307,8 +332,9 @@ class Supervised(Estimator):
     ) -> dict[str, Evaluation]:
         if marginal is not None:
             self.marginal_ = dict(marginal)
-        distributions = self._distributions(store, torch.from_numpy(rows))
-        result = {}
+        seen: list[Novelty] = []
+        distributions = self._distributions(store, torch.from_numpy(rows), seen)
+        result: dict[str, Evaluation] = {}
         for name, domain in self.schema_.y.items():
             truth, known = decode_target(store, self.schema_, name, rows)
             if not len(truth):
@@ -326,13 +352,18 @@ class Supervised(Estimator):
                 rows=(rows if numbers is None else numbers)[known] + 1,
                 seed=self.plan_.seed,
             )
+        if seen and self.novelty_ is not None:
+            # It is about x: told once, however many targets there are.
+            shown = describe(self.novelty_, joined(seen), rows + 1)
+            next(iter(result.values())).figures["novelty"] = shown
         return result
 
     def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
         """What ``trine predict`` writes: the key or row number, then for each target the prediction and how sure it is.
 
         Categories: the class and each class's probability. Numbers: the mean, a central 90 % interval, and the parameters
-        of the distribution.
+        of the distribution. Last ``novelty``, how far the row lies from the training data, and ``novelty_p``, the share of
+        rows like the training rows that lie as far off (:meth:`novelty`).
         """
         store, table = self._encode(data)
         key = self.schema_.key
@@ -342,9 +373,19 @@ class Supervised(Estimator):
             columns[key] = column.values if column.levels is None else column.levels[column.values]
         else:
             columns["row"] = np.arange(1, table.rows + 1)
-        for name, q in self._distributions(store).items():
+        seen: list[Novelty] = []
+        for name, q in self._distributions(store, seen=seen).items():
             columns.update(self._written(name, self.schema_.y[name], q))
+        if seen:
+            novelty = joined(seen)
+            columns.update({_free("novelty", columns): novelty.score, _free("novelty_p", columns): novelty.p})
         return columns
 
     def _written(self, name: str, domain: Domain, q: Distribution) -> dict[str, NDArray[Any]]:
         raise NotImplementedError
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    while name in taken:
+        name += "_"
+    return name

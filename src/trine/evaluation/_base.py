@@ -16,6 +16,8 @@ from torch.distributions import Distribution
 from trine.domains import Domain
 from trine.errors import DataError, SchemaError
 
+from .novelty import verdict
+
 MISTAKES = 24
 """Rows listed as the worst mistakes."""
 
@@ -82,6 +84,8 @@ class Evaluation:
         if unknown := self.figures.get("unknown_classes"):
             rows = "1 row of a class" if unknown == 1 else f"{unknown:,} rows of classes"
             lines.append(f"not scored: {rows} that training never saw")
+        if (novelty := self.figures.get("novelty")) and (told := verdict(novelty)):
+            lines.append(told)
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
