@@ -124,6 +124,7 @@ def test_what_is_told_of_rows_and_when_it_is_said() -> None:
     assert told["flagged"] == unlike.flagged.sum()
     assert sum(told["share"]) == pytest.approx(1.0)
     assert sum(told["calibration"]) == pytest.approx(1.0)
+    assert len(told["farthest"]) == 12
     assert told["farthest"][0]["row"] == 101 + unlike.score.argmax()
     assert verdict(told) == f"{told['flagged']} of 300 rows are unlike the training data (p ≤ 0.01)"
     assert verdict(describe(detector, like, np.arange(300))) is None

@@ -70,7 +70,16 @@ def test_mistaken_images_are_shown(runs: dict[str, Path]) -> None:
     page = report_run(runs["images"]).read_text(encoding="utf-8")
     record = json.loads((runs["images"] / "record.json").read_text(encoding="utf-8"))
     assert record["mistakes"], "two epochs on digits leave mistakes to show"
-    assert page.count('src="data:image/png;base64,') == sum(1 for m in record["mistakes"] if m["image"])
+    shown = [*record["mistakes"], *record["novelty"]["farthest"]]
+    assert page.count('src="data:image/png;base64,') == sum(1 for row in shown if row["image"])
+
+
+def test_rows_unlike_the_training_data_are_told(runs: dict[str, Path]) -> None:
+    page = report_run(runs["numbers"]).read_text(encoding="utf-8")
+    told = json.loads((runs["numbers"] / "record.json").read_text(encoding="utf-8"))["novelty"]
+    assert f"{told['flagged']} of {told['rows']} held-out rows lie farther" in page
+    assert "Distance from the training data" in page
+    assert [f"row {row['row']}, score" in page for row in told["farthest"]] == [True] * 12
 
 
 def test_text_of_the_user_stays_text(runs: dict[str, Path]) -> None:

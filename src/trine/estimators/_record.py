@@ -49,6 +49,7 @@ def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitte
         "history": estimator.history_,
         "evaluations": {name: value.to_json() for name, value in estimator.evaluations_.items()},
         "mistakes": _mistakes(estimator, schema, table),
+        "novelty": _novelty(estimator, schema, table),
         "gradients": fitted.scales,
         "timing": {"seconds": provenance["seconds"], "rate": _rate(fitted, provenance), "threads": fitted.threads},
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -86,18 +87,32 @@ def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, An
             index = int(mistake["row"]) - 1
             if not 0 <= index < table.rows:
                 continue
-            row = table.take(np.array([index]))
-            shown = {**mistake, "values": {}, "image": None}
-            for name, domain in schema.x.items():
-                column = row.column(name)
-                if isinstance(domain, Image):
-                    shown["image"] = shown["image"] or _png(domain.encode(column)[0])
-                elif len(shown["values"]) < SHOWN_VALUES:
-                    value = column.levels[column.values[0]] if column.levels is not None else column.values[0]
-                    missing = bool(column.missing[0])
-                    shown["values"][name] = "missing" if missing else _shown(value)
-            found.append(shown)
+            found.append({**mistake, **_look(schema, table, index)})
     return found
+
+
+def _novelty(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
+    """How unlike the training rows the evaluated rows are, and what the least like look like; empty without a detector."""
+    for evaluation in estimator.evaluations_.values():
+        if shown := evaluation.to_json()["figures"].get("novelty"):
+            rows = [row for row in shown["farthest"] if 0 < row["row"] <= table.rows]
+            return {**shown, "farthest": [{**row, **_look(schema, table, row["row"] - 1)} for row in rows]}
+    return {}
+
+
+def _look(schema: Schema, table: Table, index: int) -> dict[str, Any]:
+    """What row ``index`` holds: ``values``, column → text, and ``image``."""
+    row = table.take(np.array([index]))
+    shown: dict[str, Any] = {"values": {}, "image": None}
+    for name, domain in schema.x.items():
+        column = row.column(name)
+        if isinstance(domain, Image):
+            shown["image"] = shown["image"] or _png(domain.encode(column)[0])
+        elif len(shown["values"]) < SHOWN_VALUES:
+            value = column.levels[column.values[0]] if column.levels is not None else column.values[0]
+            missing = bool(column.missing[0])
+            shown["values"][name] = "missing" if missing else _shown(value)
+    return shown
 
 
 def _shown(value: Any) -> str:

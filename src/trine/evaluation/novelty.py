@@ -39,6 +39,8 @@ SHRINKAGE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Shares of a multiple of the identity in the covariance: an exact dependence has no variance to divide by, few rows too much."""
 FLOOR = 1e-3
 """Share of the mean variance that is added to a coordinate's own before it is divided by."""
+FARTHEST_OUT = 100.0
+"""What a direction adds to the squared distance at most, ten standard deviations: one rare value is not a strange row."""
 ENOUGH = 100
 """Calibration rows of which a quarter may be spent on standardising the two distances."""
 FOLDS = 5
@@ -236,7 +238,7 @@ def _whitening(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 def _mahalanobis(tensors: Mapping[str, Tensor], states: Tensor) -> Tensor:
     """(n,) log of the squared distance."""
     x = (states[:, tensors["columns"]].float() - tensors["centre"]) @ tensors["whiten"]
-    distance: Tensor = (x.square().sum(1) + 1e-6).log()
+    distance: Tensor = (x.square().clamp_max(FARTHEST_OUT).sum(1) + 1e-6).log()
     return distance
 
 
@@ -269,7 +271,7 @@ def describe(detector: NoveltyDetector, novelty: Novelty, rows: NDArray[np.int64
     Returns:
         ``rows``, ``flagged``, ``level``, ``threshold`` (score from which on rows are flagged); ``calibration_rows``, ``held_out``
         (whether those were kept from training); a histogram: ``edges`` (b + 1), ``share`` and ``calibration`` (b), the ends
-        taking in what lies beyond; ``farthest``: ``row``, ``score`` and ``p`` of the flagged, farthest first.
+        taking in what lies beyond; ``farthest``: ``row``, ``score`` and ``p``, farthest first.
     """
     known = detector.calibration
     low, high = float(known[0]), max(float(known[-1]), detector.threshold)
@@ -288,9 +290,7 @@ def describe(detector: NoveltyDetector, novelty: Novelty, rows: NDArray[np.int64
         "share": _shares(novelty.score, edges),
         "calibration": _shares(known, edges),
         "farthest": [
-            {"row": int(rows[i]), "score": float(novelty.score[i]), "p": float(novelty.p[i])}
-            for i in order[:FARTHEST]
-            if novelty.flagged[i]
+            {"row": int(rows[i]), "score": float(novelty.score[i]), "p": float(novelty.p[i])} for i in order[:FARTHEST]
         ],
     }
 

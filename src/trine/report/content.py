@@ -35,6 +35,8 @@ class ReportContent:
         evaluations: target → :class:`~trine.evaluation.Evaluation`, or what its ``to_json`` gave.
         mistakes: ``row``, ``truth``, ``prediction``, ``confidence``; ``values`` (column → text) and ``image``: a data
             URI of a PNG or JPEG, or pixels (height, width[, channels]), uint8 or in [0, 1].
+        novelty: what ``trine.evaluation.novelty.describe`` gives of the held-out rows, ``farthest`` with ``values`` and
+            ``image`` besides.
         gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training.
         timing: ``seconds``, ``rate`` (examples a second), ``threads``. memory: peak, in bytes.
         seed: of the run. versions: library → version. skipped: notes on rows that could not be read.
@@ -51,6 +53,7 @@ class ReportContent:
     log: Sequence[Mapping[str, Any]] = ()
     evaluations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     mistakes: Sequence[Mapping[str, Any]] = ()
+    novelty: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gradients: Sequence[Mapping[str, Any]] = ()
     timing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     memory: float | None = None

@@ -127,6 +127,9 @@ def render(content: ReportContent) -> str:
     _require("matplotlib", "jinja2")
     evaluations = [_evaluation(name, content.evaluation(name)) for name in content.evaluations]
     mistakes = [{"values": {}, **mistake, "image": image_uri(mistake.get("image"))} for mistake in content.mistakes]
+    farthest = [
+        {"values": {}, **row, "image": image_uri(row.get("image"))} for row in content.novelty.get("farthest", ())
+    ]
     gradients = content.gradients if any(point["layers"] for point in content.gradients) else ()
     learning = [
         figures.learning_curve(content.history) if content.history else "",
@@ -142,6 +145,8 @@ def render(content: ReportContent) -> str:
             evaluations=evaluations,
             mistakes=mistakes,
             pictured=any(mistake["image"] for mistake in mistakes),
+            novelty=figures.novelty(content.novelty) if content.novelty else "",
+            farthest=farthest,
             kinds=_kinds(content.schema),
             sections=[
                 (TITLES.get(title, title), _rows_or_lines(lines))

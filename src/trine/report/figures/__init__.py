@@ -7,6 +7,7 @@ from .classes import precision_recall as precision_recall
 from .classes import roc as roc
 from .learning import learning_curve as learning_curve
 from .learning import step_sizes as step_sizes
+from .novelty import novelty as novelty
 from .numbers import coverage as coverage
 from .numbers import predicted_and_true as predicted_and_true
 from .numbers import residuals as residuals
