@@ -12,5 +12,6 @@ from .image import Image as Image
 from .labels import Labels as Labels
 from .positive import Positive as Positive
 from .real import Real as Real
+from .series import Series as Series
 from .unit import Unit as Unit
 from .vector import Vector as Vector

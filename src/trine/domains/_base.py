@@ -86,6 +86,7 @@ class Column:
         row_numbers: (n,) the user's numbers of the rows, where they are not consecutive.
         offsets: (n + 1,) int64, where the rows of a ragged column begin and end in ``values``; None for any other.
         absent: (n,) bool, which rows of a ragged column have no value at all; None when all have one.
+        stamps: (total,) float64, the time of each step of a ragged column; None where it has none.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Column:
     row_numbers: np.ndarray | None = None
     offsets: np.ndarray | None = None
     absent: np.ndarray | None = None
+    stamps: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values) if self.offsets is None else len(self.offsets) - 1
@@ -121,7 +123,10 @@ class Column:
             return dataclasses.replace(self, values=self.values[rows], row_numbers=numbers)
         taken = self.sequences.take(rows)
         absent = None if self.absent is None else self.absent[rows]
-        return dataclasses.replace(self, values=taken.values, offsets=taken.offsets, absent=absent, row_numbers=numbers)
+        stamps = None if self.stamps is None else Sequences(self.stamps, self.offsets).take(rows).values
+        return dataclasses.replace(
+            self, values=taken.values, offsets=taken.offsets, absent=absent, stamps=stamps, row_numbers=numbers
+        )
 
     def path(self, index: int) -> str:
         """The file that the text of the row at ``index`` names, relative paths from :attr:`base`.
