@@ -22,6 +22,8 @@ _WHERE = {
     "Classifier": "trine.estimators",
     "Criterion": "trine.criterion",
     "Derivation": "trine.methods",
+    "MultiLabelClassifier": "trine.estimators",
+    "MultiTarget": "trine.estimators",
     "Regressor": "trine.estimators",
     "Run": "trine.training",
     "Schema": "trine.data",
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from trine.data import read as read
     from trine.errors import TrineError as TrineError
     from trine.estimators import Classifier as Classifier
+    from trine.estimators import MultiLabelClassifier as MultiLabelClassifier
+    from trine.estimators import MultiTarget as MultiTarget
     from trine.estimators import Regressor as Regressor
     from trine.estimators import derive as derive
     from trine.estimators import fit as fit

@@ -9,4 +9,6 @@ from ._workflow import describe_run as describe_run
 from ._workflow import fit as fit
 from ._workflow import resume as resume
 from .classification import Classifier as Classifier
+from .labelling import MultiLabelClassifier as MultiLabelClassifier
 from .regression import Regressor as Regressor
+from .several import MultiTarget as MultiTarget

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from trine.data import Field, Store
+from trine.data import Field, Schema, Store
+from trine.domains import Category, Domain, Labels
 from trine.rules import map_arguments
 
 LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
 """Rows of a chunk, and the numbers of x that it holds at most: pictures take fewer rows, as their activations are large."""
 
 
-def chunk_of(store: Store) -> int:
+OUTPUTS = 8_000_000
+"""The numbers of q(y given x) that a chunk holds at most."""
+
+
+def chunk_of(store: Store, schema: Schema | None = None) -> int:
     """Rows whose outputs are computed at a time: enough for full speed, few enough for memory."""
-    return min(max(NUMBERS // max(numbers_of(store), 1), SMALLEST), LARGEST)
+    outputs = sum(map(breadth, schema.y.values())) if schema is not None else 1
+    most = max(OUTPUTS // max(outputs, 1), 1)
+    return min(max(NUMBERS // max(numbers_of(store), 1), SMALLEST), most, LARGEST)
 
 
 def numbers_of(store: Store) -> int:
     """Numbers in a row of the widest field."""
     return max(map(_widest, store.fields.values())) if store.rows else 1
+
+
+@functools.singledispatch
+def breadth(domain: Domain) -> int:
+    """Numbers that q of one row is made of, for each member; open by ``breadth.register(DomainType)``."""
+    return 1
+
+
+@breadth.register(Category)
+@breadth.register(Labels)
+def _(domain: Category | Labels) -> int:
+    return len(domain.labels)
 
 
 def _widest(field: Field) -> int:

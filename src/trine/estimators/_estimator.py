@@ -146,16 +146,23 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """The model's outputs, a chunk of rows at a time, in evaluation; with ``assess`` also ``novelty``, where there is a
         detector.
         """
+        for _, outputs in self._batches(store, chosen, assess=assess):
+            yield outputs
+
+    def _batches(
+        self, store: Store, chosen: Tensor | None = None, *, assess: bool = False
+    ) -> Iterator[tuple[Batch, dict[str, Any]]]:
+        """(batch, what :meth:`_outputs` gives for it), a chunk of rows at a time."""
         index = torch.arange(store.rows) if chosen is None else chosen
         model = self.derivation_.model.eval()
         watch = watch_of(model) if assess and self.novelty_ is not None else None
         with torch.inference_mode(), watch or contextlib.nullcontext():
-            for rows in torch.split(index, chunk_of(store)):
+            for rows in torch.split(index, chunk_of(store, self.schema_)):
                 batch = store.batch(rows)
                 outputs = model(batch)
                 if watch is not None and self.novelty_ is not None:
                     outputs["novelty"] = assess_pass(self.novelty_, watch, outputs["z"], batch)
-                yield outputs
+                yield batch, outputs
 
     def sample(self, data: Any, rows: int = 2) -> Batch:
         """The batch of the first ``rows`` rows of ``data``, e.g. to show the shapes that pass between the blocks."""

@@ -82,12 +82,12 @@ def _columns(schema: Schema) -> list[dict[str, str]]:
 def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, Any]]:
     """The evaluated rows that the model got most wrong, with what it saw."""
     found: list[dict[str, Any]] = []
-    for evaluation in estimator.evaluations_.values():
+    for target, evaluation in estimator.evaluations_.items():
         for mistake in evaluation.to_json().get("mistakes", []):
             index = int(mistake["row"]) - 1
             if not 0 <= index < table.rows:
                 continue
-            found.append({**mistake, **_look(schema, table, index)})
+            found.append({"target": target, **mistake, **_look(schema, table, index)})
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,12 +13,13 @@ from torch.distributions import Distribution
 from trine.data import Store, Table, read
 from trine.domains import Domain
 from trine.errors import ArtefactError, DataError, SchemaError
+from trine.estimators._answers import answer, written
 from trine.estimators._batched import concatenate, select
 from trine.estimators._estimator import Estimator
 from trine.estimators._novelty import joined
 from trine.estimators._plan import Prepared, decode_target
 from trine.estimators._training import Fitted
-from trine.evaluation import Evaluation, evaluate
+from trine.evaluation import Evaluation, evaluate, reduced
 from trine.evaluation.novelty import Novelty, describe
 from trine.rules import in_units
 
@@ -289,18 +290,50 @@ class Supervised(Estimator):
         store, _ = self._encode(X)
         return joined([outputs["novelty"] for outputs in self._outputs(store, assess=True)])
 
-    def _distributions(
-        self, store: Store, rows: torch.Tensor | None = None, seen: list[Novelty] | None = None
-    ) -> dict[str, Distribution]:
-        """Target → q(y given x); with ``seen``, how novel the rows are is put there, where there is a detector."""
+    def _distributions(self, store: Store, rows: torch.Tensor | None = None) -> dict[str, Distribution]:
         parts: dict[str, list[Distribution]] = {name: [] for name in self.schema_.y}
-        for outputs in self._outputs(store, rows, assess=seen is not None):
-            if seen is not None and "novelty" in outputs:
-                seen.append(outputs["novelty"])
+        for outputs in self._outputs(store, rows):
             for name in parts:
                 parts[name].append(outputs[f"y_hat.{name}"])
         with torch.inference_mode():
             return {name: in_units(self.schema_.y[name], concatenate(qs)) for name, qs in parts.items()}
+
+    def _chunks(
+        self, store: Store, rows: torch.Tensor | None = None, seen: list[Novelty] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Target → q(y given x) in the user's units, or what :func:`~trine.evaluation.reduced` keeps of it, by chunks.
+
+        With ``seen``, how novel the rows are is put there, where there is a detector.
+        """
+        choices = self.derivation_.choices
+        for batch, outputs in self._batches(store, rows, assess=seen is not None):
+            if seen is not None and "novelty" in outputs:
+                seen.append(outputs["novelty"])
+            with torch.inference_mode():
+                found: dict[str, Any] = {}
+                for name, domain in self.schema_.y.items():
+                    kept = reduced(domain, outputs[f"y_hat.{name}"], batch.get(f"y.{name}"), choices)
+                    found[name] = in_units(domain, kept) if isinstance(kept, Distribution) else kept
+            yield found
+
+    def _reduced(
+        self, store: Store, rows: torch.Tensor | None = None, seen: list[Novelty] | None = None
+    ) -> dict[str, Any]:
+        """Target → what :meth:`_chunks` gives, of all rows together."""
+        parts: dict[str, list[Any]] = {name: [] for name in self.schema_.y}
+        for found in self._chunks(store, rows, seen):
+            for name, part in found.items():
+                parts[name].append(part)
+        with torch.inference_mode():
+            return {name: _together(found) for name, found in parts.items()}
+
+    def _answers(self, X: Any) -> dict[str, NDArray[Any]]:
+        """Target → (rows, ...) predictions, in the user's units or labels."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        store, _ = self._encode(X)
+        return {name: answer(self.schema_.y[name], q) for name, q in self._reduced(store).items()}
 
     def evaluate(self, data: Any, y: ArrayLike | None = None) -> Evaluation:
         """Metrics with bootstrap intervals on rows that have the target, against the trivial prediction.
@@ -333,17 +366,13 @@ class Supervised(Estimator):
         if marginal is not None:
             self.marginal_ = dict(marginal)
         seen: list[Novelty] = []
-        distributions = self._distributions(store, torch.from_numpy(rows), seen)
+        found = self._reduced(store, torch.from_numpy(rows), seen)
         result: dict[str, Evaluation] = {}
         for name, domain in self.schema_.y.items():
             truth, known = decode_target(store, self.schema_, name, rows)
             if not len(truth):
                 raise DataError(f"No row has a known {name!r}; evaluation needs at least one.")
-            q = (
-                distributions[name]
-                if known.all()
-                else select(distributions[name], torch.from_numpy(np.flatnonzero(known)))
-            )
+            q = found[name] if known.all() else _known(found[name], np.flatnonzero(known))
             result[name] = evaluate(
                 domain,
                 truth,
@@ -373,19 +402,36 @@ class Supervised(Estimator):
             columns[key] = column.values if column.levels is None else column.levels[column.values]
         else:
             columns["row"] = np.arange(1, table.rows + 1)
+        parts: dict[str, list[NDArray[Any]]] = {}
         seen: list[Novelty] = []
-        for name, q in self._distributions(store, seen=seen).items():
-            columns.update(self._written(name, self.schema_.y[name], q))
+        for found in self._chunks(store, seen=seen):
+            for name, q in found.items():
+                for title, values in written(self.schema_.y[name], name, q).items():
+                    # Two targets may have classes of one name.
+                    taken = title in columns or (len(found) > 1 and title.startswith("p("))
+                    parts.setdefault(f"{name}_{title}" if taken else title, []).append(values)
+        columns |= {title: np.concatenate(values) for title, values in parts.items()}
         if seen:
             novelty = joined(seen)
             columns.update({_free("novelty", columns): novelty.score, _free("novelty_p", columns): novelty.p})
         return columns
-
-    def _written(self, name: str, domain: Domain, q: Distribution) -> dict[str, NDArray[Any]]:
-        raise NotImplementedError
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+def _together(parts: Sequence[Any]) -> Any:
+    """The chunks' distributions, or named arrays, as one."""
+    if not isinstance(parts[0], dict):
+        return concatenate(parts)
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _known(found: Any, rows: NDArray[np.int64]) -> Any:
+    """What was found, at ``rows``."""
+    if isinstance(found, dict):
+        return {key: value[rows] for key, value in found.items()}
+    return select(found, torch.from_numpy(rows))

@@ -71,7 +71,7 @@ def _score(prepared: Prepared) -> Callable[[], float]:
     """The criterion on the rows that decide when to stop: a mean over those that count."""
     model, criterion = prepared.derivation.model, prepared.derivation.criterion
     rows = torch.from_numpy(prepared.rows.stop)
-    parts = torch.split(rows, chunk_of(prepared.store))
+    parts = torch.split(rows, chunk_of(prepared.store, prepared.schema))
 
     def score() -> float:
         criterion.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import torch
 
 from trine.choices import Choices
 from trine.data import Batch, Schema, Table, read
-from trine.domains import Category
+from trine.domains import Category, Domain, Labels
 from trine.errors import RunError, SchemaError
 from trine.estimators._estimator import estimators, load, versions
 from trine.estimators._plan import Plan, prepare
@@ -66,7 +67,8 @@ def fit(
         **choices: any of :class:`~trine.choices.Choices`.
 
     Returns:
-        :class:`Classifier` or :class:`Regressor`, fitted; ``evaluations_`` holds the metrics on the ``valid`` rows.
+        :class:`Classifier`, :class:`Regressor`, :class:`MultiLabelClassifier` or :class:`MultiTarget`, by y's domain,
+        fitted; ``evaluations_`` holds the metrics on the ``valid`` rows.
 
     Raises:
         TrineError: what was wrong, where, and what to do.
@@ -276,11 +278,26 @@ def _taken_at_its_word(run: Path) -> Iterator[None]:
 
 def _estimator_for(schema: Schema, plan: Plan, verbose: bool) -> Any:
     """An unfitted estimator of the kind that y's domain asks for."""
-    first = next(iter(schema.y.values()))
-    kind = estimators["classifier" if isinstance(first, Category) else "regressor"]
+    kind = estimators["several" if len(schema.y) > 1 else estimator_of(next(iter(schema.y.values())))]
     names = set(kind().get_params(deep=False))
     given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
     return kind(**given, random_state=plan.seed, verbose=verbose)
+
+
+@functools.singledispatch
+def estimator_of(domain: Domain) -> str:
+    """The name of the estimator for one y of this domain; open by ``estimator_of.register(DomainType)``."""
+    return "regressor"
+
+
+@estimator_of.register
+def _(domain: Category) -> str:
+    return "classifier"
+
+
+@estimator_of.register
+def _(domain: Labels) -> str:
+    return "multilabel"
 
 
 def _source(data: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Categorical
 
 from trine.data import Table
 from trine.domains import Category, Domain
@@ -69,19 +69,7 @@ class Classifier(ClassifierMixin, Supervised):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """(rows,) the most probable class, in the user's own labels."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
-
-    def _written(self, name: str, domain: Domain, q: Distribution) -> dict[str, NDArray[Any]]:
-        assert isinstance(q, Categorical)
-        assert isinstance(domain, Category)
-        probabilities = q.probs.double().numpy()
-        labels = domain.decode(np.arange(len(domain.labels)))
-        return {
-            name: labels[probabilities.argmax(axis=1)],
-            f"{name}_probability": probabilities.max(axis=1),
-            **{f"p({label})": probabilities[:, i] for i, label in enumerate(labels)},
-        }
+        return self._answers(X)[self.target_]
 
 
 def check_target_given(estimator: Supervised, y: Any) -> None:

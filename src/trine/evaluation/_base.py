@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
+from trine.choices import Choices
 from trine.domains import Domain
 from trine.errors import DataError, SchemaError
 
@@ -136,6 +137,23 @@ def evaluate(
         SchemaError: no metrics are known for the domain.
     """
     raise SchemaError(f"No metrics are known for a {domain.kind!r} y yet.")
+
+
+@functools.singledispatch
+def reduced(domain: Domain, q: Distribution, y: Tensor | None, choices: Choices) -> Distribution | dict[str, Values]:
+    """What the metrics and the files of predictions need of q(y given x) for a chunk of rows.
+
+    Most distributions are a few numbers a row and are kept as they are. Those that are not (sequences, thousands of
+    classes) give named arrays of (rows, ...) in their place, which :func:`evaluate` takes for ``q``. Open by
+    ``reduced.register(DomainType)``.
+
+    Args:
+        domain: y's fitted domain.
+        q: of the chunk, in encoded units.
+        y: (rows, ...) encoded targets of the chunk, where they are known; of a row without one anything.
+        choices: the model's, e.g. how sequences are decoded.
+    """
+    return q
 
 
 def figure(value: float | None) -> str:
