@@ -30,6 +30,8 @@ SCORED = 20_000
 """Most rows whose CRPS is computed, evenly spread."""
 SCORED_BY_QUADRATURE = 1000
 """As above, for mixtures that have no closed form: about a millisecond a row."""
+LISTED_ENTRIES = 20
+"""Most entries of a vector of which each has metrics of its own."""
 CHUNK = 250
 """Rows that are integrated at once, so that the nodes of all fit into memory."""
 
@@ -51,10 +53,10 @@ def evaluate_number(
 ) -> Evaluation:
     """RMSE, MAE, R², negative log-likelihood, CRPS, coverage of the 90 % interval; for counts the Poisson deviance.
 
-    See :func:`number_scores`. ``figures``: ``truth``, ``prediction``, ``low``, ``high`` (90 % interval) of a sample of
-    rows; ``transform``: counts in 20 bins of the probability integral transform P(Y ≤ y), which is uniform where q is
-    right (Dawid, 1984; for counts at the middle of the jump); ``coverage``: ``level`` of central intervals and the
-    ``share`` of rows inside.
+    See :func:`number_scores`; of a vector each entry also has those of its own, ``rmse[1]`` and so on. ``figures``:
+    ``truth``, ``prediction``, ``low``, ``high`` (90 % interval) of a sample of rows; ``transform``: counts in 20 bins of
+    the probability integral transform P(Y ≤ y), which is uniform where q is right (Dawid, 1984; for counts at the middle
+    of the jump); ``coverage``: ``level`` of central intervals and the ``share`` of rows inside.
     """
     truth = np.asarray(y, dtype=np.float64)
     n, entries = len(truth), math.prod(q.event_shape)
@@ -87,6 +89,8 @@ def evaluate_number(
         name: Metric(*found, trivial.get(name), scores[name].higher_is_better, scores[name].unit)
         for name, found in intervals(scores, each, seed).items()
     }
+    if 1 < entries <= LISTED_ENTRIES:
+        metrics |= _by_entry(truth, mean, inside[LEVELS.index(0.9)], marginal, each, seed)
     transform = below - jump / 2
     figures: dict[str, Any] = {
         "truth": truth[some].ravel().tolist(),
@@ -97,6 +101,26 @@ def evaluate_number(
         "coverage": {"level": list(LEVELS), "share": inside.mean(axis=(1, 2)).tolist() if n else []},
     }
     return Evaluation("number", n, metrics, figures, _mistakes(q, truth, mean, lost, transform, row_numbers(rows, n)))
+
+
+def _by_entry(
+    truth: Floats, mean: Floats, inside: Values, marginal: Values | None, weight: Floats | None, seed: int
+) -> dict[str, Metric]:
+    """RMSE, MAE, R² and coverage of each entry of a vector by itself, called ``rmse[1]`` and so on."""
+    entries = truth.shape[1]
+    seen = None if marginal is None else np.asarray(marginal, dtype=np.float64).reshape(-1, entries)
+    found: dict[str, dict[int, Metric]] = {}
+    for i in range(entries):
+        one = slice(i, i + 1)
+        scores = number_scores(Real(), truth[:, one], mean[:, one], None, None, inside[:, one])
+        trivial: dict[str, float] = {}
+        if seen is not None and len(seen):
+            constant = np.full((len(truth), 1), seen[:, i].mean())
+            trivial = values(number_scores(Real(), truth[:, one], constant, None, None, None), weight)
+        for name, value in intervals(scores, weight, seed).items():
+            metric = Metric(*value, trivial.get(name), scores[name].higher_is_better, scores[name].unit)
+            found.setdefault(name, {})[i] = metric
+    return {f"{name}[{i + 1}]": metric for name, each in found.items() for i, metric in each.items()}
 
 
 def number_scores(

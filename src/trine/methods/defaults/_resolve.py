@@ -11,6 +11,7 @@ from trine.methods._base import Facts
 
 from ._recipe import Recipe, recipe
 from .table import TABLE, TRUNK
+from .target import target_recipe
 
 
 def resolve(schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, dict[str, str]]:
@@ -35,6 +36,8 @@ def resolve(schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, di
         values |= found.own
     values |= size
     values |= lead.training(rows, batch)
+    for domain in schema.y.values():
+        values |= target_recipe(domain, schema, facts)
     values.setdefault("autocast", ("none", "the products of a table's network are small"))
     open_ = {name: value for name, value in values.items() if getattr(choices, name) is None}
     resolved = choices.replace(**{name: value for name, (value, _) in open_.items()})
