@@ -45,7 +45,7 @@ class Regressor(RegressorMixin, Supervised):  # type: ignore[misc]
 
         check_target_given(self, y)
         check_consistent_length(X, y)
-        checked = np.asarray(_check_y(y, multi_output=np.ndim(y) > 1, y_numeric=True, estimator=self))
+        checked = np.asarray(_check_y(y, multi_output=True, y_numeric=True, estimator=self))
         # As others do: one column is one number a row, and several are a vector.
         return checked[:, 0] if checked.ndim == 2 and checked.shape[1] == 1 else checked
 
