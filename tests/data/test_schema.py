@@ -11,7 +11,7 @@ import pytest
 from sklearn import datasets
 
 from trine.data import Schema, Table, guess_target, read
-from trine.domains import Category, Column, Count, Date, Domain, Image, Positive, Real, Unit, Vector
+from trine.domains import Category, Column, Count, Date, Domain, Image, Positive, Real, Text, Unit, Vector
 from trine.errors import ChoiceError, DataError, SchemaError
 
 N = 200
@@ -67,8 +67,13 @@ def texts(*values: str) -> np.ndarray:
         (np.full(N, np.nan), None, "no values"),
         (
             np.array([f"free words number {i} of this long text" for i in range(N)], dtype=object),
-            None,
-            "free text: 200",
+            Text,
+            "200 different texts of 8 words",
+        ),
+        (
+            np.array(["".join(chr(97 + i // 26**k % 26) for k in range(3)) for i in range(N)], dtype=object),
+            Text,
+            "names",
         ),
         (np.array([f"code {i % 150}" for i in range(N)], dtype=object), None, "150 different texts in 200 rows"),
         (np.array([f"K-{i:05d}" for i in range(N)], dtype=object), None, "name the rows"),
@@ -248,7 +253,6 @@ def singled() -> np.ndarray:
         ({"y": ["income"], "domains": {"income": "real"}}, DataError, r"'income', row 1: '<=50K' is no number"),
         ({"y": ["income"], "domains": {"income": "a<b"}}, DataError, r"row 1: '<=50K' is none of the classes"),
         ({"y": ["income"], "x": ["empty"]}, SchemaError, "'empty' cannot be an input: it has no values"),
-        ({"y": ["income"], "x": ["prose"]}, SchemaError, "'prose' cannot be an input: free text"),
         ({"y": ["age"], "domains": {"age": "positive"}}, DataError, "'age', row 1: 0 is no positive value"),
     ],
 )
@@ -381,8 +385,8 @@ def test_titanic(shared: Path) -> None:
     schema = inferred(shared / "titanic" / "titanic.csv", "survived")
     assert kinds(schema.y) == {"survived": "category"}
     expected = {"pclass": "count", "sex": "category", "age": "real", "sibsp": "count", "parch": "count", "fare": "real"}
-    assert kinds(schema.x) == {**expected, "embarked": "category"}
-    assert set(schema.ignored) == {"name", "ticket", "cabin"}
+    assert kinds(schema.x) == {**expected, "name": "text", "embarked": "category"}
+    assert set(schema.ignored) == {"ticket", "cabin"}
 
 
 @pytest.mark.data

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from trine.domains import Category, Column, Count, Domain, Labels, Positive, Real, Unit, domains
+from trine.domains import Category, Column, Count, Domain, Labels, Positive, Real, Text, Unit, domains
 from trine.domains._numeric import percent, shown, subsample
 from trine.domains._text import numbers_of
 
@@ -32,10 +32,14 @@ FEW = 20
 UNIQUE_SHARE = 0.5
 """Share of distinct texts among the rows above which they name rows rather than categories."""
 WORDS = 4.0
-"""Words a text has in the mean from which it is free text, when texts seldom repeat."""
+"""Words a text has in the mean from which it is read as a text, when texts seldom repeat."""
 REPEATED = 0.2
 """Share of distinct texts among the rows below which even long texts are categories (answers to choose from)."""
 
+SPELT_SHARE = 0.9
+"""Share of texts without a digit from which texts that hardly repeat are names rather than codes."""
+
+_SPELT = re.compile(r"[^\W\d_][^\d_/\\]+")
 _ID_NAME = re.compile(
     r"(?i:(?:.*[_ .\-])?(?:id|uuid|guid|key|index|idx|instant|rowid|row|no|nr|unnamed: ?0))|.*[a-z]I[dD]"
 )
@@ -139,11 +143,13 @@ def _texts(column: Column, known: int) -> Guess:
             return Guess(None, "its texts name the rows", key=True, named=True, asked=Category())
     words = float(np.mean([text.count(" ") + 1 for text in texts]))
     if not few and words >= WORDS and len(levels) > REPEATED * known:
-        return Guess(
-            None, f"free text: {len(levels):,} different texts of {words:.0f} words; no text domain reads it yet"
-        )
+        return Guess(Text(), f"{len(levels):,} different texts of {words:.0f} words")
     if not few and len(levels) > UNIQUE_SHARE * known:
-        return Guess(None, f"{len(levels):,} different texts in {known:,} rows hardly repeat", asked=Category())
+        hardly = f"{len(levels):,} different texts in {known:,} rows hardly repeat"
+        spelt = sum(bool(_SPELT.fullmatch(text)) for text in texts)
+        if spelt >= SPELT_SHARE * len(texts):
+            return Guess(Text(), f"{hardly}, yet are letters without digits, as names are")
+        return Guess(None, f"{hardly}, and are codes", asked=Category())
     return Guess(Category(), _counted(levels))
 
 

@@ -13,5 +13,6 @@ from .labels import Labels as Labels
 from .positive import Positive as Positive
 from .real import Real as Real
 from .series import Series as Series
+from .text import Text as Text
 from .unit import Unit as Unit
 from .vector import Vector as Vector

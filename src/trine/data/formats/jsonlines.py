@@ -27,6 +27,7 @@ class JsonLines(Reader):
         with decompressed(data) as stream:
             try:
                 raw = pajson.read_json(stream, read_options=pajson.ReadOptions(block_size=BLOCK))
+                raw.validate(full=True)  # bytes that are not UTF-8 pass the parser
             except pa.ArrowInvalid as error:
                 _malformed(data, str(error).splitlines()[0])
         while any(pa.types.is_struct(field.type) for field in raw.schema):
