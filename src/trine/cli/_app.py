@@ -116,6 +116,10 @@ def fit(
         typer.Option(metavar="FILE|FRACTION", help="Rows kept from training, for the metrics only. Default: 0.1."),
     ] = None,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Most time to train, e.g. 90s, 5m, 1h.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Most memory to take, e.g. 4GiB; larger data go to files, built once."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds split, weights and order. Default: 0.")] = None,
     threads: Annotated[int | None, typer.Option(help="Torch threads. Default: chosen.")] = None,
     class_weight: Annotated[str | None, typer.Option(metavar="balanced", help="Let classes count alike.")] = None,
@@ -152,6 +156,7 @@ def fit(
             out=directory,
             valid=held_out(valid if valid is not None else run.valid),
             budget=seconds(budget if budget is not None else run.budget),
+            memory=memory if memory is not None else run.memory,
             seed=seed if seed is not None else run.seed or 0,
             threads=threads if threads is not None else run.threads,
             class_weight=class_weight or run.class_weight,

@@ -26,13 +26,14 @@ class RunFile(BaseModel):
     out: str | None = None
     valid: str | float | None = None
     budget: str | float | None = None
+    memory: str | int | None = None
     seed: int | None = None
     threads: int | None = None
     class_weight: str | None = None
     on_bad: str | None = None
 
 
-_SEVERAL_TYPES = ("y", "valid", "budget")
+_SEVERAL_TYPES = ("y", "valid", "budget", "memory")
 
 
 def read_run_file(path: Path) -> RunFile:

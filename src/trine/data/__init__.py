@@ -1,8 +1,11 @@
 """Tables, folders and arrays → schema → compact columns → batches."""
 
 from ._batches import Batches as Batches
+from ._disk import cache as cache
+from ._disk import stored as stored
 from ._encode import encode as encode
 from ._guess import guess_target as guess_target
+from ._memory import bytes_of as bytes_of
 from ._read import read as read
 from ._schema import Schema as Schema
 from ._split import split as split

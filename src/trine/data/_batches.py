@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 from trine.data._store import Batch, Store
 from trine.errors import ChoiceError
 
+AHEAD = 2
+"""Batches of a store in files that threads prepare while the one before is trained on."""
 WINDOW = 32
 """Batches within whose rows ragged rows are sorted by length."""
 
@@ -101,10 +105,27 @@ class Batches:
         """The batches of ``epoch`` from number ``start`` on."""
         order = self.order(epoch)
         last = self.steps_per_epoch - 1
-        for index in range(start, self.steps_per_epoch):
+
+        def rows(index: int) -> Tensor:
             first = index * self.batch_size
-            stop = first + self.batch_size if index < last or self.drop_last else len(order)
-            yield self.store.batch(order[first:stop])
+            return order[first : first + self.batch_size if index < last or self.drop_last else len(order)]
+
+        indices = range(start, self.steps_per_epoch)
+        if not self.store.mapped:
+            yield from (self.store.batch(rows(index)) for index in indices)
+            return
+        # What a thread prepares ahead is the same batch, in the same order.
+        with ThreadPoolExecutor(AHEAD, thread_name_prefix="trine-batches") as pool:
+            coming = deque(pool.submit(self.store.batch, rows(index)) for index in indices[:AHEAD])
+            try:
+                for index in indices:
+                    batch = coming.popleft().result()
+                    if index + AHEAD < self.steps_per_epoch:
+                        coming.append(pool.submit(self.store.batch, rows(index + AHEAD)))
+                    yield batch
+            finally:
+                for future in coming:
+                    future.cancel()
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the epoch that :attr:`state` stands in; afterwards it stands at the next epoch's start."""

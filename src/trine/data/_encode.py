@@ -65,8 +65,17 @@ def encode(
     for name, domain in schema.y.items() if targets else ():
         fields[f"y.{name}"] = _own(f"y.{name}", table.column(name), domain)
     if weight is not None:
-        fields["weight"] = Field(torch.from_numpy(_checked(weight, table.rows)), {})
+        fields["weight"] = weighed(weight, table.rows)
     return Store(fields)
+
+
+def weighed(weight: np.ndarray, rows: int) -> Field:
+    """The field of (rows,) weights.
+
+    Raises:
+        DataError: an unusable weight.
+    """
+    return Field(torch.from_numpy(_checked(weight, rows)), {})
 
 
 def _numbers(table: Table, domains: Mapping[str, Domain], names: list[str]) -> Field:

@@ -12,7 +12,7 @@ from trine.data.formats import readers
 from trine.errors import ChoiceError, DataError, nearest
 
 
-def read(data: Any, *, y: Any = None, on_bad: str = "stop") -> Table:
+def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None = None) -> Table:
     """The user's data as a :class:`Table`.
 
     Args:
@@ -24,6 +24,7 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop") -> Table:
             become the column ``y`` (``y0``, ``y1`` … when there are several). See :attr:`Table.targets`.
         on_bad: ``"stop"`` raises on an unreadable row or image among good ones; ``"skip"`` leaves it out and lists it
             in :attr:`Table.skipped`.
+        memory: bytes that the process may take; a text table or archive that is too large for it is read in parts.
 
     Raises:
         DataError: no such file, an unknown or damaged format, no rows; names the place and the remedy.
@@ -34,7 +35,7 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop") -> Table:
     pair = isinstance(data, tuple) and len(data) == 2 and y is None
     if pair:
         data, y = data
-    table = _read(data, on_bad)
+    table = _read(data, on_bad, memory)
     if y is None:
         return table
     names = [y] if isinstance(y, str) else y
@@ -48,7 +49,7 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop") -> Table:
     return table
 
 
-def _read(data: Any, on_bad: str) -> Table:
+def _read(data: Any, on_bad: str, memory: int | None = None) -> Table:
     if isinstance(data, Table):
         return data
     if isinstance(data, str | os.PathLike):
@@ -58,7 +59,9 @@ def _read(data: Any, on_bad: str) -> Table:
     for reader in readers.values():
         if reader.accepts(data):
             try:
-                table = reader().read(data, on_bad)
+                form = reader()
+                form.memory = memory
+                table = form.read(data, on_bad)
             except OSError as error:
                 raise DataError(f"{data} cannot be read: {error.strerror or error}.") from None
             return without_unreadable(table) if on_bad == "skip" and isinstance(data, Path) else table

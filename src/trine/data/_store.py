@@ -7,10 +7,13 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from trine.data._mapped import Mapped
 from trine.domains import Sequences
+from trine.domains._base import offsets_of
 from trine.errors import SchemaError, nearest
 
 
@@ -28,6 +31,7 @@ class Field:
         index: a batch holds ``data`` as int64 (codes).
         present: (n,) bool, False where the value is missing; None when no row misses it.
         offsets: (n + 1,) int64 of a ragged field; None for any other.
+        mapped: the file that ``data`` is a view of; None where it is in memory.
     """
 
     data: Tensor
@@ -36,6 +40,7 @@ class Field:
     index: bool = False
     present: Tensor | None = None
     offsets: Tensor | None = None
+    mapped: Mapped | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -49,7 +54,7 @@ class Field:
     def select(self, rows: Tensor) -> Tensor:
         """The working tensor for ``rows``: one index-select, then the cast; (rows, longest, ...) of a ragged field."""
         if self.offsets is None:
-            return self._cast(self.data.index_select(0, rows))
+            return self._cast(self._taken(rows))
         starts = self.offsets.index_select(0, rows)
         lengths = self.offsets.index_select(0, rows + 1) - starts
         steps = torch.arange(max(int(lengths.max()), 1) if len(rows) else 1, device=rows.device)
@@ -59,14 +64,30 @@ class Field:
         # What lies beyond a row's end is read from its last step, and then overwritten.
         last = (lengths - 1).clamp_min(0)
         places = (starts[:, None] + torch.minimum(steps, last[:, None])).clamp_max(len(self.data) - 1)
-        part = self._cast(self.data[places])
+        part = self._cast(self._taken(places))
         return part.masked_fill_(padding.view(*padding.shape, *(1,) * (part.dim() - 2)), -int(self.index))
 
     def encoded(self, rows: Tensor) -> Any:
         """What the domain encoded, at ``rows``: an array, or :class:`~trine.domains.Sequences` of a ragged field."""
         if self.offsets is None:
-            return self.data.index_select(0, rows).numpy()
-        return Sequences(self.data.numpy(), self.offsets.numpy()).take(rows.numpy())
+            return self._taken(rows).numpy()
+        whole = Sequences(self.data.numpy(), self.offsets.numpy())
+        if self.mapped is None:
+            return whole.take(rows.numpy())
+        # In parts, since a page that is read stays in memory until it is dropped.
+        taken = []
+        for part in torch.split(rows, 1024):
+            taken.append(whole.take(part.numpy()))
+            self.mapped.drop()
+        values = [part.values for part in taken] or [whole.values[:0]]
+        lengths = [part.lengths for part in taken] or [whole.lengths[:0]]
+        return Sequences(np.concatenate(values), offsets_of(np.concatenate(lengths)))
+
+    def _taken(self, places: Tensor) -> Tensor:
+        """``data[places]``, along the first axis; a copy."""
+        if self.mapped is not None:
+            return self.mapped.take(self.data, places)
+        return self.data.index_select(0, places) if places.dim() == 1 else self.data[places]
 
     def _cast(self, part: Tensor) -> Tensor:
         if self.divisor is not None:
@@ -179,6 +200,11 @@ class Store:
         """
         found = [field.offsets.diff() * field.data[:1].nbytes for field in self._ragged if field.offsets is not None]
         return torch.stack(found).sum(0) if found else None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether some field lies in a file, so that batches are worth preparing ahead."""
+        return any(field.mapped is not None for field in self.fields.values())
 
     def names(self) -> list[str]:
         """All names that a batch of this store answers to, for messages."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,8 @@ class Table:
         skipped: what was left out as unreadable, a message each.
         hint: a sentence that follows the message on an unknown column.
         selection: the rows, of those that the functions give, that the table has; None for all.
+        stream: (names, first row, rows) → the columns of consecutive rows from the first on, at most so many at a time:
+            for data that should not be read a whole column at a time. None where columns are in memory anyway.
 
     Raises:
         DataError: there is no column.
@@ -46,12 +50,14 @@ class Table:
         skipped: Sequence[str] = (),
         hint: str = "",
         selection: np.ndarray | None = None,
+        stream: Callable[[Sequence[str], int, int], Iterator[list[Column]]] | None = None,
     ) -> None:
         if not columns:
             raise DataError(f"{source or 'The data'} has no columns; give a table with at least one.")
         self._columns = dict(columns)
         self._selection = selection
-        self._files = tuple(files)
+        self._files = files
+        self._stream = stream
         self._hint = hint
         self.names = list(self._columns)
         self.rows = rows
@@ -108,6 +114,31 @@ class Table:
         """The table at ``rows``, an integer index array; row numbers in messages stay the user's."""
         rows = np.asarray(rows, dtype=np.int64)
         return self._with(self._columns, len(rows), rows if self._selection is None else self._selection[rows])
+
+    def blocks(self, names: Sequence[str], size: int, first: int = 0) -> Iterator[Table]:
+        """Tables of consecutive rows, in memory, from row ``first`` (from 0) on, of at most ``size`` rows each.
+
+        A file that can be read in parts is; row numbers in messages stay the user's.
+        """
+        ascending = self._selection is None or bool((np.diff(self._selection) > 0).all())
+        if self._stream is None or not ascending:
+            columns = {name: self._columns[name]() for name in names}
+            for start in range(first, self.rows, size):
+                rows = np.arange(start, min(start + size, self.rows))
+                rows = rows if self._selection is None else self._selection[rows]
+                yield Table.of([column.take(rows) for column in columns.values()], source=self.source)
+            return
+        at = first if self._selection is None else int(np.append(self._selection, 0)[first])
+        for read in self._stream(names, at, size):
+            stop = at + len(read[0])
+            read = [dataclasses.replace(column, first_row=at + 1) for column in read]
+            if self._selection is None:
+                yield Table.of(read, source=self.source)
+            else:
+                inside = self._selection[np.searchsorted(self._selection, at) : np.searchsorted(self._selection, stop)]
+                if len(inside):
+                    yield Table.of([column.take(inside - at) for column in read], source=self.source)
+            at = stop
 
     def select(self, names: Sequence[str]) -> Table:
         """The table of these columns.
@@ -183,6 +214,22 @@ class Table:
                 digest.update(_text(column))
         return digest.hexdigest()
 
+    def manifest(self) -> str:
+        """SHA-256, as hexadecimal digits, that is another when the data are: of the files' paths, sizes and times.
+
+        Unlike :meth:`fingerprint` it reads no file. The time of the last change of a file's status is one of them, and
+        no program can set it back, so an edit that keeps size and time of modification is seen as well. Data in
+        memory are hashed as they are.
+        """
+        if not self._files:
+            return self.fingerprint()
+        digest = hashlib.sha256(repr((self.names, self.rows)).encode())
+        if self._selection is not None:
+            digest.update(_bytes(self._selection))
+        for file in self._files:
+            digest.update(state_of(file).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
     def _with(self, columns: Mapping[str, Callable[[], Column]], rows: int, selection: np.ndarray | None) -> Table:
         key = self.key if self.key in columns else None
         return Table(
@@ -195,7 +242,17 @@ class Table:
             skipped=self.skipped,
             hint=self._hint,
             selection=selection,
+            stream=self._stream,
         )
+
+
+def state_of(path: str | os.PathLike[str]) -> str:
+    """Path, size, and times of the last change of content and of status of a file; without one, that."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return f"{os.fspath(path)}\0{error.strerror}\0"
+    return f"{os.path.abspath(path)}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\0"
 
 
 def unique(names: Sequence[str], what: str) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trine import artefact
 from trine.choices import Choices
-from trine.data import Batch, Schema, Store, Table, encode, read
+from trine.data import Batch, Schema, Store, Table, read, stored
 from trine.domains import Domain
 from trine.errors import ArtefactError, ChoiceError, DataError, RunError, nearest
 from trine.estimators._batched import chunk_of
@@ -140,7 +140,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _encode(self, data: Any, *, targets: bool = False) -> tuple[Store, Table]:
         table = self._table(data)
-        return encode(table, self.schema_, targets=targets), table
+        return stored(table, self.schema_, targets=targets, memory=self.plan_.memory), table
 
     def _outputs(self, store: Store, chosen: Tensor | None = None, *, assess: bool = False) -> Iterator[dict[str, Any]]:
         """The model's outputs, a chunk of rows at a time, in evaluation; with ``assess`` also ``novelty``, where there is a

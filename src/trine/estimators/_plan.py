@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from trine.choices import Choices
-from trine.data import Schema, Store, Table, encode, split
+from trine.data import Schema, Store, Table, split, stored
 from trine.domains import Category, Domain
 from trine.errors import ChoiceError, DataError
 from trine.methods import Derivation, Facts, derive
@@ -32,6 +32,7 @@ class Plan:
         seed: seeds the split, the initial weights and the order of examples.
         threads: torch threads; None chooses.
         budget: seconds that training may take; None for no bound.
+        memory: bytes that the process may take; None: the machine's. Columns that are too large for it go to files.
         on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
         fewest: rows that each class of y needs: 2 to learn from and to test on; 1 for arrays, as scikit-learn has it.
     """
@@ -47,6 +48,7 @@ class Plan:
     seed: int = 0
     threads: int | None = None
     budget: float | None = None
+    memory: int | None = None
     on_bad: str = "stop"
     fewest: int = 2
 
@@ -136,6 +138,7 @@ def prepare(
     schema: Schema | None = None,
     choices: Choices | None = None,
     facts: Facts | None = None,
+    verbose: bool = False,
 ) -> Prepared:
     """Infer, split, fit the domains on the training rows, encode every column once, derive the three parts.
 
@@ -144,6 +147,7 @@ def prepare(
         table: the rows.
         weight: (rows,) non-negative weights of the rows.
         schema, choices, facts: as an earlier run fitted and resolved them (to resume it); None derives them here.
+        verbose: whether to show how far the encoding of columns larger than memory is.
 
     Raises:
         TrineError: the data or the choices cannot be used; says where and what to do.
@@ -152,7 +156,8 @@ def prepare(
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)
     fitted = schema or inferred.fit(table, rows.train)
-    store = encode(table, fitted, weight=_weights(plan, table, fitted, rows, weight))
+    weights = _weights(plan, table, fitted, rows, weight)
+    store = stored(table, fitted, weight=weights, memory=plan.memory, verbose=verbose)
     if facts is None:
         facts = Facts(len(rows.train), *measure_invariances(store, fitted, rows.train, plan.choices, plan.seed))
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)

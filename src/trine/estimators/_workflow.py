@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from trine.choices import Choices
-from trine.data import Batch, Schema, Table, read
+from trine.data import Batch, Schema, Table, bytes_of, read
 from trine.domains import Category, Domain, Labels
 from trine.errors import RunError, SchemaError
 from trine.estimators._estimator import estimators, load, versions
@@ -40,6 +40,7 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     budget: float | None = None,
+    memory: int | str | None = None,
     on_bad: str = "stop",
     verbose: bool = False,
     announce: Callable[[str], None] | None = None,
@@ -61,6 +62,9 @@ def fit(
             machine with the same number of threads.
         threads: torch threads; None chooses.
         budget: seconds that training may take; the schedule is fitted to it.
+        memory: most that the process may take, in bytes or as ``"4GiB"`` (at least 1 GiB); what is larger is encoded once
+            into files in ``$TRINE_CACHE`` (else ``~/.cache/trine``), which later runs on the same data use again. By default
+            half the machine's memory is for the columns.
         on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
         verbose: whether to show progress on standard error.
         announce: called with the derivation's text before training starts.
@@ -74,9 +78,10 @@ def fit(
         TrineError: what was wrong, where, and what to do.
         KeyboardInterrupt: Ctrl-C; the run in ``out`` can be resumed.
     """
-    table = read(data, on_bad=on_bad)
+    limit = None if memory is None else bytes_of(memory)
+    table = read(data, on_bad=on_bad, memory=limit)
     targets = targets_of(table, y)
-    aside = None if isinstance(valid, int | float) else read(valid, on_bad=on_bad)
+    aside = None if isinstance(valid, int | float) else read(valid, on_bad=on_bad, memory=limit)
     plan = Plan(
         y=targets,
         x=tuple(x) if x is not None else None,
@@ -88,11 +93,12 @@ def fit(
         seed=seed,
         threads=threads,
         budget=budget,
+        memory=limit,
         on_bad=on_bad,
     )
     if out is not None:
         Run.require_free(out)
-    prepared = prepare(plan, table)
+    prepared = prepare(plan, table, verbose=verbose)
     if out is None:
         return _complete(plan, prepared, None, table, aside, verbose=verbose, announce=announce)
     derivation = prepared.derivation
@@ -174,14 +180,14 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, verbose: bool = Fal
             raise RunError(
                 f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
             )
-        table = read(source, on_bad=plan.on_bad)
-        aside = None if origin["valid"] is None else read(origin["valid"], on_bad=plan.on_bad)
+        table = read(source, on_bad=plan.on_bad, memory=plan.memory)
+        aside = None if origin["valid"] is None else read(origin["valid"], on_bad=plan.on_bad, memory=plan.memory)
         if table.fingerprint() != fingerprint:
             raise RunError(
                 f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
                 "say where the old ones are with --data, or start a new run."
             )
-        prepared = prepare(plan, table, schema=schema, choices=choices, facts=known)
+        prepared = prepare(plan, table, schema=schema, choices=choices, facts=known, verbose=verbose)
         derivation = dataclasses.replace(prepared.derivation, reasons=reasons)
         prepared = dataclasses.replace(prepared, derivation=derivation)
         return _complete(plan, prepared, opened, table, aside, verbose=verbose)

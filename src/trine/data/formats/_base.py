@@ -25,9 +25,13 @@ class Reader(abc.ABC):
 
     Class attributes:
         suffixes: endings of the file names that are this format, for messages; empty when it is no file.
+
+    Attributes:
+        memory: bytes that the process may take; None where no limit was stated.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
+    memory: int | None = None
 
     @classmethod
     def accepts(cls, data: Any) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -71,10 +72,27 @@ def _table(root: Path, paths: list[str], labels: list[str] | None, source: Path)
         len(paths),
         source=str(source),
         key="image",
-        files=[root / path for path in paths],
+        files=_Files(root, paths),
         targets=[] if labels is None else ["label"],
         hint="" if labels is not None else " A label needs a sub-folder of images for each class.",
     )
+
+
+class _Files(Sequence[Path]):
+    """The files at ``paths`` below ``root``; as a list, millions of paths would take gigabytes."""
+
+    def __init__(self, root: Path, paths: list[str]) -> None:
+        self.root, self.paths = root, paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
+        return _Files(self.root, self.paths[index]) if isinstance(index, slice) else self.root / self.paths[index]
 
 
 def _find(folder: Path, root: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from trine.data._table import Table, unique
 from trine.data.formats._base import Reader, readers
 from trine.domains import Column
 from trine.errors import DataError
+
+BUFFER = 1 << 18
+"""Bytes of a column that are read ahead where a file is read a block of rows at a time."""
 
 
 @readers.register("parquet")
@@ -50,6 +54,7 @@ class Parquet(Reader):
             file.metadata.num_rows,
             source=str(data),
             files=[data],
+            stream=functools.partial(_blocks, data, text, base),
         )
 
 
@@ -61,3 +66,28 @@ def _load(file: Any, name: str, base: str) -> Column:
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"Column {name!r} of the Parquet file cannot be read: {str(error).splitlines()[0]}.") from None
     return column_from_arrow(name, data, base)
+
+
+def _blocks(
+    path: Path, text: list[str], base: str, names: Sequence[str], first: int, size: int
+) -> Iterator[list[Column]]:
+    """The columns of at most ``size`` rows at a time, from row ``first`` on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # A buffer a column: otherwise all of a group of rows, which may be all of the file, would be read at once.
+        file = pq.ParquetFile(path, pre_buffer=False, read_dictionary=text, buffer_size=BUFFER)
+        groups, skip = list(range(file.metadata.num_row_groups)), first
+        while groups and skip >= (rows := file.metadata.row_group(groups[0]).num_rows):
+            skip -= rows
+            groups.pop(0)
+        for batch in file.iter_batches(size, row_groups=groups, columns=list(names), use_threads=False):
+            part = batch.slice(skip) if skip else batch
+            skip = max(skip - len(batch), 0)
+            if len(part):
+                yield [column_from_arrow(name, part.column(name), base) for name in names]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"The Parquet file {path} cannot be read: {str(error).splitlines()[0]}.") from None
+    finally:
+        pa.default_memory_pool().release_unused()
