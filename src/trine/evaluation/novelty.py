@@ -31,7 +31,7 @@ LEVEL = 0.01
 """A row is flagged whose p-value is no larger, or no larger than the smallest there can be."""
 MOST_STATES = 512
 """Coordinates of the layers' states that are used; of more, as many drawn at random, which keeps every column in."""
-BANK = 1024
+BANK = 512
 """Training rows whose z is kept for nearest neighbours."""
 NEIGHBOUR = 5
 """Which nearest neighbour is measured to."""
