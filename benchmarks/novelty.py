@@ -5,7 +5,7 @@
 
 Each fit is ``trine.fit(train, y=..., valid=0.0)`` in a process of its own, under
 ``--budget`` seconds of training. AUROC is that of the score on held-out rows of the same data against rows of the other kind.
-Beside trine's score stand three that need only the network: one minus the largest predicted probability (Hendrycks and Gimpel 2017), the
+Beside it stand three that need only the network: one minus the largest predicted probability (Hendrycks and Gimpel 2017), the
 distance in direction to the 5th nearest of 5,000 training rows in z (Sun et al. 2022), and the Mahalanobis distance of z alone
 (Lee et al. 2018). Results are merged into ``results/novelty.json`` after every fit, and ``results/novelty.md`` is written from it.
 """

@@ -11,6 +11,8 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 import trine
+from trine.data import Table
+from trine.domains import Column, Sequences
 from trine.errors import ArtefactError
 
 
@@ -108,6 +110,43 @@ def test_pictures_of_noise_are_unlike_pictures_of_bars() -> None:
     noise = rng.integers(0, 256, (100, 12, 12)).astype(np.uint8)
     assert model.novelty(noise).flagged.mean() > 0.9
     assert model.novelty(pictures[400:]).flagged.mean() < 0.12
+
+
+def waves(n: int, seed: int, noise: bool = False) -> Table:
+    """Series of 20 to 60 steps, slow or quick waves; or white noise of the same size."""
+    rng = np.random.default_rng(seed)
+    series, y = [], rng.integers(0, 2, n)
+    for i, length in enumerate(rng.integers(20, 61, n)):
+        wave = np.sin((0.2 + 0.3 * y[i]) * np.arange(length) + rng.uniform(0, 6)) + 0.1 * rng.normal(size=length)
+        series.append(rng.normal(0, 0.7, length) if noise else wave)
+    joined = Sequences.of(series)
+    names = np.array(["slow", "quick"], dtype=object)
+    return Table.of([Column("wave", joined.values, offsets=joined.offsets), Column("y", y.astype(np.int32), names)])
+
+
+@pytest.mark.parametrize("sequence", ["convolutional", "gru"])
+def test_series_of_noise_are_unlike_waves_and_padding_does_not_matter(sequence: str) -> None:
+    model = trine.fit(waves(500, 0), y="y", epochs=3, threads=1, stop_fraction=0.25, sequence=sequence)
+    found = model.novelty(waves(60, 1))
+    assert found.flagged.mean() < 0.12
+    assert roc_auc_score(np.repeat([0, 1], 60), [*found.score, *model.novelty(waves(60, 1, noise=True)).score]) > 0.95
+    # Alone a row is padded by nothing.
+    alone = [model.novelty(waves(60, 1).take(np.array([i]))).score[0] for i in range(5)]
+    # (Distances between directions that hardly differ are taken of differences in float32.)
+    assert alone == pytest.approx(list(found.score[:5]), abs=2e-2)
+
+
+def test_texts_of_another_alphabet_are_unlike() -> None:
+    rng = np.random.default_rng(0)
+    parts = {"a": ["ka", "lo", "mi"], "b": ["tre", "sun", "dor"]}
+    y = rng.choice(["a", "b"], 600)
+    texts = np.array(["".join(rng.choice(parts[label], rng.integers(2, 6))) for label in y])
+    model = trine.fit(
+        {"name": texts[:500], "y": y[:500]}, y="y", domains={"name": "text"}, epochs=3, threads=1, stop_fraction=0.25
+    )
+    other = np.array(["".join(rng.choice(list("0123456789#%"), 8)) for _ in range(100)])
+    score = [*model.novelty({"name": texts[500:]}).score, *model.novelty({"name": other}).score]
+    assert roc_auc_score(np.repeat([0, 1], 100), score) > 0.95
 
 
 def test_the_weights_are_those_of_a_training_without_a_detector(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trine.blocks import Encoder
-from trine.blocks.sequence import SequenceBlock, own_steps
+from trine.blocks import Encoder, SequenceBlock, own_steps
+from trine.blocks.temporal import TemporalUnit
 from trine.data import Store
 from trine.estimators._batched import chunk_of, numbers_of
 from trine.estimators._plan import Prepared
@@ -18,6 +18,8 @@ from trine.evaluation.novelty import Novelty, NoveltyDetector
 
 FITTED_ROWS, FEWEST_ROWS, NUMBERS = 10_000, 2_000, 4_000_000
 """Training rows that the detector is fitted on, at most: fewer, to a least number, where rows hold many numbers of x."""
+MEMBERS = 8
+"""Weight-sharing members whose representations are averaged."""
 CALIBRATION_ROWS = 10_000
 """Rows not trained on that it is calibrated by, at most."""
 
@@ -25,8 +27,9 @@ CALIBRATION_ROWS = 10_000
 class Watch:
     """While open, notes the states that an encoder's blocks compute, reduced to one vector a row.
 
-    A block's own output; before it, of layers with feature maps, (batch, channels, h, w), the mean over positions; of
-    sequences the mean of the states over the row's own steps, so that padding changes nothing.
+    A block's own output; before it, of layers with feature maps, (batch, channels, h, w), the mean over positions. Of
+    sequences, the mean over the row's own steps of the states and of convolutions before them, and the logarithm of the
+    length; padding changes none of them.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -37,6 +40,9 @@ class Watch:
     def __enter__(self) -> Watch:
         for block in self.encoder.blocks:
             if isinstance(block, SequenceBlock):
+                for layer in block.modules():
+                    if isinstance(layer, TemporalUnit):
+                        self.handles.append(layer.register_forward_hook(self._steps))
                 self.handles.append(block.register_forward_hook(self._sequence))
                 continue
             for layer in _layers(block):
@@ -62,8 +68,16 @@ class Watch:
         if isinstance(output, Tensor) and output.dim() == 4:
             self.found.append(output.mean((2, 3)))
 
+    def _steps(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        own = inputs[1]
+        if own is None:
+            self.found.append(output.mean(2))
+        else:  # what is padded is 0
+            self.found.append(output.sum(2) / own.sum(1, keepdim=True).clamp_min(1))
+
     def _sequence(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.found.append(output)
+        self.found.append(inputs[1][:, None].float().log1p())
         memory = inputs[2] if len(inputs) > 2 else None
         if memory:
             states, lengths = memory[-1]
@@ -85,8 +99,8 @@ def watch_of(model: nn.Module) -> Watch | None:
 
 
 def representation(z: Tensor) -> Tensor:
-    """(batch, features): z, on the CPU; of weight-sharing members the mean."""
-    return (z.mean(0) if z.dim() == 3 else z).float().cpu()
+    """(batch, features): z, on the CPU; of weight-sharing members the mean of the first few, which is as good as of all."""
+    return (z[:MEMBERS].mean(0) if z.dim() == 3 else z).float().cpu()
 
 
 def fit_detector(prepared: Prepared) -> NoveltyDetector | None:
