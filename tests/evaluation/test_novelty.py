@@ -55,7 +55,7 @@ def test_a_broken_dependence_is_seen_although_each_coordinate_alone_is_as_ever()
 def test_a_direction_of_z_that_training_never_had_is_seen() -> None:
     detector = fitted()
     states, z = rows(200, 5)
-    assert detector.assess(states, -z).flagged.mean() > 0.95
+    assert detector.assess(states, -z).flagged.mean() > 0.9
 
 
 def test_no_p_value_is_below_its_least_and_few_rows_flag_only_what_lies_beyond_all() -> None:
