@@ -5,6 +5,7 @@ from ._base import Domain as Domain
 from ._base import Sequences as Sequences
 from ._base import domains as domains
 from ._numeric import Numeric as Numeric
+from .audio import Audio as Audio
 from .category import Category as Category
 from .count import Count as Count
 from .date import Date as Date

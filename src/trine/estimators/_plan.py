@@ -14,6 +14,7 @@ from trine.data import Schema, Store, Table, split, stored
 from trine.domains import Category, Domain
 from trine.errors import ChoiceError, DataError
 from trine.methods import Derivation, Facts, derive
+from trine.methods.defaults import recipe
 from trine.methods.invariance import measure_invariances
 
 
@@ -177,7 +178,8 @@ def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> R
     rest, held = split(len(labelled), plan.held_out, plan.seed, strata)
     train, stop = split(len(rest), plan.stop_fraction, plan.seed + 1, None if strata is None else strata[rest])
     # Too few rows to stop by: a score over a handful of rows stops at random.
-    if len(stop) < 8:
+    facts = Facts(len(rest))
+    if len(stop) < max((recipe(domain, schema, facts).judges for domain in schema.x.values()), default=8):
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
     rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held])
     if len(rows.train) < 2:

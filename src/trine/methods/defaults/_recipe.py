@@ -30,6 +30,7 @@ class Recipe:
         training: (rows, batch size) → what else concerns the procedure: step size, schedule, decay …
         own: what concerns the block of the column itself.
         alone: the rest of the network where all of x is of this kind.
+        judges: fewest rows that may decide when to stop; with fewer, their score would be chance, and they are trained on.
     """
 
     rank: int
@@ -39,6 +40,7 @@ class Recipe:
     training: Callable[[int, int], Derived]
     own: Derived
     alone: Derived
+    judges: int = 8
 
 
 @functools.singledispatch

@@ -1,0 +1,267 @@
+"""Raw sound: files, or arrays of samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from trine.errors import DataError
+
+from ._base import Column, Domain, Sequences, domains, offsets_of
+from ._pictures import Unreadable, in_parallel
+from ._sound import FULL, SUFFIXES, About, about, clipped, of_channels, samples_of, whole
+from ._text import some_texts
+
+LOOKED_AT = 2048
+"""Most training files whose headers are read."""
+HEARD = 256
+"""Most training clips from which loudness is taken."""
+LONGEST = 600.0
+"""Most seconds of a clip unless more are stated."""
+COMMON = 0.9
+"""Share of the clips that must have several channels for them to be kept."""
+CLIPPED = 0.05
+"""Share of samples at full scale from which a clip is told to be clipped."""
+
+
+@domains.register("audio")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Audio(Domain):
+    """A waveform of any length, encoded as int16 (samples, channels) at one rate.
+
+    Raw values are paths of WAV, FLAC or OGG files, or samples: rows of different lengths or an array (n, samples), whole
+    numbers of 16 bits or floats whose full scale is 1. The rate is that of most training files, and what has another is
+    resampled once; channels are averaged to one unless nearly all files have several.
+
+    Attributes:
+        rate: samples a second; to be stated for arrays. 0 before :meth:`fit`.
+        channels: 1, or more where nearly all clips have more.
+        shortest, typical, furthest: seconds of the shortest, the median and the longest training clip.
+        loudness: root mean square of the training samples, full scale 1.
+        longest: most seconds that a clip may have.
+        on_bad: what an unreadable file does: ``"stop"`` raises; ``"skip"`` counts it as missing, with a warning.
+        missing: share of training rows without a sound.
+    """
+
+    kind: ClassVar[str] = "audio"
+    ragged: ClassVar[bool] = True
+
+    rate: int = 0
+    channels: int = 0
+    shortest: float = 0.0
+    typical: float = 0.0
+    furthest: float = 0.0
+    loudness: float = 0.0
+    longest: float = LONGEST
+    on_bad: str = "stop"
+    missing: float = 0.0
+
+    @property
+    def fitted(self) -> bool:
+        return bool(self.rate and self.channels)
+
+    @property
+    def divisor(self) -> float:
+        return FULL
+
+    @classmethod
+    def recognise(cls, column: Column) -> str | None:
+        if column.levels is None:
+            return None
+        texts = some_texts(column.levels)
+        return "paths of sound files" if texts and all(text.lower().endswith(SUFFIXES) for text in texts) else None
+
+    def fit(self, column: Column) -> Self:
+        rows = np.flatnonzero(~column.missing)
+        if not len(rows):
+            raise DataError(f"Column {column.name!r} has no sound in any training row; leave it out.")
+        if column.levels is None:
+            located = dataclasses.replace(
+                self, rate=self.rate or self._rate_of_arrays(column), channels=self.channels or _width(column)
+            )
+            seconds = np.array([len(clip) for clip in _arrays(column.take(rows))]) / located.rate
+        else:
+            located, seconds = self._of_files(column, rows)
+        some = column.take(rows[np.linspace(0, len(rows) - 1, min(len(rows), HEARD)).astype(int)])
+        heard = located._encode(some, warn=False)[0].values.astype(np.float64) / FULL
+        return dataclasses.replace(
+            located,
+            shortest=float(seconds.min()),
+            typical=float(np.median(seconds)),
+            furthest=float(seconds.max()),
+            loudness=float(np.sqrt(np.square(heard).mean())) if heard.size else 0.0,
+            missing=float(column.missing.mean()),
+        )
+
+    def encode(self, column: Column) -> Sequences:
+        return self.encode_known(column)[0]
+
+    def encode_known(self, column: Column) -> tuple[Sequences, np.ndarray]:
+        return self._encode(column, warn=True)
+
+    def decode(self, encoded: Any) -> np.ndarray:
+        """(n,) object array of (samples,) or (samples, channels) float32 in [−1, 1]."""
+        found = np.empty(len(encoded), dtype=object)
+        for i in range(len(encoded)):
+            clip = np.asarray(encoded[i])
+            clip = clip.astype(np.float32) / np.float32(FULL) if clip.dtype.kind == "i" else clip.astype(np.float32)
+            found[i] = clip[:, 0] if self.channels == 1 else clip
+        return found
+
+    def describe(self) -> str:
+        if not self.fitted:
+            return "Audio"
+        channels = {1: "mono", 2: "stereo"}.get(self.channels, f"{self.channels} channels")
+        length = (
+            f"{self.shortest:.2g} to {self.furthest:.2g} s"
+            if self.shortest < self.furthest
+            else f"{self.furthest:.2g} s"
+        )
+        missing = f", {self.missing:.0%} missing" if self.missing else ""
+        return f"Audio, {length}, {self.rate:,} Hz, {channels}{missing}"
+
+    def _of_files(self, column: Column, rows: np.ndarray) -> tuple[Self, np.ndarray]:
+        """(rate and channels by the headers of some files, their seconds)."""
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)]
+        heads: list[About] = []
+        paths = [column.path(int(index)) for index in rows]
+        for index, found in zip(rows, in_parallel(functools.partial(_try, about), paths), strict=True):
+            if isinstance(found, Unreadable):
+                self._refuse(column, int(index), found)
+            else:
+                heads.append(found)
+        if not heads:
+            raise DataError(f"Column {column.name!r} has no sound that can be read; {len(rows)} files were tried.")
+        rates, counts = np.unique([head.rate for head in heads], return_counts=True)
+        several = np.array([head.channels for head in heads])
+        channels = int(np.median(several)) if (several > 1).mean() >= COMMON else 1
+        seconds = np.array([head.frames / head.rate for head in heads])
+        located = dataclasses.replace(
+            self, rate=self.rate or int(rates[counts.argmax()]), channels=self.channels or channels
+        )
+        return located, seconds
+
+    def _rate_of_arrays(self, column: Column) -> int:
+        raise DataError(
+            f"Column {column.name!r} holds samples and not files, so how many a second are they? State it, e.g. "
+            f"--domain '{column.name}=audio(rate=16000)'."
+        )
+
+    def _encode(self, column: Column, warn: bool) -> tuple[Sequences, np.ndarray]:
+        known = ~column.missing
+        if column.levels is None:
+            return self._of_arrays(column), known
+        rows = np.flatnonzero(known)
+        used, places = np.unique(column.values[rows], return_inverse=True)
+        first = rows[np.unique(places, return_index=True)[1]]
+        read = functools.partial(samples_of, rate=self.rate, channels=self.channels, longest=self.longest)
+        clips: list[np.ndarray] = []
+        bad: list[tuple[int, Unreadable]] = []
+        loud: list[int] = []
+        paths = [column.path(int(index)) for index in first]
+        for place, found in enumerate(in_parallel(functools.partial(_try, read), paths)):
+            if isinstance(found, Unreadable):
+                self._refuse(column, int(first[place]), found)
+                bad.append((place, found))
+                clips.append(np.zeros((0, self.channels), dtype=np.int16))
+            else:
+                clips.append(found)
+                if clipped(found) > CLIPPED:
+                    loud.append(place)
+        if bad:
+            known[rows[np.isin(places, [place for place, _ in bad])]] = False
+        if warn:
+            self._tell(column, first, paths, bad, loud, len(used))
+        clips.append(np.zeros((0, self.channels), dtype=np.int16))  # what a missing row has
+        which = np.full(len(column), len(used), dtype=np.int64)
+        which[rows] = places
+        return Sequences.of(clips).take(which), known
+
+    def _of_arrays(self, column: Column) -> Sequences:
+        clips = []
+        for index, clip in enumerate(_arrays(column)):
+            if clip.shape[1] != self.channels and self.channels != 1:
+                raise DataError(
+                    f"Column {column.name!r}, row {column.row(index)}: {clip.shape[1]} channels; training had {self.channels}."
+                )
+            if not len(clip) and not column.missing[index]:
+                raise DataError(
+                    f"Column {column.name!r}, row {column.row(index)}: the sound has no samples. Leave the row out, or write "
+                    "it as missing (null)."
+                )
+            if len(clip) > self.longest * self.rate:
+                raise DataError(
+                    f"Column {column.name!r}, row {column.row(index)}: {len(clip) / self.rate:,.0f} seconds, more than "
+                    f"{self.longest:,.0f}. Cut it, or allow it: --domain '{column.name}=audio(rate={self.rate}, longest=…)'."
+                )
+            if clip.dtype.kind == "f" and not np.isfinite(clip).all():
+                raise DataError(
+                    f"Column {column.name!r}, row {column.row(index)}: a sample is not a finite number. Mend the sound or leave "
+                    "the row out."
+                )
+            if clip.dtype == np.int16 and clip.shape[1] == self.channels:
+                clips.append(clip)
+            else:
+                scale = FULL if clip.dtype.kind in "iu" else 1.0
+                clips.append(whole(of_channels(clip.astype(np.float32) / scale, self.channels)))
+        return Sequences.of(clips)
+
+    def _refuse(self, column: Column, index: int, why: Unreadable) -> None:
+        if self.on_bad != "skip":
+            raise DataError(
+                f"Column {column.name!r}, row {column.row(index)}: {column.path(index)} cannot be read as sound: {why}. "
+                "Replace the file or leave the row out, or count such sounds as missing with on_bad='skip' (`--on-bad skip`)."
+            )
+
+    def _tell(
+        self,
+        column: Column,
+        first: np.ndarray,
+        paths: list[str],
+        bad: list[tuple[int, Unreadable]],
+        loud: list[int],
+        count: int,
+    ) -> None:
+        if bad:
+            place, why = bad[0]
+            warnings.warn(
+                f"Column {column.name!r}: {len(bad)} of {count} sounds cannot be read and count as missing; the first is "
+                f"{paths[place]}, row {column.row(int(first[place]))}: {why}.",
+                stacklevel=4,
+            )
+        if loud:
+            warnings.warn(
+                f"Column {column.name!r}: {len(loud)} of {count} sounds are clipped, with more than {CLIPPED:.0%} of their samples "
+                f"at full scale; the first is {paths[loud[0]]}, row {column.row(int(first[loud[0]]))}.",
+                stacklevel=4,
+            )
+
+
+def _arrays(column: Column) -> list[np.ndarray]:
+    """The (samples, channels) clips of a column of samples; a missing one has none."""
+    values = column.values
+    if values.dtype.kind not in "iuf" or (column.offsets is None and values.ndim not in (2, 3)):
+        raise DataError(
+            f"Column {column.name!r} does not hold sound; it is paths of files, or samples: a list of numbers a row."
+        )
+    offsets = offsets_of(np.full(len(values), values.shape[1])) if column.offsets is None else column.offsets
+    flat = values.reshape(offsets[-1], -1)
+    return [flat[start:stop] for start, stop in itertools.pairwise(offsets)]
+
+
+def _width(column: Column) -> int:
+    clips = _arrays(column.take(np.arange(min(len(column), 1))))
+    return clips[0].shape[1] if clips else 1
+
+
+def _try(function: Any, path: str) -> Any:
+    """The result, or the reason why there is none."""
+    try:
+        return function(path)
+    except Unreadable as why:
+        return why
