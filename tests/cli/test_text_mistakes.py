@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,16 @@ def test_empty_texts_are_missing_and_no_mistake(tmp_path: Path) -> None:
     assert np.isfinite(p).all()
     # Nothing known: the share of each class, whichever way nothing is written.
     np.testing.assert_allclose(p[0], p[2])
+
+
+def test_the_report_shows_texts_and_cuts_long_ones(tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    # Labels by chance: some evaluated rows are mistaken.
+    path.write_text(rows({i: f"start of row {i} " + "and so on " * 80 for i in range(0, 60, 3)}))
+    trine.fit(path, y="label", epochs=1, seed=0, valid=0.5, out=tmp_path / "run")
+    mistakes = json.loads((tmp_path / "run" / "record.json").read_text())["mistakes"]
+    assert mistakes
+    for mistake in mistakes:
+        shown = mistake["values"]["text"]
+        assert len(shown) < 330
+        assert shown.startswith("start of row") == shown.endswith("characters)")

@@ -18,12 +18,12 @@ from .pooling import Max
 from .recurrent import Recurrent
 from .sequence import SequenceBlock, own_steps
 
-DIMS = {"characters": 32, "words": 100, "pieces": 100}
+DIMS = {"characters": 32, "words": 48, "pieces": 48}
 """Unit → width of a token's embedding."""
 CHANNELS, WIDTHS = 100, (3, 4, 5)
 """Filters of each width, and the widths, of Kim (2014)."""
-UNITS = 96
-"""Width of a recurrent layer, in each direction."""
+UNITS = {"characters": 96, "words": 48, "pieces": 48}
+"""Unit → width of a recurrent layer, in each direction."""
 NGRAMS = {"characters": (1, 2, 3, 4, 5), "words": (1, 2), "pieces": (1, 2)}
 """Unit → lengths of the n-grams that are summed."""
 BUCKETS, BAG = 2**15, 32
@@ -32,6 +32,9 @@ START, BAG_START = 0.1, 0.01
 """Standard deviation of the first vectors of tokens and of n-grams: small, so that rare ones add little noise."""
 DROPPED = {"characters": 0.02, "words": 0.1, "pieces": 0.1}
 """Unit → share of tokens that become unknown while training."""
+
+VECTOR_DROPOUT = 0.4
+"""Dropout of tokens' vectors, relative to that of the pooled states."""
 
 _ODD, _MIX = 0x5851F42D4C957F2D, 0x2127599BF4325C37  # of 64 bits, as signed ones
 
@@ -152,7 +155,7 @@ class TextBlock(SequenceBlock):
 
     Args:
         size: number of codes. dims: width of a token's vector. inner: reads the vectors. bag: of n-grams, or None.
-        dropped: share of tokens that become unknown while training. dropout: of vectors and of the bag.
+        dropped: share of tokens that become unknown while training, but for the bag. dropout: of tokens' vectors.
     """
 
     def __init__(
@@ -175,13 +178,14 @@ class TextBlock(SequenceBlock):
         return self.inner.pool(states, lengths)
 
     def forward(self, values: Tensor, lengths: Tensor, memory: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+        kept = values
         if self.training and self.dropped:
             lost = torch.rand(values.shape, device=values.device) < self.dropped
-            values = torch.where(lost & (values >= 0), Text.unknown, values)
-        pooled = super().forward(values, lengths, memory)
+            kept = torch.where(lost & (values >= 0), Text.unknown, values)
+        pooled = super().forward(kept, lengths, memory)
         if self.bag is None:
             return pooled
-        return torch.cat([pooled, self.dropout(self.bag(values, lengths)).to(pooled.dtype)], 1)
+        return torch.cat([pooled, self.bag(values, lengths).to(pooled.dtype)], 1)
 
     def title(self) -> str:
         """The row of the derivation."""
@@ -193,13 +197,13 @@ class TextBlock(SequenceBlock):
 
 @field_encoder.register(Text)
 def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock:
-    """The block of a text: by default of Kim's convolutions for words and pieces, a GRU both ways for characters.
+    """The block of a text: by default a GRU both ways, its greatest states, and the bag.
 
     ``channels`` are the filters of each width, ``units`` the recurrent layer's; ``pooling`` is that of the recurrent layer.
     """
     unit: Literal["characters", "words", "pieces"] = first.unit  # type: ignore[assignment]
     dropout = choices.dropout if choices.dropout is not None else 0.5
-    kind = choices.sequence or ("gru" if unit == "characters" else "convolutional")
+    kind = choices.sequence or "gru"
     dims = DIMS[unit]
     inner: SequenceBlock
     if kind == "convolutional":
@@ -207,7 +211,7 @@ def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock
     elif kind in ("gru", "lstm", "rnn"):
         inner = Recurrent(
             dims,
-            choices.units or UNITS,
+            choices.units or UNITS[unit],
             layers=choices.layers or 1,
             kind=kind,
             bidirectional=True if choices.bidirectional is None else choices.bidirectional,
@@ -218,4 +222,4 @@ def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock
         known = ("convolutional", "gru", "lstm", "rnn")
         raise ChoiceError(f"A text cannot be read by {kind!r}.{nearest(kind, known)} Known: {', '.join(known)}.")
     bag = Bag(first.size, NGRAMS[unit], edges=unit == "characters")
-    return TextBlock(first.size, dims, inner, bag, DROPPED[unit], dropout)
+    return TextBlock(first.size, dims, inner, bag, DROPPED[unit], VECTOR_DROPOUT * dropout)

@@ -22,6 +22,8 @@ from trine.training import Run
 RECORD = "record.json"
 SHOWN_VALUES = 12
 """Columns of a mistaken row that are shown."""
+SHOWN_CHARACTERS = 300
+"""Characters of a text that are shown."""
 SHOWN_SIDE = 160
 """Pixels a side, at most, of a mistaken image that is shown."""
 
@@ -116,7 +118,13 @@ def _look(schema: Schema, table: Table, index: int) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return f"{float(value):.6g}" if isinstance(value, float | np.floating) else str(value)
+    """A number to six figures; a text, of a long one the beginning, up to a blank where there is one, and its length."""
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.6g}"
+    text = str(value)
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    return f"{text[:SHOWN_CHARACTERS].rsplit(maxsplit=1)[0]} … ({len(text):,} characters)"
 
 
 def _png(pixels: np.ndarray) -> str:
