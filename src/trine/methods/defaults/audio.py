@@ -24,7 +24,7 @@ def sounds(domain: Audio, schema: Schema, facts: Facts) -> Recipe:
     """As for images: one cycle of large steps, on clips that are changed as another voice or room would change them."""
     return Recipe(
         rank=20,
-        examples=150_000,
+        examples=60_000,
         epochs=(10, 120),
         batch=(16, 128),
         training=_training,

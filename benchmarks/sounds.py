@@ -1,0 +1,154 @@
+"""Spoken digits with defaults only: from mel spectrograms and from the waveform, and with a speaker left out.
+
+    python -m benchmarks.sounds --seeds 0 1 2 --threads 1
+    python -m benchmarks.sounds --splits jackson theo --seeds 0
+
+Free Spoken Digit, 3,000 clips of six speakers. The official split tests clips 0 to 4 of each speaker and digit; a speaker's name
+as split tests all clips of that speaker and trains on the others. The peer is a support vector machine on the means of each
+clip's log spectrogram over ten parts of its time, fitted to the same rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.conditions import DATA, RESULTS, conditions, keep, load
+
+RECORDINGS = DATA / "free_spoken_digits" / "recordings"
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+
+
+def split(name: str) -> tuple[list[Path], list[Path]]:
+    """(training clips, test clips)."""
+    train, test = [], []
+    for clip in sorted(RECORDINGS.glob("*.wav")):
+        _, speaker, index = clip.stem.split("_")
+        tested = int(index) < 5 if name == "official" else speaker == name
+        (test if tested else train).append(clip)
+    return train, test
+
+
+def table(path: Path, clips: list[Path]) -> Path:
+    """A CSV of the clips and their digits."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sound", "digit"])
+        writer.writerows([str(clip), clip.stem[0]] for clip in clips)
+    return path
+
+
+def peer(train: list[Path], test: list[Path]) -> float:
+    """Accuracy of a support vector machine on summaries of log spectrograms."""
+    import soundfile
+    from scipy.signal import stft
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    def features(clip: Path) -> np.ndarray:
+        samples, rate = soundfile.read(clip)
+        power = np.log(np.abs(stft(samples, rate, nperseg=min(256, len(samples)))[2]) ** 2 + 1e-8)
+        # Each frame ten times over, so that the shortest clip has ten parts too.
+        parts = np.array_split(np.repeat(power, 10, axis=1), 10, axis=1)
+        return np.concatenate([part.mean(axis=1) for part in parts])
+
+    x, t = np.stack([features(clip) for clip in train]), np.stack([features(clip) for clip in test])
+    model = make_pipeline(StandardScaler(), SVC(C=10)).fit(x, [clip.stem[0] for clip in train])
+    return float(model.score(t, [clip.stem[0] for clip in test]))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of ``count`` (Wilson, 1927)."""
+    z = 1.96
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return centre - half, centre + half
+
+
+def main() -> None:
+    """Fit what was asked for, keep it, and write the page."""
+    import trine
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--splits", nargs="+", default=["official", *SPEAKERS])
+    parser.add_argument("--inputs", nargs="+", default=["mel", "waveform"], choices=["mel", "waveform"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    results = load("sounds")
+    for name in options.splits:
+        train, test = split(name)
+        results.setdefault(name, {})["svm"] = peer(train, test)
+        results[name]["clips"] = len(test)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = table(Path(folder) / "train.csv", train), table(Path(folder) / "test.csv", test)
+            for how in options.inputs:
+                for seed in options.seeds:
+                    started = time.perf_counter()
+                    model = trine.fit(
+                        paths[0], y="digit", domains={"digit": "category"}, valid=paths[1], seed=seed, threads=options.threads,
+                        **({} if how == "mel" else {"audio": how}),
+                    )  # fmt: skip
+                    found = {
+                        "accuracy": model.metrics_["digit"]["accuracy"]["value"],
+                        "seconds": time.perf_counter() - started,
+                    }
+                    results[name].setdefault(how, {})[str(seed)] = found
+                    print(name, how, seed, found, flush=True)
+                    results["conditions"] = {**conditions(), "threads": options.threads}
+                    keep("sounds", results)
+                    write(results)
+
+
+def write(results: dict[str, Any]) -> None:
+    """The results as a page."""
+    where = results["conditions"]
+    lines = [
+        "# Spoken digits",
+        "",
+        '`python -m benchmarks.sounds` — Free Spoken Digit, defaults only (`audio="waveform"` for the second row); mean ± standard '
+        "deviation over seeds, and the 95 % interval of the mean as a share of the test clips (Wilson). The peer is a support vector "
+        "machine on summaries of log spectrograms, on the same rows.",
+        "",
+        "| split | test clips | from | accuracy | 95 % interval | SVM | seeds | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    out: dict[str, list[float]] = {}
+    for name in ("official", *SPEAKERS):
+        for how in ("mel", "waveform"):
+            found = list(results.get(name, {}).get(how, {}).values())
+            if not found:
+                continue
+            values = [one["accuracy"] for one in found]
+            mean = float(np.mean(values))
+            if name != "official":
+                out.setdefault(how, []).append(mean)
+            spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+            low, high = wilson(mean, results[name]["clips"])
+            title = name if name == "official" else f"without {name}"
+            seconds = np.mean([one["seconds"] for one in found])
+            lines.append(
+                f"| {title} | {results[name]['clips']} | {how} | {mean:.4f}{spread} | {low:.3f} to {high:.3f} | "
+                f"{results[name]['svm']:.3f} | {len(values)} | {seconds:.0f} |"
+            )
+    for how, values in out.items():
+        peers = [results[name]["svm"] for name in SPEAKERS if how in results.get(name, {})]
+        lines.append(
+            f"| mean over {len(values)} speakers left out | | {how} | {np.mean(values):.4f} | | {np.mean(peers):.3f} | | |"
+        )
+    about = (
+        f"{where['cpu']}; Python {where['python']}, torch {where['torch']}; {where['threads']} thread; {where['date']}."
+    )
+    (RESULTS / "sounds.md").write_text("\n".join([*lines, "", about, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
