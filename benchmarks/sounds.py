@@ -114,9 +114,9 @@ def write(results: dict[str, Any]) -> None:
     lines = [
         "# Spoken digits",
         "",
-        '`python -m benchmarks.sounds` — Free Spoken Digit, defaults only (`audio="waveform"` for the second row); mean ± standard '
-        "deviation over seeds, and the 95 % interval of the mean as a share of the test clips (Wilson). The peer is a support vector "
-        "machine on summaries of log spectrograms, on the same rows.",
+        '`python -m benchmarks.sounds` — Free Spoken Digit, defaults only (`audio="waveform"` for the waveform); mean ± '
+        "standard deviation over seeds, and the 95 % interval of the mean as a share of the test clips (Wilson). The peer is a "
+        "support vector machine on means of log spectrograms, on the same rows.",
         "",
         "| split | test clips | from | accuracy | 95 % interval | SVM | seeds | seconds |",
         "|---|---|---|---|---|---|---|---|",

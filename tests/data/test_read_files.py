@@ -400,7 +400,7 @@ def test_giant_and_absent_images_of_a_table_are_left_out(tmp_path, monkeypatch):
 def test_nothing_but_unreadable_images(tmp_path):
     (tmp_path / "a").mkdir()
     write(tmp_path / "a" / "1.png", "no picture")
-    with pytest.raises(DataError, match="None of the 1 images"):
+    with pytest.raises(DataError, match="None of the 1 files"):
         read(tmp_path, on_bad="skip")
 
 

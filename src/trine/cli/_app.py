@@ -27,8 +27,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="CSV, TSV, Parquet, JSON lines, .npz or IDX file, a folder of class folders of images, or a table with a "
-        "column of image paths.",
+        help="CSV, TSV, Parquet, JSON lines, .npz or IDX file, a folder of class folders of images or sounds, or a table with "
+        "columns of such paths.",
     ),
 ]
 Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
@@ -48,7 +48,8 @@ Sets = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
 OnBad = Annotated[
-    str | None, typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable image does. Default: stop.")
+    str | None,
+    typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable image or sound does. Default: stop."),
 ]
 
 

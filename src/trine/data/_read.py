@@ -9,6 +9,7 @@ from typing import Any
 from trine.data._skip import without_unreadable
 from trine.data._table import Table
 from trine.data.formats import readers
+from trine.data.formats.folders import CONTENTS
 from trine.errors import ChoiceError, DataError, nearest
 
 
@@ -16,7 +17,8 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
     """The user's data as a :class:`Table`.
 
     Args:
-        data: a path to a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or a folder of class folders of images; a
+        data: a path to a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or a folder of class folders of images or
+            sounds; a
             pandas or polars DataFrame; an array or tensor, alone or as a pair ``(X, y)``; a mapping from name to
             array; a table.
         y: name or names of target columns, which must be there; or an array of targets beside ``data``, as in a pair,
@@ -44,7 +46,7 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
     for name in names:
         if name not in table:
             table.column(name)
-    if table.key == "image" and table.default_target in names:
+    if table.key in CONTENTS and table.default_target in names:
         _several_classes(table, str(table.default_target))
     return table
 
@@ -69,8 +71,7 @@ def _read(data: Any, on_bad: str, memory: int | None = None) -> Table:
     if isinstance(data, Path):
         raise DataError(
             f"{data} is of no format that trine reads. It reads files ending in {known}, and folders with a "
-            "sub-folder of images "
-            "for each class."
+            "sub-folder of images, or of sounds, for each class."
         )
     raise DataError(
         f"A {type(data).__name__} is no data that trine reads; give a path, a DataFrame, an array or tensor, a pair "
@@ -103,10 +104,10 @@ def _beside(table: Table, y: Any) -> Table:
 
 
 def _several_classes(table: Table, label: str) -> None:
-    """Refuse a folder whose images are all of one class."""
+    """Refuse a folder whose files are all of one class."""
     levels = table.column(label).levels
     if levels is not None and len(levels) == 1:
         raise DataError(
-            f"{table.source} has images of a single class, {levels[0]!r}; put the images of each class "
+            f"{table.source} has {table.key}s of a single class, {levels[0]!r}; put the {table.key}s of each class "
             "into a sub-folder of its own, two or more."
         )

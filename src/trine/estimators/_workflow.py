@@ -49,7 +49,7 @@ def fit(
     """Infer the schema, derive the three parts, train, and return the estimator.
 
     Args:
-        data: path of a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or of a folder of class folders of images; a
+        data: path of a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or of a folder of class folders of images or sounds; a
             data frame (pandas, polars), a mapping of arrays, or a tuple ``(X, y)`` of arrays or tensors.
         y: target column(s). May be left out where the data name it: a folder's ``label``, the ``y`` of arrays.
         x: input columns; all others by default.

@@ -1,4 +1,4 @@
-"""Folders of images, a sub-folder for each class."""
+"""Folders of pictures or of sounds, a sub-folder for each class."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ import numpy as np
 
 from trine.data._table import Table
 from trine.data.formats._base import Reader, readers
-from trine.domains import Column
-from trine.domains._pictures import SUFFIXES
+from trine.domains import Column, _pictures, _sound
 from trine.errors import DataError
+
+CONTENTS = {"image": _pictures.SUFFIXES, "sound": _sound.SUFFIXES}
+"""Column → endings of the names of the files that it holds."""
+ENDINGS = tuple(suffix for suffixes in CONTENTS.values() for suffix in suffixes)
 
 TRAIN = ("train", "training")
 """Names of the sub-folder that holds the training part, when a folder is split into parts."""
 
 
-@readers.register("images")
-class Images(Reader):
-    """A folder with a sub-folder for each class, one image, or a folder of images without classes.
+@readers.register("folder")
+class Folder(Reader):
+    """A folder with a sub-folder of images, or of sounds, for each class; one such file; or a folder of them without classes.
 
-    Columns ``image`` (the path, also the key) and ``label`` (the name of the sub-folder). Of a folder with ``train``
-    and ``val`` or ``test`` parts, the training part is read; give the path of another part to read that.
+    Columns ``image`` or ``sound`` (the path, also the key) and ``label`` (the name of the sub-folder). Of a folder with
+    ``train`` and ``val`` or ``test`` parts, the training part is read; give the path of another part to read that.
     """
 
-    suffixes = SUFFIXES
+    suffixes = ENDINGS
 
     @classmethod
     def accepts(cls, data: Any) -> bool:
@@ -49,20 +52,20 @@ class Images(Reader):
             labels += [folder.name] * len(found)
         if paths:
             return _table(root, paths, labels, data)
-        paths = sorted(entry.name for entry in os.scandir(root) if _is_image(entry))
+        paths = sorted(entry.name for entry in os.scandir(root) if _is_one(entry))
         if not paths:
+            shown = ", ".join((*CONTENTS["image"][:3], *CONTENTS["sound"][:2]))
             raise DataError(
-                f"{data} has no images in it; a folder with a sub-folder of images for each class is expected "
-                f"(files ending in {', '.join(SUFFIXES[:3])}, …)."
+                f"{data} has no images or sounds in it; a folder with a sub-folder of images, or of sounds, for each class is "
+                f"expected (files ending in {shown}, …)."
             )
         return _table(root, paths, None, data)
 
 
 def _table(root: Path, paths: list[str], labels: list[str] | None, source: Path) -> Table:
-    image = Column(
-        "image", np.arange(len(paths), dtype=np.int32), np.array(paths, dtype=object), base=str(root.resolve())
-    )
-    columns: dict[str, Any] = {"image": lambda: image}
+    title = _content(paths, source)
+    file = Column(title, np.arange(len(paths), dtype=np.int32), np.array(paths, dtype=object), base=str(root.resolve()))
+    columns: dict[str, Any] = {title: lambda: file}
     if labels is not None:
         levels, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
         label = Column("label", codes.astype(np.int32), levels)
@@ -71,10 +74,10 @@ def _table(root: Path, paths: list[str], labels: list[str] | None, source: Path)
         columns,
         len(paths),
         source=str(source),
-        key="image",
+        key=title,
         files=_Files(root, paths),
         targets=[] if labels is None else ["label"],
-        hint="" if labels is not None else " A label needs a sub-folder of images for each class.",
+        hint="" if labels is not None else f" A label needs a sub-folder of {title}s for each class.",
     )
 
 
@@ -95,13 +98,28 @@ class _Files(Sequence[Path]):
         return _Files(self.root, self.paths[index]) if isinstance(index, slice) else self.root / self.paths[index]
 
 
+def _content(paths: list[str], source: Path) -> str:
+    """``"image"`` or ``"sound"``: what all of the files are.
+
+    Raises:
+        DataError: there are both.
+    """
+    found = {title: [p for p in paths if p.lower().endswith(suffixes)] for title, suffixes in CONTENTS.items()}
+    if all(found.values()):
+        raise DataError(
+            f"{source} has images ({found['image'][0]}) and sounds ({found['sound'][0]}); put each kind into a folder of its own, "
+            "or write a table with a column of paths for each."
+        )
+    return next(title for title, files in found.items() if files)
+
+
 def _find(folder: Path, root: Path) -> list[str]:
-    """Paths, relative to ``root``, of the images in ``folder`` at any depth."""
+    """Paths, relative to ``root``, of the images and sounds in ``folder`` at any depth."""
     found = []
     for place, folders, files in os.walk(folder):
         folders.sort()
         relative = os.path.relpath(place, root)
-        found += [os.path.join(relative, name) for name in sorted(files) if name.lower().endswith(SUFFIXES)]
+        found += [os.path.join(relative, name) for name in sorted(files) if name.lower().endswith(ENDINGS)]
     return [path for path in found if not os.path.basename(path).startswith(".")]
 
 
@@ -109,5 +127,5 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return entry.is_file() and entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
+def _is_one(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file() and entry.name.lower().endswith(ENDINGS) and not entry.name.startswith(".")
