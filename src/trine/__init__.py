@@ -29,6 +29,7 @@ _WHERE = {
     "Schema": "trine.data",
     "Store": "trine.data",
     "Term": "trine.criterion",
+    "Transducer": "trine.estimators",
     "TrineError": "trine.errors",
     "derive": "trine.estimators",
     "fit": "trine.estimators",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from trine.estimators import MultiLabelClassifier as MultiLabelClassifier
     from trine.estimators import MultiTarget as MultiTarget
     from trine.estimators import Regressor as Regressor
+    from trine.estimators import Transducer as Transducer
     from trine.estimators import derive as derive
     from trine.estimators import fit as fit
     from trine.estimators import load as load

@@ -222,4 +222,5 @@ def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock
         known = ("convolutional", "gru", "lstm", "rnn")
         raise ChoiceError(f"A text cannot be read by {kind!r}.{nearest(kind, known)} Known: {', '.join(known)}.")
     bag = Bag(first.size, NGRAMS[unit], edges=unit == "characters")
-    return TextBlock(first.size, dims, inner, bag, DROPPED[unit], VECTOR_DROPOUT * dropout)
+    # Without dropout nothing is dropped: what is written from a text needs every letter of it.
+    return TextBlock(first.size, dims, inner, bag, DROPPED[unit] if dropout else 0.0, VECTOR_DROPOUT * dropout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,8 @@ Data = Annotated[
 ]
 Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
 Inputs = Annotated[
-    list[str] | None, typer.Option("--x", metavar="COL", help="Input column; repeat. Default: all other columns.")
+    list[str] | None,
+    typer.Option("--x", metavar="COL", help="Input column; repeat. Default: all other columns. none: y by itself."),
 ]
 Domains = Annotated[
     list[str] | None,
@@ -87,7 +88,7 @@ def derive(
     derivation, sample = derive_(
         data,
         y=y,
-        x=x,
+        x=_inputs(x),
         domains=assignments(domain or [], "--domain"),
         seed=seed,
         on_bad=on_bad or "stop",
@@ -152,7 +153,7 @@ def fit(
         estimator = fit_(
             source,
             y=y or columns,
-            x=x or run.x,
+            x=_inputs(x or run.x),
             domains={**run.domain, **assignments(domain or [], "--domain")},
             out=directory,
             valid=held_out(valid if valid is not None else run.valid),
@@ -218,6 +219,28 @@ def predict(
     print(f"{len(next(iter(columns.values()))):,} predictions written to {out}", file=sys.stderr)
 
 
+@app.command(epilog="Example: trine sample runs/names -n 20")
+def sample(
+    run: RunDir,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Rows to draw texts for, where there is an x.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many texts (for each row, where there is an x).")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Print texts drawn from a model whose y is a text, one a line; of a row with an x, apart by tabs."""
+    from trine.errors import ChoiceError
+    from trine.estimators import Transducer, load
+
+    model = load(run)
+    if not isinstance(model, Transducer):
+        raise ChoiceError(
+            f"The model in {run} is a {type(model).__name__}; only one whose only y is a text draws texts."
+        )
+    for line in model.generate(n, data, seed):
+        print("\t".join(map(str, line)) if data is not None else line)
+
+
 @app.command(epilog="Example: trine info runs/adult")
 def info(run: RunDir, as_json: Json = False) -> None:
     """What a run or an artefact holds: data, domains, parts, state, metrics."""
@@ -263,6 +286,12 @@ def _interruptible() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         print(f"\ntrine: {interrupt or 'interrupted before the training began; nothing was kept.'}", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _inputs(names: Sequence[str] | str | None) -> Sequence[str] | None:
+    """The columns named by --x; none where ``none`` is all that is said."""
+    named = (names,) if isinstance(names, str) else names
+    return () if named is not None and list(named) == ["none"] else named
 
 
 def _choices(sets: list[str] | None) -> dict[str, Any]:

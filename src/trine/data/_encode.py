@@ -62,6 +62,9 @@ def encode(
         fields["x.numbers"] = _numbers(table, schema.x, packs["numbers"])
     if packs["categories"]:
         fields["x.categories"] = _categories(table, schema.x, packs["categories"])
+    if not schema.x:
+        # A batch knows its rows by its fields.
+        fields["x.constant"] = Field(torch.ones(table.rows, 1), {})
     for name, domain in schema.y.items() if targets else ():
         fields[f"y.{name}"] = _own(f"y.{name}", table.column(name), domain)
     if weight is not None:

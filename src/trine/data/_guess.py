@@ -106,7 +106,7 @@ def guess_target(column: Column) -> Guess:
             known = len(column) - int(column.missing.sum())
             many = len(levels) > MOST_CLASSES and known < CLASS_ROWS * len(levels)
             if many or (len(levels) > FEW and len(levels) > UNIQUE_SHARE * known):
-                return Guess(None, f"it has {len(levels):,} different texts in {known:,} rows")
+                return Guess(Text(), f"{len(levels):,} different texts in {known:,} rows: written, not chosen")
             return Guess(Category(), _counted(levels))
         prefix = "numbers written as text; "
     values = _known(column)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from trine.domains import Category, Column, Date, Domain, Labels, Numeric
+from trine.domains import Category, Column, Date, Domain, Labels, Numeric, Text
 from trine.domains.category import distinct, key
 from trine.errors import DataError, SchemaError, nearest
 
@@ -62,7 +62,8 @@ class Schema:
         Args:
             table: named columns.
             y: the target columns; may be empty where a method has none.
-            x: the input columns; they are used even where the inference would leave them out. None: all others.
+            x: the input columns; they are used even where the inference would leave them out. None: all others. Empty: y is
+                modelled alone.
             domains: column → what it is, where the inference is overridden: a kind (``"real"``), a kind with fields
                 (``"text(unit=words)"``), ``"ordered"``, labels in their order (``"low<medium<high"``), ``"ignore"``, or a
                 :class:`~trine.domains.Domain`.
@@ -93,7 +94,15 @@ class Schema:
                 if found.key and not found.named and found.asked is not None:
                     inputs[name], reasons[name] = found.asked, f"{found.reason}, yet is all there is"
                     del ignored[name]
-        if not inputs:
+        sequence = any(domain.ragged for domain in targets.values())
+        if sequence and x is None:
+            # Texts that hardly repeat tell nothing as categories, and are what a sequence is made from.
+            for name, found in guesses.items():
+                if found.domain is None and isinstance(found.asked, Category) and not found.named:
+                    inputs[name], reasons[name] = Text(), f"{found.reason}, read as y is"
+                    del ignored[name]
+        alone = (x is not None and not x) or (sequence and not guesses)
+        if not inputs and not alone:
             why = "; ".join(f"{name}: {reason}" for name, reason in list(ignored.items())[:6])
             raise SchemaError(
                 f"No column is left for x ({why or 'the table has only y'}). State what a column is to use it anyway, "

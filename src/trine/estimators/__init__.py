@@ -12,3 +12,4 @@ from .classification import Classifier as Classifier
 from .labelling import MultiLabelClassifier as MultiLabelClassifier
 from .regression import Regressor as Regressor
 from .several import MultiTarget as MultiTarget
+from .transduction import Transducer as Transducer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -306,10 +307,11 @@ class Supervised(Estimator):
         With ``seen``, how novel the rows are is put there, where there is a detector.
         """
         choices = self.derivation_.choices
+        noise = torch.Generator().manual_seed(self.plan_.seed)
         for batch, outputs in self._batches(store, rows, assess=seen is not None):
             if seen is not None and "novelty" in outputs:
                 seen.append(outputs["novelty"])
-            with torch.inference_mode():
+            with torch.inference_mode(), _seeded(noise):
                 found: dict[str, Any] = {}
                 for name, domain in self.schema_.y.items():
                     kept = reduced(domain, outputs[f"y_hat.{name}"], batch.get(f"y.{name}"), choices)
@@ -421,6 +423,15 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+@contextlib.contextmanager
+def _seeded(noise: torch.Generator) -> Iterator[None]:
+    """Inside, torch's random numbers go on from where ``noise`` stands; outside nothing changes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(noise.get_state())
+        yield
+        noise.set_state(torch.get_rng_state())
 
 
 def _together(parts: Sequence[Any]) -> Any:

@@ -8,3 +8,4 @@ from ._base import reduced as reduced
 from .categories import CATEGORY_METRICS as CATEGORY_METRICS
 from .labels import LABEL_METRICS as LABEL_METRICS
 from .numbers import NUMBER_METRICS as NUMBER_METRICS
+from .texts import TEXT_METRICS as TEXT_METRICS

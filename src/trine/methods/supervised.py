@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from torch import nn
 
 from trine.blocks import Encoder, MemberLinear
+from trine.blocks.constant import Constant
+from trine.blocks.sequence import SequenceBlock
 from trine.choices import Choices
 from trine.criterion import Criterion, Term
 from trine.data import Schema
 from trine.divergences import KL, Divergence, divergences
-from trine.errors import SchemaError
+from trine.domains import Domain
+from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, Method, methods
 from trine.methods.defaults import resolve
 from trine.models import Supervised
@@ -35,9 +39,9 @@ class SupervisedMethod(Method):
         linear: Linear = nn.Linear if members == 1 else partial(MemberLinear, members)
         named = choices.rule if isinstance(choices.rule, dict) else dict.fromkeys(schema.y, choices.rule)
 
-        encoder = Encoder(schema.x, choices)
+        encoder = Encoder(schema.x, choices) if schema.x else Constant()
         rules = {
-            target: rule_for(domain, named.get(target))(encoder.features, domain, linear)
+            target: _rule(rule_for(domain, named.get(target)), encoder, domain, linear, choices)
             for target, domain in schema.y.items()
         }
         model = Supervised(encoder, rules, blank=bool(choices.unknown))
@@ -72,6 +76,22 @@ class SupervisedMethod(Method):
             betas=(0.9, 0.99),
         )
         return model, criterion, procedure
+
+
+def _rule(kind: type[Rule], encoder: Encoder | Constant, domain: Domain, linear: Linear, choices: Choices) -> Rule:
+    """The rule of that kind, with the memory that it may read.
+
+    Raises:
+        ChoiceError: members are wanted for a rule that serves one network.
+    """
+    if not kind.reads_memory:
+        return kind(encoder.features, domain, linear)
+    if (choices.members or 1) > 1:
+        raise ChoiceError(f"A sequence y has one network, and members is {choices.members}; set members=1.")
+    widths = [block.width for block in encoder.blocks if isinstance(block, SequenceBlock)]
+    build: Any = kind
+    rule: Rule = build(encoder.features, domain, linear, memory=widths, units=choices.units, dropout=choices.dropout)
+    return rule
 
 
 def _divergence(name: str, rule: Rule) -> Divergence:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import cross_entropy, log_softmax
 
 from trine.blocks.decoder import AttentionDecoder, Memory, Read, State, take
+from trine.domains import Text
 
+from ._base import Linear, Rule, default_rule, rules
 from ._parameters import map_arguments, point
 
 UNKNOWN, BEGIN, END = 0, 1, 2
 """Reserved codes: a token that training never saw, what stands before the first, what stands after the last."""
+UNITS, BEAMS = 128, 5
+"""Width of a decoder's layers, and sequences that a beam search keeps, where none is chosen."""
+RARE = -6.0
+"""Where the logit of an unknown token starts when no training text had one."""
 LENGTH_PENALTY = 0.6
 """Exponent of a beam's length normalisation (Wu et al., 2016, section 7, found 0.6 to 0.7 best)."""
 
@@ -179,3 +185,51 @@ def _(q: Autoregressive, change: Callable[[Tensor], Tensor]) -> Distribution:
 @point.register
 def _(q: Autoregressive) -> Tensor:
     return q.greedy()[0]
+
+
+@rules.register("autoregressive")
+class AutoregressiveRule(Rule):
+    r"""q(y given x) = Π_t softmax(a_t(y_1 … y_{t−1}, z, memory)): a text written token by token, until its end.
+
+    .. math:: -\log q(y) = \sum_t \log \sum_k e^{a_{tk}} - a_{t, y_t}, \qquad y_{T+1} = \text{end}
+
+    Args:
+        features: width of z.
+        domain: of y; its longest training text bounds what is written.
+        linear: not used: a decoder serves one network.
+        memory: widths of the states that it attends to; units: of its two LSTM layers, 128 by default; dropout: in [0, 1).
+    """
+
+    serves = (Text,)
+    formula = "LSTM over the tokens so far, attention over x's states → softmax → next token, until the end"
+    identity = "Σ_t −log p(token_t | tokens before, x): cross-entropy, summed over the text and its end"
+    reads_memory = True
+
+    offset: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        domain: Text,
+        linear: Linear = nn.Linear,
+        *,
+        memory: Sequence[int] = (),
+        units: int | None = None,
+        dropout: float | None = None,
+    ) -> None:
+        super().__init__(features, domain, linear)
+        self.longest = domain.longest
+        self.decoder = AttentionDecoder(domain.size, features, memory, units or UNITS, dropout or 0.0)
+        offset = torch.zeros(domain.size)
+        offset[BEGIN] = -math.inf
+        if not domain.unseen:
+            offset[UNKNOWN] = RARE
+        self.register_buffer("offset", offset, persistent=False)
+
+    def forward(self, features: Tensor, memory: Memory = ()) -> Autoregressive:
+        return Autoregressive(self.decoder, features, memory, self.longest, self.offset)
+
+
+@default_rule.register
+def _(domain: Text) -> str:
+    return "autoregressive"
