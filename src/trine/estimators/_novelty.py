@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from trine.blocks import Encoder, SequenceBlock, own_steps
-from trine.blocks.temporal import TemporalUnit
 from trine.data import Store
 from trine.estimators._batched import chunk_of, numbers_of
 from trine.estimators._plan import Prepared
@@ -40,9 +40,8 @@ class Watch:
     def __enter__(self) -> Watch:
         for block in self.encoder.blocks:
             if isinstance(block, SequenceBlock):
-                for layer in block.modules():
-                    if isinstance(layer, TemporalUnit):
-                        self.handles.append(layer.register_forward_hook(self._steps))
+                for layer in _layers(block):
+                    self.handles.append(layer.register_forward_hook(self._steps))
                 self.handles.append(block.register_forward_hook(self._sequence))
                 continue
             for layer in _layers(block):
@@ -68,12 +67,16 @@ class Watch:
         if isinstance(output, Tensor) and output.dim() == 4:
             self.found.append(output.mean((2, 3)))
 
-    def _steps(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        own = inputs[1]
+    def _steps(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Of a layer called as (x, own), which keeps padding at 0: (batch, channels, [bands,] steps) → mean of own steps."""
+        if len(inputs) != 2 or not isinstance(output, Tensor) or output.dim() not in (3, 4):
+            return
+        own, places = inputs[1], tuple(range(2, output.dim()))
         if own is None:
-            self.found.append(output.mean(2))
-        else:  # what is padded is 0
-            self.found.append(output.sum(2) / own.sum(1, keepdim=True).clamp_min(1))
+            self.found.append(output.mean(places))
+        elif own.dtype == torch.bool and own.shape == (len(output), output.shape[-1]):
+            count = own.sum(1, keepdim=True).clamp_min(1) * math.prod(output.shape[2:-1])
+            self.found.append(output.sum(places) / count)
 
     def _sequence(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self.found.append(output)
