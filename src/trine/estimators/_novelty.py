@@ -16,20 +16,20 @@ from trine.estimators._batched import chunk_of, numbers_of
 from trine.estimators._plan import Prepared
 from trine.evaluation.novelty import Novelty, NoveltyDetector
 
-FITTED_ROWS, FEWEST_ROWS, NUMBERS = 10_000, 2_000, 4_000_000
-"""Training rows that the detector is fitted on, at most: fewer, to a least number, where rows hold many numbers of x."""
+MOST_ROWS, FEWEST_ROWS, NUMBERS = 10_000, 2_000, 2_000_000
+"""Training rows that the detector is fitted on, and rows not trained on that it is calibrated by, at most: fewer, to a least
+number, where rows hold many numbers of x.
+"""
 MEMBERS = 8
 """Weight-sharing members whose representations are averaged."""
-CALIBRATION_ROWS = 10_000
-"""Rows not trained on that it is calibrated by, at most."""
 
 
 class Watch:
     """While open, notes the states that an encoder's blocks compute, reduced to one vector a row.
 
     A block's own output; before it, of layers with feature maps, (batch, channels, h, w), the mean over positions. Of
-    sequences, the mean over the row's own steps of the states and of convolutions before them, and the logarithm of the
-    length; padding changes none of them.
+    sequences, the mean over the row's own steps of the states and of convolutions before them, how much the states vary and
+    change from step to step, and the logarithm of the length; padding changes none of them.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -84,8 +84,13 @@ class Watch:
         memory = inputs[2] if len(inputs) > 2 else None
         if memory:
             states, lengths = memory[-1]
-            own = own_steps(lengths, states.shape[1])[..., None]
-            self.found.append(torch.where(own, states, 0.0).sum(1) / lengths.clamp_min(1)[:, None])
+            own, count = own_steps(lengths, states.shape[1])[..., None], lengths.clamp_min(1)[:, None]
+            states = torch.where(own, states, 0.0)
+            mean = states.sum(1) / count
+            self.found += [mean, (states.square().sum(1) / count - mean.square()).clamp_min(0.0).sqrt()]
+            # From one step to the next: what is rough and what is smooth differ by it.
+            change = torch.where(own[:, 1:], states.diff(dim=1), 0.0)
+            self.found.append((change.square().sum(1) / count).sqrt())
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
@@ -117,9 +122,9 @@ def fit_detector(prepared: Prepared) -> NoveltyDetector | None:
     if watch is None:
         return None
     generator = torch.Generator().manual_seed(prepared.plan.seed)
-    most = min(max(NUMBERS // max(numbers_of(prepared.store), 1), FEWEST_ROWS), FITTED_ROWS)
+    most = min(max(NUMBERS // max(numbers_of(prepared.store), 1), FEWEST_ROWS), MOST_ROWS)
     train = _some(torch.from_numpy(prepared.rows.train), most, generator)
-    others = _some(torch.from_numpy(prepared.rows.stop), CALIBRATION_ROWS, generator)
+    others = _some(torch.from_numpy(prepared.rows.stop), most, generator)
     states, z, unknown = _computed(model, watch, prepared.store, train)
     calibration = _computed(model, watch, prepared.store, others)[:2] if len(others) else None
     return NoveltyDetector.fit(states, z, calibration, blank=bool(unknown.any()), seed=prepared.plan.seed)
