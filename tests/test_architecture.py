@@ -16,6 +16,7 @@ SOURCE = Path(trine.__file__).parent
 # From top to bottom; rooms in one tuple may not import each other unless they are the same room.
 ROOMS = [
     ("errors",),
+    ("collective",),
     ("registry",),
     ("choices",),
     ("domains",),

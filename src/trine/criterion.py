@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from trine import collective
+from trine.data import Share
 from trine.divergences import Divergence, LearnedDivergence, Value
 from trine.errors import ChoiceError, nearest
 
@@ -92,6 +94,9 @@ class Criterion(nn.Module):
     minibatch gradient is unbiased for the mean over all rows that have a target (given a batch's number of them, they
     are a uniform sample); with unequal weights it is a ratio of two unbiased estimates, whose bias falls as 1/batch.
 
+    Of a :class:`~trine.data.Share`, a rank's rows of a batch, the value is that rank's part of the whole batch's: the
+    parts of all ranks add up to it, and so do their gradients, whatever the ranks' rows and weights are.
+
     The parameters of a criterion are its critics.
 
     Args:
@@ -128,12 +133,12 @@ class Criterion(nn.Module):
     def _sum(
         self, terms: list[Term], outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool
     ) -> Loss:
-        weight = batch.get("weight")
+        weights = [_weights(batch, term.present(batch)) for term in terms]
+        counts = _counts(weights, batch)
         total: Tensor | None = None
         means: dict[str, Tensor] = {}
-        for term in terms:
-            values = term.values(outputs, batch, tighten=tighten)
-            mean = _mean(values, weight, term.present(batch))
+        for term, weight, count in zip(terms, weights, counts, strict=True):
+            mean = _mean(term.values(outputs, batch, tighten=tighten), weight, count)
             means[term.name] = mean.detach()
             part = mean if term.weight == 1.0 else term.weight * mean
             total = part if total is None else total + part
@@ -173,13 +178,29 @@ def _filled(target: Tensor, present: Tensor) -> Tensor:
     return torch.where(known, target, torch.full_like(target, float(target.is_floating_point())))
 
 
-def _mean(values: Tensor, weight: Tensor | None, present: Tensor | None) -> Tensor:
-    """Σ weight · value / Σ weight over the examples that count; 0 when none does."""
-    if weight is None and present is None:
-        return values.mean()
-    weight = torch.ones_like(values) if weight is None else weight.to(values.dtype)
-    if present is not None:
-        weight = weight * present
+def _weights(batch: Mapping[str, Tensor], present: Tensor | None) -> Tensor | None:
+    """(batch,) how much each example counts in a term; None where all count alike."""
+    weight = batch.get("weight")
+    if present is None:
+        return weight
+    return present.to(torch.float32) if weight is None else weight * present
+
+
+def _counts(weights: list[Tensor | None], batch: Mapping[str, Tensor]) -> list[Tensor | int | None]:
+    """Σ weight of each term over the whole batch, other ranks' rows too; None where the mean of the values will do."""
+    whole = batch.whole if isinstance(batch, Share) else None
+    weighed = [weight.sum() for weight in weights if weight is not None]
+    if whole is not None and weighed:
+        weighed = list(collective.add(torch.stack(weighed)).unbind())
+    sums = iter(weighed)
+    return [whole if weight is None else next(sums) for weight in weights]
+
+
+def _mean(values: Tensor, weight: Tensor | None, count: Tensor | int | None) -> Tensor:
+    """Σ weight · value / Σ weight over the examples that count; 0 when none does. Of a share, its part of that."""
+    if weight is None:
+        return values.mean() if count is None else values.sum() / count
+    assert isinstance(count, Tensor)
     # An example of weight 0 does not count, whatever its value: infinity times 0 would be NaN.
-    total = torch.where(weight > 0, weight * values, 0.0).sum()
-    return total / weight.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    total = torch.where(weight > 0, weight.to(values.dtype) * values, 0.0).sum()
+    return total / count.to(values.dtype).clamp_min(torch.finfo(values.dtype).tiny)

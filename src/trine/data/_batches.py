@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -101,27 +102,31 @@ class Batches:
         batches = order[: full * self.batch_size].view(full, self.batch_size)
         return torch.cat([batches[torch.randperm(full, generator=generator)].flatten(), order[batches.numel() :]])
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of ``epoch`` from number ``start`` on."""
+    def index(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
+        """The rows of each batch of ``epoch`` from number ``start`` on, (batch,) int64."""
         order = self.order(epoch)
         last = self.steps_per_epoch - 1
-
-        def rows(index: int) -> Tensor:
+        for index in range(start, self.steps_per_epoch):
             first = index * self.batch_size
-            return order[first : first + self.batch_size if index < last or self.drop_last else len(order)]
+            yield order[first : first + self.batch_size if index < last or self.drop_last else len(order)]
 
-        indices = range(start, self.steps_per_epoch)
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch`` from number ``start`` on."""
+        return self.cut(self.index(epoch, start))
+
+    def cut(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
+        """The batch of each of ``parts``, index tensors."""
         if not self.store.mapped:
-            yield from (self.store.batch(rows(index)) for index in indices)
+            yield from map(self.store.batch, parts)
             return
         # What a thread prepares ahead is the same batch, in the same order.
+        remaining = iter(parts)
         with ThreadPoolExecutor(AHEAD, thread_name_prefix="trine-batches") as pool:
-            coming = deque(pool.submit(self.store.batch, rows(index)) for index in indices[:AHEAD])
+            coming = deque(pool.submit(self.store.batch, rows) for rows in itertools.islice(remaining, AHEAD))
             try:
-                for index in indices:
+                while coming:
                     batch = coming.popleft().result()
-                    if index + AHEAD < self.steps_per_epoch:
-                        coming.append(pool.submit(self.store.batch, rows(index + AHEAD)))
+                    coming.extend(pool.submit(self.store.batch, rows) for rows in itertools.islice(remaining, 1))
                     yield batch
             finally:
                 for future in coming:

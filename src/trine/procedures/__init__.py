@@ -4,6 +4,7 @@ from ._base import Procedure as Procedure
 from ._base import State as State
 from ._base import Step as Step
 from ._base import procedures as procedures
+from ._parallel import total_norm as total_norm
 from .descent import Descent as Descent
 from .schedules import Constant as Constant
 from .schedules import Cosine as Cosine

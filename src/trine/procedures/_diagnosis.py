@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from trine import collective
 from trine.criterion import Criterion
 
 
@@ -21,6 +22,13 @@ def diagnose(model: nn.Module, criterion: Criterion, batch: Mapping[str, Tensor]
     Args:
         noise: the generator's state before the failing step, so that dropout and noise inputs are drawn again alike.
     """
+    if any(collective.in_shards(p) for p in model.parameters()):
+        return "where it began cannot be told of a model in shards"
+    with collective.by_itself():
+        return _diagnose(model, criterion, batch, noise)
+
+
+def _diagnose(model: nn.Module, criterion: Criterion, batch: Mapping[str, Tensor], noise: Tensor) -> str:
     modules = {**_named(model, ""), **_named(criterion, "critic.")}
     for name, module in modules.items():
         for weight, value in module.named_parameters(recurse=False):

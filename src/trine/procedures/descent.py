@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from trine import collective
 from trine.criterion import Criterion, Loss
 from trine.errors import ChoiceError, TrainingError, nearest
 from trine.procedures._base import Procedure, State, Step, procedures
 from trine.procedures._diagnosis import diagnose
+from trine.procedures._parallel import Parallel, clip_to, total_norm
 from trine.procedures.schedules import Schedule, schedules
 from trine.rules import map_arguments
 
@@ -74,6 +76,9 @@ class DescentState(State):
         self.averages = [v.clone() for v in self.current]
         self.averaged = dict(zip(moving, self.averages, strict=True))
         self.forward: Callable[..., Any] = torch.compile(model) if descent.compile else model
+        self.parallel = (
+            Parallel(model, self.forward, self.parameters, self.critics) if collective.processes() > 1 else None
+        )
         self.check_every = 1 if self.device.type == "cpu" else CHECK_EVERY
         self.sum = torch.zeros((), device=self.device)
 
@@ -202,12 +207,18 @@ class Descent(Procedure):
         size = self.schedule(state.t, state.total)
         noise = torch.get_rng_state()
         with self.precision(state.device):
-            outputs = state.forward(batch)
+            outputs = (state.forward if state.parallel is None else state.parallel.forward)(batch)
         terms = self._tighten(state, model, criterion, outputs, batch, size, noise) if state.critics else {}
-        loss = criterion(outputs, batch)
-        self._require_finite(state, model, criterion, batch, loss, noise)
-        # Naming the parameters keeps the critics' out; without critics there is nothing to keep out, and it costs a little.
-        loss.total.backward(inputs=state.parameters if state.critics else None)
+        if state.parallel is None:
+            loss = criterion(outputs, batch)
+            self._require_finite(state, model, criterion, batch, loss, noise)
+            # Naming the parameters keeps the critics' out; without critics there is nothing to keep out, and it costs a little.
+            loss.total.backward(inputs=state.parameters if state.critics else None)
+        else:
+            with state.parallel.critics_at_rest():
+                loss = criterion(outputs, batch)
+                self._require_finite(state, model, criterion, batch, loss, noise)
+                state.parallel.backward(loss.total)
         norm = self._clip(state, model, criterion, batch, noise) if self.clip else None
         self._move(state.optimiser, size)
         state.t += 1
@@ -233,6 +244,8 @@ class Descent(Procedure):
             bound: Loss = criterion.tighten(detached, batch)
             self._require_finite(state, model, criterion, batch, bound, noise, critic=True)
             bound.total.backward(inputs=state.critics)  # type: ignore[no-untyped-call]
+            if state.parallel is not None:
+                state.parallel.add_up(state.critics)
             self._move(state.critic_optimiser, size * self.critic_ratio)
         return {f"{name}.critic": value for name, value in bound.terms.items()}
 
@@ -240,9 +253,9 @@ class Descent(Procedure):
         self, state: DescentState, model: nn.Module, criterion: Criterion, batch: Mapping[str, Tensor], noise: Tensor
     ) -> Tensor:
         """Scale the gradient down to the bound, if it is longer; its norm before."""
-        norm = nn.utils.get_total_norm([p.grad for p in state.parameters if p.grad is not None], foreach=True)
+        norm = total_norm([p.grad for p in state.parameters if p.grad is not None])
         if state.device.type != "cpu":
-            nn.utils.clip_grads_with_norm_(state.parameters, self.clip, norm, foreach=True)
+            clip_to(state.parameters, self.clip, norm)
             return norm
         # Where reading the norm does not wait for a device, most steps need no pass over the gradient.
         length = norm.item()
@@ -251,7 +264,7 @@ class Descent(Procedure):
             where = diagnose(model, criterion, batch, noise)
             raise TrainingError(f"The loss is finite at step {state.t + 1} and its gradient is not: {where}. {REMEDY}")
         if length > self.clip:
-            nn.utils.clip_grads_with_norm_(state.parameters, self.clip, norm, foreach=True)
+            clip_to(state.parameters, self.clip, norm)
         return norm
 
     @staticmethod

@@ -30,7 +30,7 @@ def save(path: Path, state: Any) -> None:
     from safetensors.torch import save as to_bytes
 
     tensors: dict[str, Tensor] = {}
-    structure = json.dumps(_take_apart(state, tensors, ""))
+    structure = json.dumps(take_apart(state, tensors, ""))
     seal = _seal(structure, tensors)
     data = to_bytes(tensors, metadata={"format": str(FORMAT), "structure": structure, "sha256": seal})
     _files.replace(path, [data])
@@ -53,7 +53,7 @@ def load(path: Path) -> Any:
         structure = metadata["structure"]
         if _seal(structure, tensors) != metadata["sha256"]:
             raise RunError(f"The checkpoint {path} was altered or damaged, and is not used.")
-        return _put_together(json.loads(structure), tensors)
+        return put_together(json.loads(structure), tensors)
     except SafetensorError as error:
         raise RunError(f"The checkpoint {path} is truncated or damaged ({error}), and is not used.") from None
     except (OSError, KeyError, ValueError) as error:
@@ -62,34 +62,38 @@ def load(path: Path) -> Any:
         raise RunError(f"The checkpoint {path} cannot be read ({error!r}), and is not used.") from None
 
 
-def _take_apart(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
+def take_apart(value: Any, tensors: dict[str, Tensor], name: str, *, copy: bool = True) -> Any:
+    """Nested state as JSON; its tensors go into ``tensors`` by their place, copied to the CPU or as they are."""
     if isinstance(value, Tensor):
         # A copy, since the file's writer refuses tensors that share memory, as tied weights do.
-        tensors[name] = value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        tensors[name] = (
+            value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) if copy else value.detach()
+        )
         return {_TENSOR: name}
     if isinstance(value, Mapping):
-        items = {k: _take_apart(v, tensors, f"{name}/{k}") for k, v in value.items()}
+        items = {k: take_apart(v, tensors, f"{name}/{k}", copy=copy) for k, v in value.items()}
         if all(isinstance(k, str) and not k.startswith("$") for k in items):
             return items
         return {_ITEMS: [[k, v] for k, v in items.items()]}
     if isinstance(value, list | tuple):
-        parts = [_take_apart(v, tensors, f"{name}/{i}") for i, v in enumerate(value)]
+        parts = [take_apart(v, tensors, f"{name}/{i}", copy=copy) for i, v in enumerate(value)]
         return parts if isinstance(value, list) else {_TUPLE: parts}
     return value
 
 
-def _put_together(value: Any, tensors: dict[str, Tensor]) -> Any:
+def put_together(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """What :func:`take_apart` took apart."""
     if isinstance(value, list):
-        return [_put_together(v, tensors) for v in value]
+        return [put_together(v, tensors) for v in value]
     if not isinstance(value, dict):
         return value
     if _TENSOR in value:
         return tensors[value[_TENSOR]]
     if _ITEMS in value:
-        return {k: _put_together(v, tensors) for k, v in value[_ITEMS]}
+        return {k: put_together(v, tensors) for k, v in value[_ITEMS]}
     if _TUPLE in value:
-        return tuple(_put_together(v, tensors) for v in value[_TUPLE])
-    return {k: _put_together(v, tensors) for k, v in value.items()}
+        return tuple(put_together(v, tensors) for v in value[_TUPLE])
+    return {k: put_together(v, tensors) for k, v in value.items()}
 
 
 def _seal(structure: str, tensors: Mapping[str, Tensor]) -> str:

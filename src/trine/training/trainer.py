@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from trine import collective
 from trine.criterion import Criterion
 from trine.data import Batch
 from trine.errors import RunError, TrainingError
-from trine.procedures import Procedure, State, Step
-from trine.training import generators, signals
+from trine.procedures import Procedure, State, Step, total_norm
+from trine.training import distributed, generators, signals
 from trine.training.budget import Budget
 from trine.training.loop import steps
 from trine.training.progress import Progress
@@ -123,8 +124,8 @@ def train(
         TrainingError: the loss is not finite; names step, term, layer and rows.
         KeyboardInterrupt: Ctrl-C or a termination signal, after a checkpoint; its message says how to go on.
     """
-    with generators.seeded(seed):
-        return _Training(
+    with generators.seeded(distributed.own_seed(seed)), distributed.whole_statistics(model, criterion):
+        training = _Training(
             model,
             criterion,
             procedure,
@@ -137,7 +138,13 @@ def train(
             progress,
             observe,
             CHECKPOINT_EVERY if checkpoint_every is None else checkpoint_every,
-        ).go()
+        )
+        try:
+            return training.go()
+        except RuntimeError as error:
+            if not distributed.broke_off(error):
+                raise
+            raise training.lost(error) from None
 
 
 class _Training:
@@ -161,17 +168,20 @@ class _Training:
         self.model, self.criterion, self.procedure, self.batches = model, criterion, procedure, batches
         self.epochs, self.evaluate, self.patience = epochs, evaluate, patience
         self.run, self.observe, self.checkpoint_every = run, observe, checkpoint_every
+        self.alone, self.sharded = collective.processes() == 1, distributed.is_sharded(model)
+        self.decisions = None if self.alone else distributed.Decisions(checkpoint_every)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.state: State = procedure.init(model, criterion)
         self.state.total = epochs * batches.steps_per_epoch
         self.at = Progressed()
+        self.kept = 0
         self.stopped = "epochs"
-        if run is not None and (kept := run.restore()) is not None:
+        if run is not None and (kept := self._restore(run)) is not None:
             self._put_back(kept)
             run.forget_after(self.state.t)
         self.budget = None if budget is None else Budget(budget, self.at.fitted)
         self.log_every = max(1, self.state.total // LOG_POINTS)
-        self.progress = Progress(self.state.total, progress)
+        self.progress = Progress(self.state.total, progress and collective.first())
         self.saved = self.started = time.perf_counter()
 
     def go(self) -> Result:
@@ -183,8 +193,7 @@ class _Training:
             if not self.at.observations:
                 self._observe()
             while not self._over():
-                self._epoch(interrupted)
-                if interrupted() and not self._over():
+                if self._epoch(interrupted) and not self._over():
                     self._interrupt()
             if self.at.observations and self.at.observations[-1]["step"] < self.state.t:
                 self._observe()
@@ -230,30 +239,47 @@ class _Training:
         batches = self.batches.epoch(self.at.epoch, self.at.index)
         return batches if self.device.type == "cpu" else (batch.to(self.device) for batch in batches)
 
-    def _epoch(self, interrupted: Callable[[], bool]) -> None:
-        """The rest of the epoch: step after step, and what comes between two steps."""
+    def _epoch(self, interrupted: Callable[[], bool]) -> bool:
+        """The rest of the epoch: step after step, and what comes between two steps. Whether it was interrupted after the last."""
         self.model.train()
         self.criterion.train()
         self.started = time.perf_counter()
         for step in self._steps():
             self.at.index += 1
             self._count(step)
-            now = time.perf_counter()
-            if self.budget is not None:
-                self._keep_to_budget(self.budget, now)
+            stop, save = self._between(interrupted)
             if self.progress.due():
                 self._show(step)
             if self.state.t >= self.state.total:
                 break
             if self.at.index < self.batches.steps_per_epoch:
-                if interrupted():
+                if stop:
                     self._interrupt()
-                if now - self.saved >= self.checkpoint_every:
+                if save:
                     self._save()
         self._end_epoch()
         self._clock()
-        if time.perf_counter() - self.saved >= self.checkpoint_every:
+        stop, save = self._between(interrupted, after_epoch=True)
+        if save:
             self._save()
+        return stop
+
+    def _between(self, interrupted: Callable[[], bool], after_epoch: bool = False) -> tuple[bool, bool]:
+        """Whether to stop, and whether to make a checkpoint; and the number of steps, if it is to be another."""
+        now = time.perf_counter()
+        stop, save = interrupted(), now - self.saved >= self.checkpoint_every
+        total = None
+        if self.budget is not None and not after_epoch:
+            total = self.budget.total(self.state.t, self.at.seconds + now - self.started)
+        if self.decisions is not None:
+            stop, save, total = self.decisions(self.state.t, stop, save, total, at_once=after_epoch)
+        if total is not None and total < self.state.total:
+            self.state.total = self.progress.total = total
+            self.log_every = max(1, total // LOG_POINTS)
+            self.stopped = "budget"
+        if self.budget is not None:
+            self.at.fitted = self.budget.fitted
+        return stop, save
 
     def _steps(self) -> Iterator[Step]:
         """The loop over the rest of the epoch; what it raises is told with the rows and what is kept."""
@@ -276,10 +302,11 @@ class _Training:
             else:
                 self.at.sums[name] = value.clone()
         if self.run is not None and self.state.t % self.log_every == 0:
-            self.run.log({"step": self.state.t, "epoch": self.at.epoch, **self._losses(step), **_sizes(step)})
+            self.run.log({"step": self.state.t, "epoch": self.at.epoch, **self._losses(step, True), **_sizes(step)})
 
     def _end_epoch(self) -> None:
         done = self.at.index
+        self._pool_sums()
         record: dict[str, Any] = {
             "step": self.state.t,
             "epoch": self.at.epoch + 1,
@@ -309,15 +336,13 @@ class _Training:
         solution = self.procedure.solution(self.state, self.model)
         held, precision = _holding(self.model, solution), self.procedure.precision(self.device)
         with held, torch.no_grad(), generators.undisturbed(), precision:
-            return self.evaluate()
+            return collective.from_first(self.evaluate())
 
-    def _keep_to_budget(self, budget: Budget, now: float) -> None:
-        total = budget.total(self.state.t, self.at.seconds + now - self.started)
-        self.at.fitted = budget.fitted
-        if total is not None and total < self.state.total:
-            self.state.total = self.progress.total = total
-            self.log_every = max(1, total // LOG_POINTS)
-            self.stopped = "budget"
+    def _pool_sums(self) -> None:
+        """Sums of losses over the rows of all ranks, in place of those over one's own."""
+        if not self.alone and self.at.sums:
+            pooled = collective.add(torch.stack(list(self.at.sums.values())))
+            self.at.sums = dict(zip(self.at.sums, pooled.unbind(), strict=True))
 
     def _observe(self) -> None:
         if self.observe is not None:
@@ -327,10 +352,14 @@ class _Training:
 
     # Telling -----------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _losses(step: Step) -> dict[str, float]:
+    def _losses(self, step: Step, pooled: bool = False) -> dict[str, float]:
+        """The step's losses; of several processes, ``pooled`` or as this one's rows have them."""
         values = {"loss": step.loss, **step.terms} if len(step.terms) > 1 else {"loss": step.loss}
-        return {name: value.item() for name, value in values.items()}
+        if self.alone:
+            return {name: value.item() for name, value in values.items()}
+        stacked = torch.stack(list(values.values()))
+        stacked = collective.add(stacked) if pooled else stacked * collective.processes()
+        return dict(zip(values, stacked.tolist(), strict=True))
 
     def _show(self, step: Step) -> None:
         epoch = self.at.epoch + self.at.index / self.batches.steps_per_epoch
@@ -359,41 +388,82 @@ class _Training:
             return
         self._require_sound()
         self._clock()
-        self.run.save(
-            {
-                "model": dict(self.model.state_dict()),
-                "criterion": dict(self.criterion.state_dict()),
-                "procedure": self.state.state_dict(),
-                "generators": generators.state(),
-                "at": {field.name: getattr(self.at, field.name) for field in dataclasses.fields(self.at)},
-                "stopped": self.stopped,
-            }
-        )
+        self._pool_sums()
+        first, *others = distributed.gathered(generators.state())
+        state = {
+            "model": dict(self.model.state_dict()),
+            "criterion": dict(self.criterion.state_dict()),
+            "procedure": self.state.state_dict(),
+            "generators": first,
+            "at": {field.name: getattr(self.at, field.name) for field in dataclasses.fields(self.at)},
+            "stopped": self.stopped,
+            **({"other_generators": others} if others else {}),
+        }
+        if self.sharded:
+            distributed.save_shards(self.run.directory, state)
+        else:
+            self.run.save(state)
+        self._own_sums()
+        self.kept = self.state.t
         self.saved = time.perf_counter()
+
+    def _own_sums(self) -> None:
+        """What was pooled counts once: on rank 0."""
+        if not collective.first():
+            for value in self.at.sums.values():
+                value.zero_()
 
     def _require_sound(self) -> None:
         weights = [*self.model.parameters(), *self.criterion.parameters()]
-        if not bool(nn.utils.get_total_norm(weights).isfinite()):
+        if not bool(total_norm(weights).isfinite()):
             named = (*self.model.named_parameters(), *self.criterion.named_parameters())
-            name = next((name for name, p in named if not bool(p.isfinite().all())), "the sum of all")
+            name = next(
+                (name for name, p in named if not bool(distributed.whole(p).isfinite().all())), "the sum of all"
+            )
             raise TrainingError(
                 f"The weights are not finite after step {self.state.t}, first {name!r}, though no loss showed it yet. "
                 f"Lower the step size or clip the gradient (clip=1).{self._kept()}"
             )
+
+    def _restore(self, run: Run) -> Any:
+        """The last checkpoint, on every rank: whole, or this rank's part of it."""
+        mesh = distributed.mesh_of(list(self.model.parameters()))
+        kept = distributed.load_shards(run.directory, mesh)
+        return kept if kept is not None else distributed.shared(run.restore)
 
     def _put_back(self, kept: Mapping[str, Any]) -> None:
         try:
             self.model.load_state_dict(kept["model"])
             self.criterion.load_state_dict(kept["criterion"])
             self.state.load_state_dict(kept["procedure"])
-            generators.restore(kept["generators"])
+            states = [kept["generators"], *kept.get("other_generators", [])]
+            # Where the number of ranks is another, so is the noise: each goes on as it began.
+            if len(states) == collective.processes() or collective.first():
+                generators.restore(states[collective.rank()])
             self.at = Progressed(**kept["at"])
             self.at.sums = {name: value.to(self.device) for name, value in self.at.sums.items()}
+            self._own_sums()
             self.stopped = kept["stopped"]
+            self.kept = self.state.t
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunError(
                 f"The checkpoint does not fit the model that the run derives ({error}); start a new run."
             ) from None
+
+    def lost(self, error: BaseException) -> TrainingError:
+        """What a user is told when another process is gone."""
+        what = (
+            f"The training of {collective.processes()} processes broke off after step {self.state.t}: a process ended"
+        )
+        if self.run is None:
+            return distributed.Lost(what, error, " Nothing was kept, since no run directory was given.")
+        kept = f"All until step {self.kept} is kept" if self.kept else "No checkpoint was made yet"
+        return distributed.Lost(
+            what,
+            error,
+            f" {kept}. Go on, with as many processes as you like: torchrun --nproc-per-node {collective.processes()} "
+            f"-m trine resume {self.run.directory}",
+        )
 
     def _interrupt(self) -> None:
         """Keep all and stop."""
