@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trine import collective
 from trine.errors import ChoiceError, nearest
 
 from .activations import activation_for
@@ -28,7 +29,8 @@ class OwnBatchNorm(nn.BatchNorm1d):
         """``own``: (batch, steps) bool; None when all steps are."""
         if not self.training or own is None:
             return super().forward(x)
-        if int(own.sum()) < 2:  # one value has no variance
+        # One value has no variance; among several processes the others' steps count too.
+        if collective.processes() == 1 and int(own.sum()) < 2:
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )

@@ -124,6 +124,9 @@ def fit(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds split, weights and order. Default: 0.")] = None,
     threads: Annotated[int | None, typer.Option(help="Torch threads. Default: chosen.")] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="Where to train. Default: a GPU where there is one.")
+    ] = "auto",
     class_weight: Annotated[str | None, typer.Option(metavar="balanced", help="Let classes count alike.")] = None,
     on_bad: OnBad = None,
     config: Annotated[
@@ -137,6 +140,7 @@ def fit(
     from trine.cli._runfile import RunFile, read_run_file
     from trine.errors import ChoiceError
     from trine.estimators import fit as fit_
+    from trine.training import distributed
 
     # DATA may itself be a run file: `trine fit run.toml`.
     if config is None and data is not None and Path(data).suffix in (".toml", ".yaml", ".yml"):
@@ -149,7 +153,8 @@ def fit(
     if directory is None:
         raise ChoiceError("There is no directory for the run: give --out RUN, or the key `out` in the run file.")
     columns = [run.y] if isinstance(run.y, str) else run.y
-    with _interruptible():
+    first = distributed.launched_first()
+    with _interruptible(), distributed.joined(device):
         estimator = fit_(
             source,
             y=y or columns,
@@ -161,13 +166,15 @@ def fit(
             memory=memory if memory is not None else run.memory,
             seed=seed if seed is not None else run.seed or 0,
             threads=threads if threads is not None else run.threads,
+            device=device,
             class_weight=class_weight or run.class_weight,
             on_bad=on_bad or run.on_bad or "stop",
             verbose=not quiet,
-            announce=None if quiet or as_json else lambda text: print(text, "\n", flush=True),
+            announce=None if quiet or as_json or not first else lambda text: print(text, "\n", flush=True),
             **{**run.set, **_choices(sets)},
         )
-    _finish(estimator, Path(directory), report=not no_report, as_json=as_json)
+        if first:
+            _finish(estimator, Path(directory), report=not no_report, as_json=as_json)
 
 
 @app.command(epilog="Example: trine resume runs/adult")
@@ -176,16 +183,21 @@ def resume(
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="Where the data are now, if they have moved.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to go on. Default: as the run was started.")
+    ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.html.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was stopped; the result is that of a run never stopped."""
     from trine.estimators import resume as resume_
+    from trine.training import distributed
 
-    with _interruptible():
-        estimator = resume_(run, data=data, verbose=not quiet)
-    _finish(estimator, run, report=not no_report, as_json=as_json)
+    with _interruptible(), distributed.joined(device or distributed.device_of(run)):
+        estimator = resume_(run, data=data, device=device, verbose=not quiet)
+        if distributed.launched_first():
+            _finish(estimator, run, report=not no_report, as_json=as_json)
 
 
 @app.command(epilog="Example: trine evaluate runs/adult test.csv")
@@ -284,7 +296,12 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        print(f"\ntrine: {interrupt or 'interrupted before the training began; nothing was kept.'}", file=sys.stderr)
+        from trine.training import distributed
+
+        if distributed.launched_first():
+            print(
+                f"\ntrine: {interrupt or 'interrupted before the training began; nothing was kept.'}", file=sys.stderr
+            )
         raise typer.Exit(130) from None
 
 

@@ -81,7 +81,7 @@ class Batches:
         order = self.rows[torch.randperm(len(self.rows), generator=generator)]
         if self.store.lengths is None:
             return order
-        return self._alike(order, self.store.lengths, generator)
+        return self._alike(order, self.store.lengths.cpu(), generator)
 
     def _alike(self, order: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """The order with rows of like length in a batch, so that little is padded.

@@ -161,6 +161,8 @@ class Store:
         if len(set(lengths.values())) > 1:
             raise SchemaError(f"The columns differ in their number of rows: {lengths}.")
         self.rows = next(iter(lengths.values()), 0)
+        # Where the fields are, and batches are made.
+        self.device = next((field.data.device for field in self.fields.values()), torch.device("cpu"))
         self.views: dict[str, tuple[str, slice | None]] = {
             logical: (name, part) for name, field in self.fields.items() for logical, part in field.columns.items()
         }
@@ -183,6 +185,7 @@ class Store:
 
     def batch(self, rows: Tensor) -> Batch:
         """Rows ``rows`` (int64 index tensor): one index-select a field."""
+        rows = rows.to(self.device)
         tensors = {name: field.select(rows) for name, field in self.fields.items()}
         for name, field in self.fields.items():
             if field.present is not None:
@@ -214,6 +217,20 @@ class Store:
         """Raise :class:`SchemaError` unless batches have ``name``."""
         if name not in self.fields and name not in self.views:
             raise SchemaError(f"The batch has no field {name!r}.{nearest(name, self.names())} It has {self.names()}.")
+
+    def to(self, device: torch.device | str) -> Store:
+        """The store on another device."""
+
+        def there(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.to(device)
+
+        fields = {
+            name: dataclasses.replace(
+                field, data=field.data.to(device), present=there(field.present), offsets=there(field.offsets)
+            )
+            for name, field in self.fields.items()
+        }
+        return Store(fields)
 
     @property
     def nbytes(self) -> int:

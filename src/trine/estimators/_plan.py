@@ -32,6 +32,7 @@ class Plan:
         class_weight: None; ``"balanced"``: classes count alike in the criterion; or pairs (class, weight).
         seed: seeds the split, the initial weights and the order of examples.
         threads: torch threads; None chooses.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU where there is one.
         budget: seconds that training may take; None for no bound.
         memory: bytes that the process may take; None: the machine's. Columns that are too large for it go to files.
         on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
@@ -48,6 +49,7 @@ class Plan:
     class_weight: str | tuple[tuple[Any, float], ...] | None = None
     seed: int = 0
     threads: int | None = None
+    device: str = "auto"
     budget: float | None = None
     memory: int | None = None
     on_bad: str = "stop"
@@ -62,6 +64,8 @@ class Plan:
             raise ChoiceError(f"The seed is {self.seed}; it is a whole number from 0 to 2^63 - 1.")
         if self.threads is not None and self.threads < 1:
             raise ChoiceError(f"threads is {self.threads}; it is 1 or more, or is left out to be chosen.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ChoiceError(f"The device is {self.device!r}; it is 'auto', 'cpu' or 'cuda'.")
         if self.budget is not None and self.budget <= 0:
             raise ChoiceError(f"The budget is {self.budget} seconds; it must be positive, e.g. `--budget 5m`.")
         if isinstance(self.class_weight, str) and self.class_weight != "balanced":

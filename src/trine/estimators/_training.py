@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
+from trine import collective
 from trine.blocks import layer_scales
-from trine.data import Batches
+from trine.data import Batches, Shares, Store
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.methods import Derivation
-from trine.training import Result, Run, train
+from trine.training import Result, Run, distributed, train
 
 SMALL_STEP = 2e7
 """Multiplications a step below which one thread is faster than handing parts to others."""
@@ -43,22 +45,36 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
     choices = derivation.choices
     assert choices.batch_size is not None
     assert choices.epochs is not None
-    batches = Batches(prepared.store, torch.from_numpy(rows.train), choices.batch_size, prepared.plan.seed)
+    if collective.processes() > 1:
+        _require_same(prepared)
+    place = distributed.resolve_device(prepared.plan.device)
+    derivation.model.to(place)
+    derivation.criterion.to(place)
+    model = derivation.model
+    if choices.sharding == "full" and collective.processes() > 1:
+        model = distributed.shard(model)
+    store = placed(prepared.store, place)
+    batches = Batches(store, torch.from_numpy(rows.train), choices.batch_size, prepared.plan.seed)
     with _threads(prepared.plan.threads, derivation) as threads:
         result = train(
-            derivation.model,
+            model,
             derivation.criterion,
             derivation.procedure,
-            batches,
+            batches if collective.processes() == 1 else Shares(batches),
             epochs=choices.epochs,
             seed=prepared.plan.seed,
-            evaluate=_score(prepared) if len(rows.stop) else None,
+            evaluate=_score(prepared, model, store, place) if len(rows.stop) else None,
             patience=choices.patience or 0,
             budget=prepared.plan.budget,
             run=run,
             progress=progress,
-            observe=_observer(prepared) if run is not None else None,
+            observe=_observer(prepared, model, store, place) if run is not None else None,
         )
+    if model is not derivation.model:
+        distributed.gather(model, derivation.model)
+        derivation.model.eval()
+    derivation.model.cpu()
+    derivation.criterion.cpu()
     labels = ["at initialisation", "after one epoch", "at the end"]
     scales = [
         {"label": labels[min(i, 2)], "step": seen["step"], "layers": seen["value"]}
@@ -67,29 +83,62 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
     return Fitted(result, threads, scales)
 
 
-def _score(prepared: Prepared) -> Callable[[], float]:
-    """The criterion on the rows that decide when to stop: a mean over those that count."""
-    model, criterion = prepared.derivation.model, prepared.derivation.criterion
+def placed(store: Store, place: torch.device, free: int | None = None) -> Store:
+    """The store where batches are cut: on the device, if it takes no more than half of what is free there.
+
+    Args:
+        free: bytes free on the device; None asks it.
+    """
+    if place.type == "cpu":
+        return store
+    if free is None:
+        free = torch.cuda.mem_get_info(place)[0]
+    return store.to(place) if 2 * store.nbytes <= free else store
+
+
+def _require_same(prepared: Prepared) -> None:
+    """Check that all ranks derived the same, before they train it together."""
+    derivation, rows = prepared.derivation, prepared.rows
+    mark = distributed.fingerprint
+    distributed.require_same(
+        schema=mark(derivation.schema.to_json()),
+        split_of_the_rows=mark(rows.train, rows.stop, rows.held_out),
+        choices=mark(derivation.choices.to_json()),
+        initial_weights=mark(*derivation.model.state_dict().values(), *derivation.criterion.state_dict().values()),
+    )
+
+
+def _score(prepared: Prepared, model: nn.Module, store: Store, place: torch.device) -> Callable[[], float]:
+    """The criterion on the rows that decide when to stop: a mean over those that count, of which each rank takes its share."""
+    criterion = prepared.derivation.criterion
     rows = torch.from_numpy(prepared.rows.stop)
     parts = torch.split(rows, chunk_of(prepared.store, prepared.schema))
 
     def score() -> float:
         criterion.eval()
-        total, count = 0.0, 0.0
-        for batch in map(prepared.store.batch, parts):
+        sums = torch.zeros(2, dtype=torch.float64, device=collective.device())
+        for part in parts:
+            mine = collective.share(part)
+            # With parameters in shards, every rank takes part in every pass: one without rows looks at a row that does not count.
+            batch = store.batch(mine if len(mine) else part[:1]).to(place)
             weight = float(batch["weight"].sum()) if "weight" in batch else float(batch.size)
-            total += criterion(model(batch), batch).total.item() * weight
-            count += weight
+            weight = weight if len(mine) else 0.0
+            value = criterion(model(batch), batch).total.item()
+            sums += torch.tensor([value * weight if weight else 0.0, weight], dtype=torch.float64, device=sums.device)
         criterion.train()
-        return total / max(count, 1e-12)
+        total, count = collective.add(sums).tolist()
+        return float(total / max(count, 1e-12))
 
     return score
 
 
-def _observer(prepared: Prepared) -> Callable[[], list[dict[str, Any]]]:
+def _observer(
+    prepared: Prepared, model: nn.Module, store: Store, place: torch.device
+) -> Callable[[], list[dict[str, Any]]]:
     """Scales of activations and gradients, layer by layer, on one training batch; the model itself is not touched."""
-    model, criterion = prepared.derivation.model, prepared.derivation.criterion
-    batch = prepared.store.batch(torch.from_numpy(prepared.rows.train[: prepared.derivation.choices.batch_size]))
+    criterion = prepared.derivation.criterion
+    rows = torch.from_numpy(prepared.rows.train[: prepared.derivation.choices.batch_size])
+    batch = store.batch(rows).to(place)
 
     def backward() -> torch.Tensor:
         loss: torch.Tensor = criterion(model(batch), batch).total

@@ -8,11 +8,13 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trine import collective
 from trine.choices import Choices
 from trine.data import Batch, Schema, Table, bytes_of, read
 from trine.domains import Category, Domain, Labels
@@ -22,7 +24,7 @@ from trine.estimators._plan import Plan, prepare
 from trine.estimators._record import write_record
 from trine.estimators._training import fit as train
 from trine.methods import Derivation, Facts
-from trine.training import Run
+from trine.training import Run, distributed
 
 ARTEFACT = "model.trine"
 
@@ -39,6 +41,7 @@ def fit(
     class_weight: str | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str = "auto",
     budget: float | None = None,
     memory: int | str | None = None,
     on_bad: str = "stop",
@@ -61,6 +64,7 @@ def fit(
         seed: seeds the split, the weights and the order of examples; the same seed gives the same weights on the same
             machine with the same number of threads.
         threads: torch threads; None chooses.
+        device: where to train: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU where there is one.
         budget: seconds that training may take; the schedule is fitted to it.
         memory: most that the process may take, in bytes or as ``"4GiB"`` (at least 1 GiB); what is larger is encoded once
             into files in ``$TRINE_CACHE`` (else ``~/.cache/trine``), which later runs on the same data use again. By default
@@ -72,7 +76,8 @@ def fit(
 
     Returns:
         :class:`Classifier`, :class:`Regressor`, :class:`MultiLabelClassifier` or :class:`MultiTarget`, by y's domain,
-        fitted; ``evaluations_`` holds the metrics on the ``valid`` rows.
+        fitted; ``evaluations_`` holds the metrics on the ``valid`` rows. Among several processes (see
+        :mod:`trine.training.distributed`) None on ranks other than 0.
 
     Raises:
         TrineError: what was wrong, where, and what to do.
@@ -92,17 +97,20 @@ def fit(
         class_weight=class_weight,
         seed=seed,
         threads=threads,
+        device=device,
         budget=budget,
         memory=limit,
         on_bad=on_bad,
     )
     if out is not None:
-        Run.require_free(out)
-    prepared = prepare(plan, table, verbose=verbose)
+        distributed.shared(partial(Run.require_free, out))
+    if collective.processes() > 1:
+        distributed.require_same(plan=distributed.fingerprint(plan.to_json()), data=table.fingerprint())
+    prepared = prepare(plan, table, verbose=verbose and collective.first())
     if out is None:
         return _complete(plan, prepared, None, table, aside, verbose=verbose, announce=announce)
     derivation = prepared.derivation
-    run = Run.create(
+    run = distributed.create_run(
         out,
         {
             "plan": plan.to_json(),
@@ -137,6 +145,8 @@ def _complete(
     if announce is not None:
         announce(derivation.describe(sample))
     fitted = train(prepared, run=run, progress=verbose)
+    if not collective.first():
+        return None
     estimator._finish(prepared, fitted)
     estimator.provenance_["skipped"] = list(table.skipped)
     if run is not None:
@@ -154,21 +164,23 @@ def _complete(
     return estimator
 
 
-def resume(run: str | os.PathLike[str], *, data: Any = None, verbose: bool = False) -> Any:
+def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None = None, verbose: bool = False) -> Any:
     """Go on with a run that was stopped or killed; its result is that of a run never stopped, bit for bit.
 
     Args:
         run: the run's directory. data: where the data are now, if they have moved.
+        device: where to go on; None: as the run was started.
         verbose: whether to show progress.
 
     Raises:
         RunError: no run there, or the data are not those the run was started with.
     """
-    opened = Run.open(run)
+    opened = distributed.open_run(run)
     with opened:
         with _taken_at_its_word(opened.directory):
             record = opened.data
             plan = Plan.from_json(record["plan"])
+            plan = plan if device is None else dataclasses.replace(plan, device=device)
             origin, fingerprint, reasons = dict(record["source"]), record["fingerprint"], dict(record["reasons"])
             schema, choices = Schema.from_json(record["schema"]), Choices.from_json(record["choices"])
             facts = dict(record["facts"])

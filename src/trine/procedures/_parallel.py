@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trine import collective
+from trine.errors import TrainingError
 
 
 class Parallel:
@@ -50,6 +51,11 @@ class Parallel:
         inputs = None if self.sharded or not self.critics else self.parameters
         total.backward(inputs=inputs)  # type: ignore[no-untyped-call]
         if self.sharded:
+            if all(p.grad is None for p in self.parameters):
+                raise TrainingError(
+                    "No gradient came out of the sharded model, whose backward pass fully_shard did not notice: choose "
+                    "sharding=none, and report the model."
+                )
             self._add_apart()
         elif not self._wrapped:
             everywhere = self.add_up(self.parameters)
@@ -84,7 +90,7 @@ class Parallel:
         self.forward = nn.parallel.DistributedDataParallel(
             self.forward if isinstance(self.forward, nn.Module) else self._model,
             device_ids=devices,
-            broadcast_buffers=False,  # running statistics are of the whole batch, and so alike
+            forward_sync_buffers=False,  # running statistics are of the whole batch, and so alike
             gradient_as_bucket_view=True,
         )
         self._wrapped = True

@@ -26,11 +26,13 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
+from torch.distributions import Distribution
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trine import collective
 from trine.errors import ChoiceError, DataError, RunError, TrainingError, TrineError
+from trine.rules import map_arguments
 from trine.training import _files, checkpoint
 from trine.training.run import Run
 
@@ -106,6 +108,11 @@ def joined(device: str = "auto") -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def launched_first() -> bool:
+    """Whether this process is the only one, or the launcher's first, which alone prints."""
+    return int(os.environ.get("RANK", "0")) == 0 or int(os.environ.get("WORLD_SIZE", "1")) == 1
+
+
 class Lost(TrainingError):
     """Another process of the training is gone.
 
@@ -173,6 +180,14 @@ def resolve_device(wanted: str) -> torch.device:
             "a machine (--nproc-per-node), or choose --device cpu."
         )
     return torch.device("cuda", local)
+
+
+def device_of(run: str | os.PathLike[str]) -> str:
+    """The device that a run was started with; ``auto`` where that is not known."""
+    try:
+        return str(Run.read(run)["plan"]["device"])
+    except (RunError, KeyError, TypeError):
+        return "auto"
 
 
 # Agreeing ----------------------------------------------------------------------------------------------------------
@@ -373,18 +388,21 @@ class _Normalise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
         over = [0, *range(2, x.dim())]
         rows = x.numel() // x.shape[1]
-        variance, mean = torch.var_mean(x.float(), over, correction=0)
+        kind = torch.promote_types(x.dtype, torch.float32)
+        variance, mean = torch.var_mean(x.to(kind), over, correction=0)
         # In double precision, since the variance is the difference of two sums.
         mean, variance = mean.double(), variance.double()
+        if not rows:
+            mean, variance = torch.zeros_like(mean), torch.zeros_like(variance)
         sums = torch.cat([mean * rows, (variance + mean.square()) * rows, mean.new_tensor([rows])])
         collective.add(sums)
         count = sums[-1]
         mean, square = (sums[:-1] / count).chunk(2)
         variance = (square - mean.square()).clamp_min(0)
-        mean32, variance32 = mean.float(), variance.float()
-        ctx.save_for_backward(x, weight, mean32, variance32, count)
+        rounded = mean.to(kind), variance.to(kind)
+        ctx.save_for_backward(x, weight, *rounded, count)
         ctx.eps = eps
-        result = functional.batch_norm(x, mean32, variance32, weight, bias, False, 0.0, eps)
+        result = functional.batch_norm(x, *rounded, weight, bias, False, 0.0, eps)
         ctx.mark_non_differentiable(mean, variance, count)
         return result, mean, variance, count
 
@@ -396,9 +414,9 @@ class _Normalise(torch.autograd.Function):
         shape = [1, -1, *(1,) * (x.dim() - 2)]
         inverse = torch.rsqrt(variance + ctx.eps)
         centred = (x - mean.view(shape)) * inverse.view(shape)
-        by_bias, by_weight = slope.float().sum(over), (slope * centred).float().sum(over)
+        by_bias, by_weight = slope.to(mean.dtype).sum(over), (slope * centred).sum(over)
         means = collective.add(torch.cat([by_bias, by_weight]).double()) / count
-        level, tilt = means.to(slope.dtype).chunk(2)
+        level, tilt = means.to(mean.dtype).chunk(2)
         gain = inverse if weight is None else inverse * weight
         gradient = (slope - level.view(shape)).addcmul_(centred, tilt.view(shape), value=-1).mul_(gain.view(shape))
         return (
@@ -434,8 +452,27 @@ def shard(model: nn.Module) -> nn.Module:
     whole = {p for p in sharded.parameters() if p.dim() == 0}
     for part in _units(sharded):
         fully_shard(part, mesh=mesh, ignored_params=whole)
+    sharded.register_forward_hook(_with_tensors)  # before fully_shard's own, which looks for tensors
     fully_shard(sharded, mesh=mesh, ignored_params=whole)
     return sharded
+
+
+def _with_tensors(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    """The outputs, and beside them the tensors that distributions are made of.
+
+    ``fully_shard`` notices the backward pass by hooks on the output's tensors, and does not look into a distribution.
+    """
+    found: dict[str, Tensor] = {}
+
+    def note(value: Tensor) -> Tensor:
+        if value.requires_grad:
+            found[f"tensor {len(found)}"] = value
+        return value
+
+    for value in outputs.values():
+        if isinstance(value, Distribution):
+            map_arguments(value, note)
+    return {**outputs, **found}
 
 
 def _units(module: nn.Module) -> list[nn.Module]:
