@@ -219,14 +219,18 @@ class Store:
             raise SchemaError(f"The batch has no field {name!r}.{nearest(name, self.names())} It has {self.names()}.")
 
     def to(self, device: torch.device | str) -> Store:
-        """The store on another device."""
+        """The store on another device, read whole from where it is mapped."""
 
         def there(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.to(device)
 
         fields = {
             name: dataclasses.replace(
-                field, data=field.data.to(device), present=there(field.present), offsets=there(field.offsets)
+                field,
+                data=field.data.to(device),
+                present=there(field.present),
+                offsets=there(field.offsets),
+                mapped=None,
             )
             for name, field in self.fields.items()
         }

@@ -199,7 +199,9 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None 
                 f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
                 "say where the old ones are with --data, or start a new run."
             )
-        prepared = prepare(plan, table, schema=schema, choices=choices, facts=known, verbose=verbose)
+        prepared = prepare(
+            plan, table, schema=schema, choices=choices, facts=known, verbose=verbose and collective.first()
+        )
         derivation = dataclasses.replace(prepared.derivation, reasons=reasons)
         prepared = dataclasses.replace(prepared, derivation=derivation)
         return _complete(plan, prepared, opened, table, aside, verbose=verbose)
