@@ -32,11 +32,15 @@ from benchmarks.conditions import DATA, RESULTS, conditions, keep, load
 
 CACHE = Path(tempfile.gettempdir()) / "trine-benchmarks" / "novelty"
 
-# set → (what is told from what, AUROC wanted)
-SETS: dict[str, tuple[str, str]] = {
-    "mnist": ("MNIST's test digits against Fashion-MNIST's test pictures", "≥ 0.97"),
-    "adult": ("Adult's test rows against the same rows, each column permuted by itself", "≥ 0.9"),
-    "spoken": ("Free Spoken Digit's test clips against 300 clips of music and noise made for the purpose", "≥ 0.95"),
+# set → (what is told from what, the kind of rows that a figure is wanted for, AUROC wanted)
+SETS: dict[str, tuple[str, str, str]] = {
+    "mnist": ("MNIST's test digits against Fashion-MNIST's test pictures", "Fashion-MNIST", "≥ 0.97"),
+    "adult": ("Adult's test rows against the same rows, each column permuted by itself", "columns permuted", "≥ 0.9"),
+    "spoken": (
+        "Free Spoken Digit's test clips against 300 clips of music and noise made for the purpose",
+        "music or noise",
+        "≥ 0.95",
+    ),
 }
 SCORES = ("trine", "largest probability", "nearest neighbours in z", "Mahalanobis of z")
 
@@ -217,20 +221,20 @@ def _detector_seconds(model: Any, train: Any) -> float:
     from trine.estimators._novelty import fit_detector
 
     prepared = _prepared(model, train)
-    started = time.perf_counter()
+    started = time.process_time()
     fit_detector(prepared)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _cost(model: Any, rows: Any) -> dict[str, float]:
-    """Seconds to predict encoded rows with and without novelty, the best of three turns each."""
+    """Processor seconds to predict encoded rows with and without novelty, the best of three turns each."""
     store, _ = model._encode(rows)
     plain, both = [], []
     for _ in range(3):
         for kept, seen in ((plain, None), (both, [])):
-            started = time.perf_counter()
+            started = time.process_time()
             model._reduced(store, None, seen)
-            kept.append(time.perf_counter() - started)
+            kept.append(time.process_time() - started)
     return {"predict, seconds": min(plain), "predict with novelty, seconds": min(both)}
 
 
@@ -310,10 +314,11 @@ def write_page(results: dict[str, Any]) -> None:
     ]
     for name in known:
         runs = [results[name][seed] for seed in sorted(results[name])]
-        for i, kind in enumerate(runs[0]["others"]):
+        main = SETS[name][1]
+        for kind in sorted(runs[0]["others"], key=lambda kind: (kind != main, kind)):
             cells = [_spread([r["others"][kind][score] for r in runs]) for score in SCORES]
             flagged = _spread([100 * r["others"][kind]["flagged"] for r in runs], 1)
-            wanted = SETS[name][1] if i == 0 else ""
+            wanted = SETS[name][2] if kind == main else ""
             lines.append(f"| {name} → {kind} | {wanted} | {' | '.join(cells)} | {flagged} % | {len(runs)} |")
     lines += ["", *[f"- {name}: {SETS[name][0]}." for name in known], ""]
     lines += [

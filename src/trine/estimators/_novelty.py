@@ -141,7 +141,8 @@ def joined(parts: Sequence[Novelty]) -> Novelty:
 
 
 def _some(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    return rows[torch.randperm(len(rows), generator=generator)[:most]]
+    """At most ``most`` of the rows, in the order in which they lie: a store may be a file."""
+    return rows[torch.randperm(len(rows), generator=generator)[:most]].sort().values
 
 
 def _computed(model: nn.Module, watch: Watch, store: Store, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -119,6 +119,8 @@ class NoveltyDetector:
         given = calibration is not None and len(calibration[0]) > 0
         if given:
             assert calibration is not None
+            drawn = torch.randperm(len(calibration[0]), generator=generator)
+            calibration = (calibration[0][drawn], calibration[1][drawn])
             spare = len(calibration[0]) // 4 if len(calibration[0]) >= ENOUGH else 0
             if spare:
                 # The network knows its training rows: their nearest neighbours are nearer than a new row's.
