@@ -8,7 +8,7 @@ import torch
 
 from trine.blocks import Encoder
 from trine.blocks._base import field_encoder
-from trine.blocks.text import Bag, Convolutions, TextBlock
+from trine.blocks.text import Bag, Convolutions, Readers, TextBlock
 from trine.choices import Choices
 from trine.domains import Column, Text
 from trine.errors import ChoiceError
@@ -122,3 +122,23 @@ def test_an_encoder_reads_texts_beside_numbers_and_missing_ones(sequence: str) -
 def test_an_unknown_reader_is_named() -> None:
     with pytest.raises(ChoiceError, match="sequence is 'gruu'"):
         block_of("words", sequence="gruu")
+
+
+def test_each_member_sees_its_own_reader() -> None:
+    torch.manual_seed(0)
+    domains = {"text": domain("words")}
+    encoder = Encoder(domains, Choices.of({"members": 4, "hidden": (), "dropout": 0.0}))
+    readers = encoder.blocks[0]
+    assert isinstance(readers, Readers)
+    batch = {"x.text": codes(), "x.text.length": LENGTHS}
+    z, memory = encoder.encode(batch)
+    each = readers.readers[0].features
+    assert z.shape == (4, 5, 3 * each)
+    shown = [[bool(z[m, :, r * each : (r + 1) * each].any()) for r in range(3)] for m in range(4)]
+    assert shown == [[True, False, False], [False, True, False], [False, False, True], [True, False, False]]
+    assert memory[0][0].shape[2] == readers.width
+    torch.testing.assert_close(readers.pool(*memory[0])[:, :7], z[0, :, :7] * encoder.members.scale[0, :7].sign())
+    # What a member loses does not reach another's reader.
+    z[1].sum().backward()
+    assert readers.readers[1].table.grad is not None
+    assert readers.readers[0].table.grad is None or not readers.readers[0].table.grad.any()

@@ -59,7 +59,7 @@ class Encoder(nn.Module):
         )
         joined = sum(widths)
         count = choices.members or 1
-        self.members = Members(count, joined) if count > 1 else None
+        self.members = Members(count, joined, sees=_sees(self.blocks, count)) if count > 1 else None
         table = any(pack is not None for pack in self.packs) or len(fields) > 1
         hidden = choices.hidden if choices.hidden is not None else (HIDDEN if table else ())
         self.trunk = Dense(
@@ -146,6 +146,16 @@ def _fields(domains: Mapping[str, Domain]) -> dict[str, Sequence[Domain]]:
     for column, domain in domains.items():
         fields.setdefault(f"x.{domain.pack or column}", []).append(domain)
     return dict(fields)
+
+
+def _sees(blocks: nn.ModuleList, count: int) -> Tensor | None:
+    """(count, features) of 0 and 1: which members see which features, where a block has parts for some of them alone."""
+    seen = [
+        block.sees(count) if isinstance(block, SequenceBlock) else torch.ones(count, _features(block))
+        for block in blocks
+    ]
+    found = torch.cat(seen, 1)
+    return None if bool(found.all()) else found
 
 
 def _features(block: nn.Module) -> int:

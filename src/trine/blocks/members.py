@@ -22,12 +22,16 @@ class Members(nn.Module):
         count: number of members, 1 or more.
         features: width of the input.
         initial: ``sign``: ±1 with equal odds; ``normal``: N(0, 1). Both keep the variance.
+        sees: (count, features) of 0 and 1, which members see which part of the input, where blocks have parts for some
+            members alone; None: each sees all.
 
     Raises:
         ChoiceError: ``count`` is less than 1, or ``initial`` is not one of the two.
     """
 
-    def __init__(self, count: int, features: int, initial: str = "sign") -> None:
+    sees: Tensor | None
+
+    def __init__(self, count: int, features: int, initial: str = "sign", sees: Tensor | None = None) -> None:
         super().__init__()
         if count < 1:
             raise ChoiceError(f"members is {count}; a network has 1 or more.")
@@ -35,9 +39,11 @@ class Members(nn.Module):
             raise ChoiceError(f"A member's initial vector is 'sign' or 'normal', not {initial!r}.")
         drawn = torch.randn(count, features)
         self.scale = nn.Parameter(torch.where(drawn < 0, -1.0, 1.0) if initial == "sign" else drawn)
+        self.register_buffer("sees", sees, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale.unsqueeze(1)
+        scale = self.scale if self.sees is None else self.scale * self.sees
+        return x * scale.unsqueeze(1)
 
     def title(self) -> str:
         """The row of the derivation."""

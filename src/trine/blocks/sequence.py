@@ -35,6 +35,10 @@ class SequenceBlock(nn.Module, abc.ABC):
     def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
         """(batch, features) of what :meth:`states` gave."""
 
+    def sees(self, count: int) -> Tensor:
+        """(count, features) of 0 and 1: which of ``count`` weight-sharing members see which features; here all."""
+        return torch.ones(count, self.features)
+
     def forward(self, values: Tensor, lengths: Tensor, memory: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
         """(batch, features); what :meth:`states` gave is added to ``memory``, for a decoder that attends to it."""
         states = self.states(values, lengths)

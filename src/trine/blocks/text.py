@@ -24,15 +24,19 @@ CHANNELS, WIDTHS = 100, (3, 4, 5)
 """Filters of each width, and the widths, of Kim (2014)."""
 UNITS = {"characters": 96, "words": 48, "pieces": 48}
 """Unit → width of a recurrent layer, in each direction."""
-NGRAMS = {"characters": (1, 2, 3, 4, 5), "words": (1, 2), "pieces": (1, 2)}
+NGRAMS = {"characters": (1, 2, 3, 4), "words": (1, 2), "pieces": (1, 2)}
 """Unit → lengths of the n-grams that are summed."""
-BUCKETS, BAG = 2**15, 32
-"""Places that n-grams of two tokens and more share by their hash, and the width of their vectors."""
+BUCKETS, BAG = {"characters": 2**16, "words": 2**15, "pieces": 2**15}, 32
+"""Unit → places that n-grams of two tokens and more share by their hash; the width of their vectors."""
 START, BAG_START = 0.1, 0.01
 """Standard deviation of the first vectors of tokens and of n-grams: small, so that rare ones add little noise."""
-DROPPED = {"characters": 0.02, "words": 0.1, "pieces": 0.1}
+DROPPED = {"characters": 0.06, "words": 0.1, "pieces": 0.1}
 """Unit → share of tokens that become unknown while training."""
 
+READERS = 3
+"""Most readers of a text, each of which serves some of the members."""
+BAG_DROPPED = {"characters": 0.3, "words": 0.0, "pieces": 0.0}
+"""Unit → share of n-grams left out while training: of a name's many, that overlap, most others still tell."""
 VECTOR_DROPOUT = 0.4
 """Dropout of tokens' vectors, relative to that of the pooled states."""
 
@@ -102,7 +106,7 @@ class Bag(nn.Module):
         ngrams: Sequence[int] = (1, 2),
         *,
         edges: bool = False,
-        buckets: int = BUCKETS,
+        buckets: int = 2**15,
         features: int = BAG,
         dropout: float = 0.0,
     ) -> None:
@@ -195,12 +199,61 @@ class TextBlock(SequenceBlock):
         return f"{size:,} tokens of {dims} features; {inner}{bag}"
 
 
+class Readers(SequenceBlock):
+    """Several blocks that read the same text, each for some of the weight-sharing members alone: an ensemble in one network.
+
+    Readers share no weight, so that their errors are more unlike than those of members that share them (Lakshminarayanan,
+    Pritzel and Blundell, `Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles`, 2017, section 2.4). Member
+    m sees the features of reader m modulo their number.
+
+    Args:
+        readers: blocks of the same text. States of a step lie side by side.
+    """
+
+    def __init__(self, readers: Sequence[TextBlock]) -> None:
+        super().__init__()
+        self.readers = nn.ModuleList(readers)
+        self.width = sum(reader.width for reader in readers)
+        self.features = sum(reader.features for reader in readers)
+
+    def sees(self, count: int) -> Tensor:
+        features = [block.features for block in self.readers if isinstance(block, TextBlock)]
+        reader = torch.arange(len(features)).repeat_interleave(torch.tensor(features))
+        return (torch.arange(count)[:, None] % len(features) == reader).float()
+
+    def states(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        found = [block.states(values, lengths) for block in self.readers if isinstance(block, TextBlock)]
+        return torch.cat([states for states, _ in found], 2), found[0][1]
+
+    def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
+        blocks = [block for block in self.readers if isinstance(block, TextBlock)]
+        parts = torch.split(states, [block.width for block in blocks], 2)
+        return torch.cat([block.pool(part, lengths) for block, part in zip(blocks, parts, strict=True)], 1)
+
+    def forward(self, values: Tensor, lengths: Tensor, memory: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+        read: list[tuple[Tensor, Tensor]] = []
+        pooled = torch.cat([block(values, lengths, read) for block in self.readers], 1)
+        if memory is not None:
+            memory.append((torch.cat([states for states, _ in read], 2), read[0][1]))
+        return pooled
+
+    def title(self) -> str:
+        """The row of the derivation."""
+        return f"{len(self.readers)} readers, each for its own members"
+
+
 @field_encoder.register(Text)
-def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock:
-    """The block of a text: by default a GRU both ways, its greatest states, and the bag.
+def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock | Readers:
+    """The block of a text: by default a GRU both ways, its greatest states, and the bag; with members, up to three of them.
 
     ``channels`` are the filters of each width, ``units`` the recurrent layer's; ``pooling`` is that of the recurrent layer.
     """
+    count = min(choices.members or 1, READERS)
+    readers = [_reader(first, choices) for _ in range(count)]
+    return readers[0] if count == 1 else Readers(readers)
+
+
+def _reader(first: Text, choices: Choices) -> TextBlock:
     unit: Literal["characters", "words", "pieces"] = first.unit  # type: ignore[assignment]
     dropout = choices.dropout if choices.dropout is not None else 0.5
     kind = choices.sequence or "gru"
@@ -221,6 +274,12 @@ def texts(first: Text, domains: Sequence[Domain], choices: Choices) -> TextBlock
     else:
         known = ("convolutional", "gru", "lstm", "rnn")
         raise ChoiceError(f"A text cannot be read by {kind!r}.{nearest(kind, known)} Known: {', '.join(known)}.")
-    bag = Bag(first.size, NGRAMS[unit], edges=unit == "characters")
-    # Without dropout nothing is dropped: what is written from a text needs every letter of it.
-    return TextBlock(first.size, dims, inner, bag, DROPPED[unit] if dropout else 0.0, VECTOR_DROPOUT * dropout)
+    lost = dropout > 0  # without dropout nothing is left out: what is written from a text needs every letter of it
+    bag = Bag(
+        first.size,
+        NGRAMS[unit],
+        edges=unit == "characters",
+        buckets=BUCKETS[unit],
+        dropout=BAG_DROPPED[unit] if lost else 0.0,
+    )
+    return TextBlock(first.size, dims, inner, bag, DROPPED[unit] if lost else 0.0, VECTOR_DROPOUT * dropout)
