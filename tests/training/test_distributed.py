@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tests.distributed_worker import run
 
-from trine.errors import ChoiceError
+from trine.errors import ChoiceError, DataError
 from trine.estimators._training import placed
 from trine.training import distributed
 
@@ -57,8 +57,8 @@ BY_TWO = {
     "gan": ("gan", {"epochs": 2, "batch_size": 64}, 1e-5),
     "gan in shards": ("gan", {"epochs": 1, "batch_size": 64, "sharded": True}, 1e-5),
 }
-UNEVEN = {"epochs": 2, "batch_size": 64, "rows": 1003, "weighed": True, "double": True, "scored": True}
-KILLED = {"epochs": 2, "batch_size": 64, "double": True, "checkpoint_every": 0.0}
+UNEVEN = {"epochs": 2, "batch_size": 64, "rows": 555, "weighed": True, "double": True, "scored": True}
+KILLED = {"epochs": 2, "batch_size": 64, "rows": 640, "double": True, "checkpoint_every": 0.0}
 IN_SHARDS = {**KILLED, "sharded": True, "scored": True}
 
 
@@ -76,10 +76,10 @@ def by_two(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def killed(place: Path) -> str:
-    """What is told of a run whose rank 1 is killed before its step 34; and a run in shards alike."""
-    broken = several(2, place, ("-", "classifier", {**IN_SHARDS, "die": [1, 33]}, str(place / "shards")))
+    """What is told of a run whose rank 1 is killed before its step 14; and a run in shards alike."""
+    broken = several(2, place, ("-", "classifier", {**IN_SHARDS, "die": [1, 13]}, str(place / "shards")))
     assert broken.returncode != 0
-    broken = several(2, place, ("-", "classifier", {**KILLED, "die": [1, 33]}, str(place / "run")))
+    broken = several(2, place, ("-", "classifier", {**KILLED, "die": [1, 13]}, str(place / "run")))
     assert broken.returncode != 0
     return broken.stderr
 
@@ -110,8 +110,8 @@ def test_three_do_with_shares_weights_and_missing_labels_that_differ_and_batch_n
 
 def test_a_killed_rank_ends_the_run_with_a_message(killed: str, place: Path) -> None:
     (told,) = re.findall(r"^trine: (.*)$", killed, re.MULTILINE)
-    assert "training of 2 processes broke off after step 33: a process ended" in told
-    assert "All until step 33 is kept" in told
+    assert "training of 2 processes broke off after step 13: a process ended" in told
+    assert "All until step 13 is kept" in told
     assert f"torchrun --nproc-per-node 2 -m trine resume {place / 'run'}" in told
     assert "trainer.py" not in killed  # the launcher's own traceback ends in the launcher
     assert re.search(r"rank +: 1 .*\n +exitcode +: -9", killed)
@@ -167,3 +167,12 @@ def test_a_launcher_that_is_not_torchrun_is_told_what_is_missing(monkeypatch: py
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ChoiceError, match=r"RANK.*is not set: start the processes by `torchrun"), distributed.joined():
         pass
+
+
+def test_ranks_that_see_other_data_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [{"plan": "a", "data": "b"}, {"plan": "a", "data": "b"}, {"plan": "a", "data": "c"}]
+    monkeypatch.setattr(distributed, "gathered", lambda mine: seen)
+    with pytest.raises(DataError, match="do not have the same data: rank 2 differs from rank 0"):
+        distributed.require_same(**seen[0])
+    monkeypatch.setattr(distributed, "gathered", lambda mine: seen[:2])
+    distributed.require_same(**seen[0])

@@ -15,10 +15,13 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -40,6 +43,8 @@ T = TypeVar("T")
 
 TIMEOUT = datetime.timedelta(minutes=30)
 """How long a process waits for another: longer than one may need to read the data alone, and not without end."""
+GRACE = 5.0
+"""Seconds that a terminated process has to say why."""
 AGREE_EVERY = 0.25
 """Seconds between the steps at which the processes decide together whether to stop, to save, to be done."""
 
@@ -92,7 +97,8 @@ def joined(device: str = "auto") -> Iterator[None]:
     try:
         if rank:
             warnings.simplefilter("ignore")
-        yield
+        with _patient():
+            yield
     except TrineError as error:
         if not _mine_to_tell(told, error):
             raise SystemExit(2) from None
@@ -106,6 +112,24 @@ def joined(device: str = "auto") -> Iterator[None]:
         raise lost from None
     else:
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    """Inside, a termination signal ends the process ``GRACE`` seconds later: when a rank is lost, the launcher terminates the
+    others at once, and one of them has to say what happened and what is kept.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def later(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(GRACE, os._exit, (128 + number,))
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGTERM, later)  # for good: the process ends after this
+    yield
 
 
 def launched_first() -> bool:
@@ -139,7 +163,7 @@ def broke_off(error: BaseException) -> bool:
 def _line(error: BaseException) -> str:
     """The part of a message that is meant for people."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return text.rpartition("] ")[2].strip().rstrip(".")[:200] or text[:200]
+    return text.rpartition("] ")[2].split(". ")[0].strip().rstrip(".")[:200] or text[:200]
 
 
 def _mine_to_tell(told: Store, error: TrineError) -> bool:
