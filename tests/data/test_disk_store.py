@@ -311,3 +311,72 @@ def test_sizes_that_are_none(text):
 def test_too_many_rows_for_a_limit_are_refused_with_the_limit_that_is_needed():
     with pytest.raises(ChoiceError, match=r"1,000,000,000 rows.*Give at least"):
         _memory.require_rows(10**9, 4 << 30)
+
+
+def texts_of(column: Column) -> list:
+    return [None if code < 0 else column.levels[code] for code in column.values]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_a_text_table_in_parts_has_the_columns_of_one_in_memory(tmp_path, monkeypatch, suffix):
+    import gzip
+
+    rows = [["n", "postal code", "half", "late", "gone", "quoted"]]
+    for k in range(4000):
+        late = "x" if k == 3999 else str(k)  # text, as its last row says
+        rows.append([str(k), f"{k:05d}", "?" if k % 7 == 0 else f"{k / 2}", late, "NA", f'"a, {k % 5}\nb"'])
+    text = "\n".join(",".join(row) for row in rows).encode()
+    path = tmp_path / f"t{suffix}"
+    path.write_bytes(gzip.compress(text) if suffix.endswith("gz") else text)
+    whole = read(path)
+    monkeypatch.setattr(_memory, "STATED", 0.0)
+    monkeypatch.setattr("trine.data.formats.delimited.BLOCK", 1 << 14)
+    for _ in range(2):
+        parts = read(path, memory=1 << 30)
+        assert parts._stream is not None
+        assert (parts.names, parts.rows, parts.source) == (whole.names, whole.rows, whole.source)
+        assert parts.fingerprint() == whole.fingerprint()
+        for name in whole.names:
+            one, other = whole.column(name), parts.column(name)
+            if one.levels is not None:
+                assert texts_of(one) == texts_of(other), name
+            else:
+                assert one.values.dtype == other.values.dtype, name
+                assert np.array_equal(one.values, other.values, equal_nan=one.values.dtype.kind == "f"), name
+        assert len(list(_disk.cache().glob("tables/*/columns.parquet"))) == 1
+        assert not list(_disk.cache().glob("tables/*/texts.parquet"))
+    path.write_bytes(gzip.compress(b"n\n1\n2\n") if suffix.endswith("gz") else b"n\n1\n2\n")
+    assert read(path, memory=1 << 30).names == ["n"]
+
+
+def test_a_text_table_in_parts_names_the_users_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(_memory, "STATED", 0.0)
+    small_blocks(monkeypatch, 2)
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "".join(f"{k},{k % 3}\n" for k in range(8)) + "too,many,values\n1e400,1\n2,2\n")
+    with pytest.raises(DataError, match="line 10: 3 values where the header has 2"):
+        read(path, memory=1 << 30)
+    table = read(path, on_bad="skip", memory=1 << 30)
+    assert table.skipped == read(path, on_bad="skip").skipped
+    assert table.column("a").row(8) == 10
+    schema = Schema.infer(table, ["y"], ["a"], {"a": "real", "y": "category"}).fit(table, np.arange(8))
+    with pytest.raises(DataError, match="Column 'a', row 10: the value is infinite"):
+        _disk.on_disk(table, schema)
+
+
+def test_pictures_in_an_archive_are_mapped(tmp_path, monkeypatch):
+    small_blocks(monkeypatch, 16)
+    generator = np.random.default_rng(0)
+    path = tmp_path / "t.npz"
+    arrays = {"x": generator.integers(0, 256, (100, 9, 11, 3), dtype=np.uint8), "y": np.arange(100) % 2}
+    np.savez(path, **arrays)
+    schema = fitted(read(path))
+    memory = encode(read(path), schema)
+    monkeypatch.setattr(_memory, "STATED", 0.0)
+    table = read(path, memory=1 << 30)
+    assert not table.column("image").values.flags.owndata
+    assert not table.column("image").values.flags.writeable
+    assert table.fingerprint() == read(path).fingerprint()
+    same(memory, _disk.on_disk(table, schema))
+    np.savez_compressed(path, **arrays)
+    assert np.array_equal(read(path, memory=1 << 30).column("image").values, arrays["x"])

@@ -1,7 +1,7 @@
 """Tables, folders and arrays → schema → compact columns → batches."""
 
 from ._batches import Batches as Batches
-from ._disk import cache as cache
+from ._cache import cache as cache
 from ._disk import stored as stored
 from ._encode import encode as encode
 from ._guess import guess_target as guess_target

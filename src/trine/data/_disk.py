@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -21,15 +20,16 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from trine.data._cache import cache, locked, read_json, sync, write_json
 from trine.data._encode import encode, weighed
-from trine.data._mapped import Mapped
+from trine.data._mapped import Mapped, let_go
 from trine.data._memory import require_rows, room, shown
 from trine.data._store import Field, Store
 from trine.data._table import Table, state_of
@@ -52,13 +52,6 @@ SMALL = 512
 RESIDENT = 8 << 20
 """Bytes up to which an array of a store is read into memory rather than mapped."""
 STATE, META = "state.json", "store.json"
-
-
-def cache() -> Path:
-    """The directory of all stores; it need not exist."""
-    if found := os.environ.get("TRINE_CACHE"):
-        return Path(found).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "trine"
 
 
 def stored(
@@ -85,6 +78,9 @@ def stored(
     size = 0 if table.rows <= SMALL else table.rows * _row_bytes(table, schema, targets)
     if size <= room(memory):
         return encode(table, schema, targets=targets, weight=weight)
+    for name in (*schema.x, *schema.y):
+        if name in table:
+            let_go(table.column(name).values)  # what was looked at while the domains were fitted
     store = on_disk(table, schema, targets=targets, verbose=verbose, size=size)
     if weight is None:
         return store
@@ -109,7 +105,7 @@ def on_disk(table: Table, schema: Schema, *, targets: bool = True, verbose: bool
         return store
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / f"{place.name}.lock", tell):
+        with locked(root / f"{place.name}.lock", tell.waiting):
             # Another run may have built it while this one waited.
             if (store := _opened(place)) is not None:
                 return store
@@ -126,12 +122,12 @@ def on_disk(table: Table, schema: Schema, *, targets: bool = True, verbose: bool
                 raise DataError(
                     f"{table.source or 'The data'} changed while they were read; start again when nothing writes to them."
                 )
-            _write_json(partial / META, meta)
-            _sync(partial)
+            write_json(partial / META, meta)
+            sync(partial)
             if place.exists():  # damaged, or it would have been opened
                 shutil.rmtree(place)
             partial.rename(place)
-            _sync(root)
+            sync(root)
     except OSError as error:
         raise DataError(
             f"The encoded columns cannot be kept in {root}: {error.strerror or error}. Name another directory in the "
@@ -149,7 +145,7 @@ def on_disk(table: Table, schema: Schema, *, targets: bool = True, verbose: bool
 
 def _build(table: Table, schema: Schema, targets: bool, partial: Path, tell: _Teller, size: int) -> dict[str, Any]:
     """All rows into files of ``partial``, from where an earlier build was killed; gives what :func:`_opened` needs."""
-    state = _read_json(partial / STATE)
+    state = read_json(partial / STATE)
     if state is None or state.get("format") != FORMAT:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -164,7 +160,7 @@ def _build(table: Table, schema: Schema, targets: bool, partial: Path, tell: _Te
         for field in fields.values():
             field.flush()
         about = {name: field.about for name, field in fields.items()}
-        _write_json(partial / STATE, {"format": FORMAT, "rows": rows, "fields": about})
+        write_json(partial / STATE, {"format": FORMAT, "rows": rows, "fields": about})
         for field in fields.values():
             field.forget()
 
@@ -291,7 +287,7 @@ def _file(number: int, part: str, dtype: np.dtype) -> str:
 
 def _opened(place: Path) -> Store | None:
     """The store in a finished directory; None where there is none, or its files are not whole."""
-    meta = _read_json(place / META)
+    meta = read_json(place / META)
     if meta is None or meta.get("format") != FORMAT:
         return None
     fields: dict[str, Field] = {}
@@ -386,47 +382,6 @@ def _row_bytes(table: Table, schema: Schema, targets: bool) -> float:
 
 def _block_rows(table: Table, schema: Schema, targets: bool) -> int:
     return int(np.clip(BLOCK / max(_row_bytes(table, schema, targets), 1.0), FEWEST, MOST))
-
-
-# Files -------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _locked(path: Path, tell: _Teller) -> Iterator[None]:
-    """Inside, no other process builds the store; waits for one that does."""
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell.waiting()
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    fresh = path.with_name(f"new.{path.name}")
-    with fresh.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    """Bring a directory's names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclasses.dataclass

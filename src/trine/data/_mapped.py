@@ -7,6 +7,7 @@ import mmap
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,3 +80,12 @@ class Mapped:
                 self._touched = 0
         if full:
             self.drop()
+
+
+def let_go(array: np.ndarray) -> None:
+    """Unmap the pages of an array that is a view of a mapped file; others are left as they are."""
+    base: Any = array
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trine.data._columns import column_from_numpy
+from trine.data._mapped import let_go
 from trine.domains import Column
 from trine.errors import DataError, nearest
 
@@ -31,8 +31,9 @@ class Table:
         skipped: what was left out as unreadable, a message each.
         hint: a sentence that follows the message on an unknown column.
         selection: the rows, of those that the functions give, that the table has; None for all.
-        stream: (names, first row, rows) → the columns of consecutive rows from the first on, at most so many at a time:
-            for data that should not be read a whole column at a time. None where columns are in memory anyway.
+        stream: (names, first row, rows) → the columns of consecutive rows from the first (from 0) on, at most so many at
+            a time, with the user's numbers of the rows: for data that should not be read a whole column at a time. None
+            where columns are in memory anyway.
 
     Raises:
         DataError: there is no column.
@@ -127,11 +128,12 @@ class Table:
                 rows = np.arange(start, min(start + size, self.rows))
                 rows = rows if self._selection is None else self._selection[rows]
                 yield Table.of([column.take(rows) for column in columns.values()], source=self.source)
+                for column in columns.values():
+                    let_go(column.values)
             return
         at = first if self._selection is None else int(np.append(self._selection, 0)[first])
         for read in self._stream(names, at, size):
             stop = at + len(read[0])
-            read = [dataclasses.replace(column, first_row=at + 1) for column in read]
             if self._selection is None:
                 yield Table.of(read, source=self.source)
             else:

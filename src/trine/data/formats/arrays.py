@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def as_array(data: Any) -> np.ndarray:
         raise DataError("The rows differ in their number of values; every row must have the same.") from None
 
 
-def table_of_arrays(arrays: Mapping[str, np.ndarray], source: str | None = None) -> Table:
+def table_of_arrays(arrays: Mapping[str, np.ndarray], source: str | None = None, files: Sequence[Path] = ()) -> Table:
     """A table of arrays of one length.
 
     An (n, d) array ``name`` becomes the columns ``name0`` … ``name{d-1}``; pixels become one column, called ``image``
@@ -102,7 +103,7 @@ def table_of_arrays(arrays: Mapping[str, np.ndarray], source: str | None = None)
     rows = next(iter(lengths.values()), 0)
     if rows == 0:
         raise DataError(f"{where} has no rows; give at least one.")
-    return Table(columns, rows, source=source, targets=["y"] if {"x", "y"} <= set(arrays) else [])
+    return Table(columns, rows, source=source, files=files, targets=["y"] if {"x", "y"} <= set(arrays) else [])
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from trine.data._memory import room
 from trine.data._table import Table
 from trine.data.formats._base import Reader, readers
 from trine.data.formats.arrays import table_of_arrays
@@ -33,7 +37,8 @@ class Npz(Reader):
                     raise DataError(
                         f"{data} is a single array, not an archive; save it with `numpy.savez(path, x=...)`."
                     )
-                arrays = {name: archive[name] for name in _wanted(archive.files)}
+                large = room(self.memory) // 4
+                arrays = {name: _array(data, archive, name, large) for name in _wanted(archive.files)}
         except DataError:
             raise
         except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
@@ -48,7 +53,30 @@ class Npz(Reader):
             ) from None
         if not arrays:
             raise DataError(f"{data} holds no arrays; save it with `numpy.savez(path, x=..., y=...)`.")
-        return table_of_arrays(_titled(arrays), source=str(data))
+        return table_of_arrays(_titled(arrays), source=str(data), files=[data])
+
+
+def _array(path: Path, archive: Any, name: str, large: int) -> np.ndarray:
+    """An array of the archive: pictures and the like of more than ``large`` bytes are mapped, where they are stored as they
+    are; columns of a matrix, each of which would touch every page, are not.
+    """
+    member = archive.zip.NameToInfo.get(f"{name}.npy")
+    if member is None or member.file_size <= large or member.compress_type != zipfile.ZIP_STORED:
+        return np.asarray(archive[name])
+    with archive.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(stream)
+        begins = stream.tell()
+    if fortran or dtype.hasobject or len(shape) == 2:
+        return np.asarray(archive[name])
+    with path.open("rb") as file:
+        # The name and the extra field before the data may be longer than the archive's directory says.
+        file.seek(member.header_offset)
+        lengths = np.frombuffer(file.read(30), np.dtype("<u2"), 2, 26)
+        whole = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    start = member.header_offset + 30 + int(lengths.sum()) + begins
+    return np.frombuffer(whole, dtype, math.prod(shape), start).reshape(shape)
 
 
 def _wanted(files: list[str]) -> list[str]:
