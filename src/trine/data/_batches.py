@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from trine.data._store import Batch, Store
 from trine.errors import ChoiceError
 
 AHEAD = 2
-"""Batches of a store in files that threads prepare while the one before is trained on."""
+"""Batches of a store in files that a thread prepares while the one before is trained on, where there is a core for it."""
 WINDOW = 32
 """Batches within whose rows ragged rows are sorted by length."""
 
@@ -116,12 +117,12 @@ class Batches:
 
     def cut(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
         """The batch of each of ``parts``, index tensors."""
-        if not self.store.mapped:
+        if not self.store.mapped or _cores() == 1:
             yield from map(self.store.batch, parts)
             return
         # What a thread prepares ahead is the same batch, in the same order.
         remaining = iter(parts)
-        with ThreadPoolExecutor(AHEAD, thread_name_prefix="trine-batches") as pool:
+        with ThreadPoolExecutor(1, thread_name_prefix="trine-batches") as pool:
             coming = deque(pool.submit(self.store.batch, rows) for rows in itertools.islice(remaining, AHEAD))
             try:
                 while coming:
@@ -139,3 +140,7 @@ class Batches:
             # Set before the batch is given: a checkpoint after its step goes on with the next.
             self.state = (epoch, index + 1) if index + 1 < self.steps_per_epoch else (epoch + 1, 0)
             yield batch
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

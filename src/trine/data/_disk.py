@@ -29,7 +29,7 @@ import torch
 
 from trine.data._cache import cache, locked, read_json, sync, write_json
 from trine.data._encode import encode, weighed
-from trine.data._mapped import Mapped, let_go
+from trine.data._mapped import Mapped
 from trine.data._memory import require_rows, room, shown
 from trine.data._store import Field, Store
 from trine.data._table import Table, state_of
@@ -78,9 +78,6 @@ def stored(
     size = 0 if table.rows <= SMALL else table.rows * _row_bytes(table, schema, targets)
     if size <= room(memory):
         return encode(table, schema, targets=targets, weight=weight)
-    for name in (*schema.x, *schema.y):
-        if name in table:
-            let_go(table.column(name).values)  # what was looked at while the domains were fitted
     store = on_disk(table, schema, targets=targets, verbose=verbose, size=size)
     if weight is None:
         return store

@@ -1,11 +1,12 @@
-"""An array in a file, read through a mapping whose pages are let go again."""
+"""Arrays in files: rows read as they are needed, and nothing of the file kept in the process."""
 
 from __future__ import annotations
 
 import math
 import mmap
-import threading
+import os
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WINDOW = 32 << 20
-"""Bytes of a file that are resident at a time, at most: those that were touched since pages were last let go."""
-AROUND = 64 << 10
-"""Bytes that the kernel may map around a place that is touched (``fault_around_bytes`` of Linux)."""
+ROWS = 32
+"""Rows of a mapped source that are taken before its pages are let go: a touched place may map a folio of 2 MiB."""
 
 
 class Mapped:
-    """A file as a read-only array.
+    """A file as a read-only array whose rows are read by ``pread``.
 
-    The kernel keeps what it reads in its own cache, which it gives up when memory is wanted; what a process has
-    *mapped* of it counts as the process's memory. So pages are unmapped (``MADV_DONTNEED``) after every ``WINDOW`` bytes.
+    The kernel keeps what it reads in its own cache, which it gives up when memory is wanted; what a process touches of a
+    *mapping* counts as its own memory, and Linux maps up to 2 MiB around a touched place. So the mapping only gives the
+    tensor its shape; rows are copied out of the kernel's cache, which is faster as well.
 
     Args:
         path: the file. dtype, shape: of the array that it holds, in C order.
@@ -31,61 +31,71 @@ class Mapped:
 
     def __init__(self, path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> None:
         size = dtype.itemsize * math.prod(shape)
-        self._map: mmap.mmap | None = None
-        self._lock = threading.Lock()
-        self._touched = 0
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        # Rows are read in random order: nothing is gained by reading ahead.
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
+        self.dtype, self.shape = dtype, shape
+        self._step = dtype.itemsize * math.prod(shape[1:])
         if size == 0:
             self.array = np.zeros(shape, dtype)
-            return
-        with path.open("rb") as stream:
-            self._map = mmap.mmap(stream.fileno(), size, prot=mmap.PROT_READ)
-        self._map.madvise(mmap.MADV_RANDOM)  # rows are read in random order: nothing is gained by reading ahead
-        self.array = np.frombuffer(self._map, dtype).reshape(shape)
+        else:
+            self.array = np.frombuffer(mmap.mmap(self._file, size, prot=mmap.PROT_READ), dtype).reshape(shape)
 
     def tensor(self) -> Tensor:
-        """The array as a tensor that shares the mapping."""
+        """The array as a tensor that shares the mapping: for its shape, and for small looks."""
         with warnings.catch_warnings():
             # A store is only ever read.
             warnings.filterwarnings("ignore", message="The given (NumPy array|buffer) is not writable")
             return torch.from_numpy(self.array)
 
-    def take(self, data: Tensor, places: Tensor) -> Tensor:
-        """``data[places]``, a copy; no more than ``WINDOW`` bytes of the file are mapped at a time.
+    def read(self, starts: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """(total, ...) entries ``starts[i]`` to ``starts[i] + lengths[i]``, end to end; one each without ``lengths``.
 
-        Args:
-            data: what :meth:`tensor` gave. places: (n, ...) int64, n may be 0.
+        What lies together in the file is read at once.
+
+        Raises:
+            OSError: the file cannot be read, or ends too early.
         """
-        each = data[:1].nbytes * (places[:1].numel() if len(places) else 1) + AROUND
-        most = max(WINDOW // each, 1)
-        out = data.new_empty((*places.shape, *data.shape[1:]))
-        for first in range(0, len(places), most):
-            part = places[first : first + most]
-            if part.dim() == 1:
-                torch.index_select(data, 0, part, out=out[first : first + len(part)])
-            else:
-                out[first : first + len(part)] = data[part]
-            self._used(len(part) * each)
+        lengths = np.ones(len(starts), dtype=np.int64) if lengths is None else lengths
+        out = np.empty((int(lengths.sum()), *self.shape[1:]), self.dtype)
+        starts, lengths = starts[lengths > 0], lengths[lengths > 0]
+        if not out.nbytes:
+            return out
+        first = np.flatnonzero(np.append(True, starts[1:] != starts[:-1] + lengths[:-1]))
+        sizes = np.add.reduceat(lengths, first) * self._step
+        ends = np.cumsum(sizes)
+        view, file = out.reshape(-1).view(np.uint8).data, self._file
+        for place, begin, end in zip(
+            (starts[first] * self._step).tolist(), (ends - sizes).tolist(), ends.tolist(), strict=True
+        ):
+            while begin < end:  # a call reads 2 GiB at most
+                got = os.preadv(file, (view[begin:end],), place)
+                if got == 0:
+                    raise OSError("a file of encoded columns was cut off while it was in use")
+                begin, place = begin + got, place + got
         return out
 
-    def drop(self) -> None:
-        """Let all pages go."""
-        if self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED)
 
-    def _used(self, size: int) -> None:
-        with self._lock:
-            self._touched += size
-            full = self._touched >= WINDOW
-            if full:
-                self._touched = 0
-        if full:
-            self.drop()
+class Source(np.ndarray):
+    """A mapped array of the user's, of which only some rows are resident at a time when it is indexed by rows."""
 
+    def __getitem__(self, key: Any) -> Any:
+        plain = self.view(np.ndarray)
+        if not (isinstance(key, np.ndarray) and key.dtype.kind in "iu" and key.ndim == 1):
+            found = plain[key]
+            return found.view(Source) if isinstance(found, np.ndarray) and np.may_share_memory(found, plain) else found
+        out = np.empty((len(key), *self.shape[1:]), self.dtype)
+        for first in range(0, len(key), ROWS):
+            out[first : first + ROWS] = plain[key[first : first + ROWS]]
+            self.let_go()
+        return out
 
-def let_go(array: np.ndarray) -> None:
-    """Unmap the pages of an array that is a view of a mapped file; others are left as they are."""
-    base: Any = array
-    while isinstance(base, np.ndarray | memoryview):
-        base = base.base if isinstance(base, np.ndarray) else base.obj
-    if isinstance(base, mmap.mmap):
-        base.madvise(mmap.MADV_DONTNEED)
+    def let_go(self) -> None:
+        """Unmap its pages."""
+        base: Any = self
+        while isinstance(base, np.ndarray | memoryview):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)

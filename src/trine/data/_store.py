@@ -7,7 +7,6 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,36 +57,33 @@ class Field:
         starts = self.offsets.index_select(0, rows)
         lengths = self.offsets.index_select(0, rows + 1) - starts
         steps = torch.arange(max(int(lengths.max()), 1) if len(rows) else 1, device=rows.device)
-        if not len(self.data):
-            return self._cast(self.data.new_full((len(rows), len(steps), *self.data.shape[1:]), -int(self.index)))
+        data = self.data
+        if self.mapped is not None:
+            data = torch.from_numpy(self.mapped.read(starts.numpy(), lengths.numpy()))
+            starts = lengths.cumsum(0) - lengths
+        if not len(data):
+            return self._cast(data.new_full((len(rows), len(steps), *data.shape[1:]), -int(self.index)))
         padding = steps >= lengths[:, None]
         # What lies beyond a row's end is read from its last step, and then overwritten.
         last = (lengths - 1).clamp_min(0)
-        places = (starts[:, None] + torch.minimum(steps, last[:, None])).clamp_max(len(self.data) - 1)
-        part = self._cast(self._taken(places))
+        places = (starts[:, None] + torch.minimum(steps, last[:, None])).clamp_max(len(data) - 1)
+        part = self._cast(data[places])
         return part.masked_fill_(padding.view(*padding.shape, *(1,) * (part.dim() - 2)), -int(self.index))
 
     def encoded(self, rows: Tensor) -> Any:
         """What the domain encoded, at ``rows``: an array, or :class:`~trine.domains.Sequences` of a ragged field."""
         if self.offsets is None:
             return self._taken(rows).numpy()
-        whole = Sequences(self.data.numpy(), self.offsets.numpy())
         if self.mapped is None:
-            return whole.take(rows.numpy())
-        # In parts, since a page that is read stays in memory until it is dropped.
-        taken = []
-        for part in torch.split(rows, 1024):
-            taken.append(whole.take(part.numpy()))
-            self.mapped.drop()
-        values = [part.values for part in taken] or [whole.values[:0]]
-        lengths = [part.lengths for part in taken] or [whole.lengths[:0]]
-        return Sequences(np.concatenate(values), offsets_of(np.concatenate(lengths)))
+            return Sequences(self.data.numpy(), self.offsets.numpy()).take(rows.numpy())
+        starts, lengths = self.offsets[rows].numpy(), self.offsets.diff()[rows].numpy()
+        return Sequences(self.mapped.read(starts, lengths), offsets_of(lengths))
 
-    def _taken(self, places: Tensor) -> Tensor:
-        """``data[places]``, along the first axis; a copy."""
+    def _taken(self, rows: Tensor) -> Tensor:
+        """``data`` at ``rows``, a copy."""
         if self.mapped is not None:
-            return self.mapped.take(self.data, places)
-        return self.data.index_select(0, places) if places.dim() == 1 else self.data[places]
+            return torch.from_numpy(self.mapped.read(rows.numpy()))
+        return self.data.index_select(0, rows)
 
     def _cast(self, part: Tensor) -> Tensor:
         if self.divisor is not None:

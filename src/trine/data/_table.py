@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from trine.data._columns import column_from_numpy
-from trine.data._mapped import let_go
 from trine.domains import Column
 from trine.errors import DataError, nearest
 
@@ -128,8 +127,6 @@ class Table:
                 rows = np.arange(start, min(start + size, self.rows))
                 rows = rows if self._selection is None else self._selection[rows]
                 yield Table.of([column.take(rows) for column in columns.values()], source=self.source)
-                for column in columns.values():
-                    let_go(column.values)
             return
         at = first if self._selection is None else int(np.append(self._selection, 0)[first])
         for read in self._stream(names, at, size):

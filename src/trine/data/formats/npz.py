@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trine.data._mapped import Source
 from trine.data._memory import room
 from trine.data._table import Table
 from trine.data.formats._base import Reader, readers
@@ -76,7 +77,7 @@ def _array(path: Path, archive: Any, name: str, large: int) -> np.ndarray:
         lengths = np.frombuffer(file.read(30), np.dtype("<u2"), 2, 26)
         whole = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
     start = member.header_offset + 30 + int(lengths.sum()) + begins
-    return np.frombuffer(whole, dtype, math.prod(shape), start).reshape(shape)
+    return np.frombuffer(whole, dtype, math.prod(shape), start).reshape(shape).view(Source)
 
 
 def _wanted(files: list[str]) -> list[str]:

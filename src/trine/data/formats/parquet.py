@@ -17,7 +17,7 @@ from trine.data.formats._base import Reader, readers
 from trine.domains import Column
 from trine.errors import DataError
 
-BUFFER = 1 << 18
+BUFFER = 1 << 16
 """Bytes of a column that are read ahead where a file is read a block of rows at a time."""
 
 
