@@ -14,7 +14,7 @@ LEAST = 1 << 30
 the weights, a batch, its activations and gradients come on top."""
 STATED, MACHINE = 0.25, 0.5
 """Share of a stated limit, and of the machine's memory, that the encoded columns may take before they go to a file."""
-A_ROW = 120
+A_ROW = 160
 """Bytes a row that are needed whatever is on disk: the order of an epoch, and one column while its domain is fitted."""
 
 

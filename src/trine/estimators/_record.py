@@ -107,10 +107,12 @@ def _look(schema: Schema, table: Table, index: int) -> dict[str, Any]:
     row = table.take(np.array([index]))
     shown: dict[str, Any] = {"values": {}, "image": None}
     for name, domain in schema.x.items():
+        if not isinstance(domain, Image) and len(shown["values"]) >= SHOWN_VALUES:
+            continue  # the columns of a file are read whole
         column = row.column(name)
         if isinstance(domain, Image):
             shown["image"] = shown["image"] or _png(domain.encode(column)[0])
-        elif len(shown["values"]) < SHOWN_VALUES:
+        else:
             value = column.levels[column.values[0]] if column.levels is not None else column.values[0]
             missing = bool(column.missing[0])
             shown["values"][name] = "missing" if missing else _shown(value)

@@ -23,6 +23,8 @@ from trine.domains import Category, Image
 
 ROWS = 8192
 """Most training images looked at; two thirds fit the classifier, one third judges."""
+CHUNK = 256
+"""Images that are read at a time: all of them as float32 would be gigabytes."""
 SIDE = 16
 """Images are averaged down to at most this many pixels a side."""
 TOLERATED = 0.25
@@ -48,10 +50,13 @@ def measure_invariances(
         return None, ""
     generator = np.random.default_rng(seed)
     some = torch.from_numpy(np.sort(generator.permutation(rows)[:ROWS]))
-    batch = store.batch(some)
-    x = batch[f"x.{images[0]}"]
-    x = adaptive_avg_pool2d(x, (min(SIDE, x.shape[2]), min(SIDE, x.shape[3])))
-    labels = batch[f"y.{categories[0]}"]
+    pooled, classes = [], []
+    for part in torch.split(some, CHUNK):
+        batch = store.batch(part)
+        x = batch[f"x.{images[0]}"]
+        pooled.append(adaptive_avg_pool2d(x, (min(SIDE, x.shape[2]), min(SIDE, x.shape[3]))))
+        classes.append(batch[f"y.{categories[0]}"])
+    x, labels = torch.cat(pooled), torch.cat(classes)
     order = torch.from_numpy(generator.permutation(len(x)))
     judges, learners = order[: len(x) // 3], order[len(x) // 3 :]
     if len(judges) < 2:

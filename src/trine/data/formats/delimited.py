@@ -18,7 +18,6 @@ from trine.data._columns import column_from_arrow
 from trine.data._memory import room
 from trine.data._table import CHUNK, Table, state_of, unique
 from trine.data.formats._base import BLOCK, Reader, decompressed, readers
-from trine.data.formats.parquet import table_of_parquet
 from trine.domains import Column
 from trine.domains._text import MISSING
 from trine.errors import DataError
@@ -124,6 +123,7 @@ def _converted(path: Path, names: list[str], on_bad: str, options: dict[str, Any
         DataError: as for a small file; the file changed while it was read, or the disk is full.
     """
     import trine
+    from trine.data.formats.parquet import table_of_parquet
 
     titles = _titles(path, names)
     root = cache() / "tables"
