@@ -125,7 +125,6 @@ def test_records_tables_and_paths():
     ("data", "message"),
     [
         (7, "A int is no data"),
-        ([[1, 2], [3]], "rows differ"),
         ({"a": np.zeros(2), "b": np.zeros(3)}, "differ in their number of rows"),
         ({"a": np.zeros((2, 2)), "a1": np.zeros(2)}, "two columns called 'a1'"),
         (np.zeros((0, 3)), "no rows"),

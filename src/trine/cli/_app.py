@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trine.cli._values import assignments, choice, held_out, seconds
+from trine.cli._values import assignments, choice, held_out, pair, seconds
 
 app = typer.Typer(
     name="trine",
@@ -53,6 +53,17 @@ OnBad = Annotated[
     typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable image or sound does. Default: stop."),
 ]
 
+Long = Annotated[
+    str | None,
+    typer.Option(
+        "--long", metavar="KEY,TIME", help="Rows are steps of series: the columns that say whose step it is, and when."
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option("--group", metavar="NAME=PATTERN", help="Columns are steps of a series, e.g. heart='t*'. Repeat."),
+]
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -80,6 +91,8 @@ def derive(
     sets: Sets = None,
     seed: Annotated[int, typer.Option(help="Seeds the split that the domains learn from.")] = 0,
     on_bad: OnBad = None,
+    long: Long = None,
+    group: Group = None,
     as_json: Json = False,
 ) -> None:
     """Show what is inferred and what follows from it, as formulas; train nothing."""
@@ -92,6 +105,8 @@ def derive(
         domains=assignments(domain or [], "--domain"),
         seed=seed,
         on_bad=on_bad or "stop",
+        long=pair(long),
+        group=assignments(group or [], "--group"),
         **_choices(sets),
     )
     if as_json:
@@ -129,6 +144,8 @@ def fit(
     ] = "auto",
     class_weight: Annotated[str | None, typer.Option(metavar="balanced", help="Let classes count alike.")] = None,
     on_bad: OnBad = None,
+    long: Long = None,
+    group: Group = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A run.toml or run.yaml with these options.")
     ] = None,
@@ -169,6 +186,8 @@ def fit(
             device=device,
             class_weight=class_weight or run.class_weight,
             on_bad=on_bad or run.on_bad or "stop",
+            long=pair(long or run.long),
+            group={**run.group, **assignments(group or [], "--group")},
             verbose=not quiet,
             announce=None if quiet or as_json or not first else lambda text: print(text, "\n", flush=True),
             **{**run.set, **_choices(sets)},

@@ -31,6 +31,8 @@ class RunFile(BaseModel):
     threads: int | None = None
     class_weight: str | None = None
     on_bad: str | None = None
+    long: str | None = None
+    group: dict[str, str] = {}
 
 
 _SEVERAL_TYPES = ("y", "valid", "budget", "memory")

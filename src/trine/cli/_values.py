@@ -28,7 +28,21 @@ def assignments(pairs: Sequence[str], option: str) -> dict[str, str]:
     return result
 
 
-_EXAMPLES = {"--set": "hidden=256,256", "--domain": "zip=category"}
+_EXAMPLES = {"--set": "hidden=256,256", "--domain": "zip=category", "--group": "heart='t*'"}
+
+
+def pair(text: str | None) -> tuple[str, str] | None:
+    """``KEY,TIME`` as two names.
+
+    Raises:
+        ChoiceError: there are not two.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise ChoiceError(f"--long {text!r} is not of the form KEY,TIME, e.g. --long patient,time.")
+    return names[0], names[1]
 
 
 def choice(text: str) -> Any:

@@ -10,6 +10,7 @@ from ._read import read as read
 from ._schema import Schema as Schema
 from ._share import Share as Share
 from ._share import Shares as Shares
+from ._shape import reshape as reshape
 from ._split import split as split
 from ._store import Batch as Batch
 from ._store import Field as Field

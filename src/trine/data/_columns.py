@@ -6,15 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from trine.domains import Column
+from trine.domains import Column, Sequences
+from trine.domains._base import offsets_of
 from trine.errors import DataError
+
+LOOKED_AT = 1000
+"""Objects of a column that are looked at for arrays among them."""
 
 
 def column_from_arrow(name: str, data: Any, base: str | None = None) -> Column:
     """The column that a ``pyarrow`` array or chunked array holds.
 
     Text becomes int32 codes into its distinct levels; integers with nulls become float64 with NaN; decimals float64;
-    lists of equal length (n, length) numbers.
+    lists of equal length (n, length) numbers; lists of other lengths, or with missing ones among them, a ragged column, and
+    lists of lists of numbers one of (steps, channels).
 
     Raises:
         DataError: values that are no column of numbers, texts, truths or dates (nested or binary values).
@@ -42,7 +47,7 @@ def column_from_arrow(name: str, data: Any, base: str | None = None) -> Column:
     if pa.types.is_decimal(kind):
         chunked = chunked.cast(pa.float64())
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return Column(name, _vectors(name, chunked), base=base)
+        return _lists(name, chunked, base)
     elif not (
         pa.types.is_boolean(kind)
         or pa.types.is_integer(kind)
@@ -72,6 +77,8 @@ def column_from_numpy(name: str, array: np.ndarray, base: str | None = None) -> 
         raise DataError(
             f"Column {name!r} is a {array.dtype} array of shape {array.shape}; one value a row is expected."
         )
+    if array.dtype.kind == "O" and any(isinstance(row, np.ndarray | list | tuple) for row in array[:LOOKED_AT]):
+        return _nested(name, array, base)
     import pyarrow as pa
 
     values = array if array.dtype.kind == "O" else array.astype(object)
@@ -105,19 +112,70 @@ def _factorised(name: str, chunked: Any, base: str | None) -> Column:
     return Column(name, codes, levels, base=base)
 
 
-def _vectors(name: str, chunked: Any) -> np.ndarray:
-    """(n, length) numbers of lists of one length."""
+def _lists(name: str, chunked: Any, base: str | None) -> Column:
+    """(n, length) numbers of lists of one length, else a ragged column.
+
+    Raises:
+        DataError: lists of anything but numbers, or steps with different numbers of channels.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     lengths = pc.list_value_length(chunked)
-    if not (pa.types.is_integer(chunked.type.value_type) or pa.types.is_floating(chunked.type.value_type)):
-        raise DataError(f"Column {name!r} holds lists of {chunked.type.value_type}; only lists of numbers can be used.")
-    distinct = pc.unique(lengths.drop_null()).to_pylist()
-    if len(distinct) != 1 or lengths.null_count:
-        found = "missing lists" if lengths.null_count else f"lists of {len(distinct)} different lengths"
-        raise DataError(f"Column {name!r} holds {found}; every row must have a list of the same length.")
-    return np.asarray(_native(pc.list_flatten(chunked).to_numpy()).reshape(len(chunked), distinct[0]))
+    inner = chunked.type.value_type
+    nested = pa.types.is_list(inner) or pa.types.is_large_list(inner) or pa.types.is_fixed_size_list(inner)
+    kind = inner.value_type if nested else inner
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise DataError(f"Column {name!r} holds lists of {kind}; only lists of numbers can be used.")
+    absent = np.asarray(pc.is_null(chunked).to_numpy())
+    counts = np.asarray(lengths.fill_null(0).to_numpy(), dtype=np.int64)
+    flat = pc.list_flatten(chunked)
+    if nested:
+        channels = pc.unique(pc.list_value_length(flat).drop_null()).to_pylist()
+        if len(channels) > 1 or flat.null_count:
+            raise DataError(
+                f"Column {name!r} holds steps of {len(channels) or 'missing'} different numbers of channels; every step must "
+                "have the same."
+            )
+        values = _native(pc.list_flatten(flat).to_numpy()).reshape(-1, channels[0] if channels else 1)
+    else:
+        values = _native(flat.to_numpy())
+        if not absent.any() and len(counts) and counts.min() == counts.max() > 0:
+            return Column(name, values.reshape(len(counts), int(counts[0])), base=base)
+    return Column(name, values, base=base, offsets=offsets_of(counts), absent=absent if absent.any() else None)
+
+
+def _nested(name: str, rows: np.ndarray, base: str | None) -> Column:
+    """The ragged column of an object array of arrays or lists of numbers, (steps,) or (steps, channels); None is missing.
+
+    Raises:
+        DataError: a row that is no array of numbers, or of another number of channels; names it.
+    """
+    arrays: list[np.ndarray] = []
+    absent = np.zeros(len(rows), dtype=bool)
+    shape: tuple[int, ...] | None = None
+    for index, row in enumerate(rows):
+        absent[index] = row is None or (isinstance(row, float) and row != row)
+        try:
+            array = np.zeros(0) if absent[index] else np.asarray(row)
+        except ValueError:
+            array = np.zeros(0, dtype=object)
+        if array.dtype.kind not in "iufb" or (array.ndim not in (1, 2) and not absent[index]):
+            raise DataError(
+                f"Column {name!r}, row {index + 1}: a list of numbers, or of steps of several channels, is expected as in other "
+                "rows."
+            )
+        if array.size and shape is None:
+            shape = array.shape[1:]
+        if array.size and array.shape[1:] != shape:
+            raise DataError(
+                f"Column {name!r}, row {index + 1}: steps of shape {array.shape[1:]}; those before have {shape}."
+            )
+        arrays.append(array)
+    found = [array if array.size else np.zeros((0, *(shape or ()))) for array in arrays]
+    joined = Sequences.of(found)
+    values = _native(joined.values)
+    return Column(name, values, base=base, offsets=joined.offsets, absent=absent if absent.any() else None)
 
 
 def _native(array: np.ndarray) -> np.ndarray:

@@ -182,6 +182,19 @@ class Table:
         """
         return self.beside(Table.of([column_from_numpy(name, np.asarray(values))]), targets=[name])
 
+    def reshaped(self, columns: Mapping[str, Callable[[], Column]], rows: int, key: str | None = None) -> Table:
+        """The same source in other columns and rows; targets that are no longer there are forgotten."""
+        return Table(
+            columns,
+            rows,
+            source=self.source,
+            key=key if key in columns else None,
+            files=self._files,
+            targets=[name for name in self.targets if name in columns],
+            skipped=self.skipped,
+            hint=self._hint,
+        )
+
     def noting(self, skipped: Sequence[str]) -> Table:
         """The same table, with more rows listed as left out."""
         table = self._with(self._columns, self.rows, self._selection)

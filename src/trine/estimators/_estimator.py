@@ -128,7 +128,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: a column that training had is not there; names it and the nearest.
         """
-        table = read(data)
+        table = data if isinstance(data, Table) else self.plan_.shaped(read(data))
         absent = [name for name in self.schema_.x if name not in table]
         if absent:
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""

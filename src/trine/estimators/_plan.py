@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from trine.choices import Choices
-from trine.data import Schema, Store, Table, split, stored
+from trine.data import Schema, Store, Table, reshape, split, stored
 from trine.domains import Category, Domain
 from trine.errors import ChoiceError, DataError
 from trine.methods import Derivation, Facts, derive
@@ -35,7 +35,8 @@ class Plan:
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``: a GPU where there is one.
         budget: seconds that training may take; None for no bound.
         memory: bytes that the process may take; None: the machine's. Columns that are too large for it go to files.
-        on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
+        on_bad: ``"stop"`` or ``"skip"``: what an unreadable image or sound does.
+        long: (key, time) columns of a table with a row a step. group: column → pattern of the columns that are its steps.
         fewest: rows that each class of y needs: 2 to learn from and to test on; 1 for arrays, as scikit-learn has it.
     """
 
@@ -54,6 +55,8 @@ class Plan:
     memory: int | None = None
     on_bad: str = "stop"
     fewest: int = 2
+    long: tuple[str, str] | None = None
+    group: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("held_out", "stop_fraction"):
@@ -74,6 +77,10 @@ class Plan:
             )
         if self.on_bad not in ("stop", "skip"):
             raise ChoiceError(f"on_bad is {self.on_bad!r}; it is 'stop' or 'skip'.")
+
+    def shaped(self, table: Table) -> Table:
+        """The table in the shape that is stated."""
+        return reshape(table, self.long, self.group)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""

@@ -16,7 +16,7 @@ import torch
 
 from trine import collective
 from trine.choices import Choices
-from trine.data import Batch, Schema, Table, bytes_of, read
+from trine.data import Batch, Schema, Table, bytes_of, read, reshape
 from trine.domains import Category, Domain, Labels
 from trine.errors import RunError, SchemaError
 from trine.estimators._estimator import estimators, load, versions
@@ -45,6 +45,8 @@ def fit(
     budget: float | None = None,
     memory: int | str | None = None,
     on_bad: str = "stop",
+    long: tuple[str, str] | None = None,
+    group: Mapping[str, str] | None = None,
     verbose: bool = False,
     announce: Callable[[str], None] | None = None,
     **choices: Any,
@@ -69,7 +71,10 @@ def fit(
         memory: most that the process may take, in bytes or as ``"4GiB"`` (at least 1 GiB); what is larger is encoded once
             into files in ``$TRINE_CACHE`` (else ``~/.cache/trine``), which later runs on the same data use again. By default
             half the machine's memory is for the columns.
-        on_bad: ``"stop"`` or ``"skip"``: what an unreadable image does.
+        on_bad: ``"stop"`` or ``"skip"``: what an unreadable image or sound does.
+        long: of a table with a row for each step, the columns that say whose step it is and when, e.g. ``("patient", "time")``:
+            the numbers that change over time become a series.
+        group: of a table with a column for each step, name of the series → pattern of the columns, e.g. ``{"heart": "t*"}``.
         verbose: whether to show progress on standard error.
         announce: called with the derivation's text before training starts.
         **choices: any of :class:`~trine.choices.Choices`.
@@ -84,9 +89,9 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the run in ``out`` can be resumed.
     """
     limit = None if memory is None else bytes_of(memory)
-    table = read(data, on_bad=on_bad, memory=limit)
+    table = reshape(read(data, on_bad=on_bad, memory=limit), long, group)
     targets = targets_of(table, y)
-    aside = None if isinstance(valid, int | float) else read(valid, on_bad=on_bad, memory=limit)
+    aside = None if isinstance(valid, int | float) else reshape(read(valid, on_bad=on_bad, memory=limit), long, group)
     plan = Plan(
         y=targets,
         x=tuple(x) if x is not None else None,
@@ -101,6 +106,8 @@ def fit(
         budget=budget,
         memory=limit,
         on_bad=on_bad,
+        long=long,
+        group=dict(group or {}),
     )
     if out is not None:
         distributed.shared(partial(Run.require_free, out))
@@ -192,8 +199,10 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None 
             raise RunError(
                 f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
             )
-        table = read(source, on_bad=plan.on_bad, memory=plan.memory)
-        aside = None if origin["valid"] is None else read(origin["valid"], on_bad=plan.on_bad, memory=plan.memory)
+        table = plan.shaped(read(source, on_bad=plan.on_bad, memory=plan.memory))
+        aside = None
+        if origin["valid"] is not None:
+            aside = plan.shaped(read(origin["valid"], on_bad=plan.on_bad, memory=plan.memory))
         if table.fingerprint() != fingerprint:
             raise RunError(
                 f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
@@ -217,13 +226,15 @@ def derive(
     valid: float = 0.1,
     seed: int = 0,
     on_bad: str = "stop",
+    long: tuple[str, str] | None = None,
+    group: Mapping[str, str] | None = None,
     **choices: Any,
 ) -> tuple[Derivation, Batch]:
     """The derivation that :func:`fit` would train, and a batch of two rows to show shapes with; nothing is trained.
 
     The arguments are those of :func:`fit`.
     """
-    table = read(data, on_bad=on_bad)
+    table = reshape(read(data, on_bad=on_bad), long, group)
     plan = Plan(
         y=targets_of(table, y),
         x=tuple(x) if x is not None else None,
@@ -233,6 +244,8 @@ def derive(
         stop_fraction=stop_fraction,
         seed=seed,
         on_bad=on_bad,
+        long=long,
+        group=dict(group or {}),
     )
     prepared = prepare(plan, table)
     return prepared.derivation, prepared.store.batch(torch.from_numpy(prepared.rows.train[:2]))

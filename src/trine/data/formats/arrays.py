@@ -54,7 +54,7 @@ def as_array(data: Any) -> np.ndarray:
     """``data`` as a numpy array, without a copy where it can be had.
 
     Raises:
-        DataError: a sparse matrix, or rows of different lengths.
+        DataError: a sparse matrix.
     """
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu()
@@ -66,7 +66,10 @@ def as_array(data: Any) -> np.ndarray:
     try:
         return np.asarray(data)
     except ValueError:
-        raise DataError("The rows differ in their number of values; every row must have the same.") from None
+        # Rows of different lengths: series, or steps of them.
+        rows = np.empty(len(data), dtype=object)
+        rows[:] = [np.asarray(row) if row is not None else None for row in data]
+        return rows
 
 
 def table_of_arrays(arrays: Mapping[str, np.ndarray], source: str | None = None, files: Sequence[Path] = ()) -> Table:

@@ -38,6 +38,12 @@ class Delimited(Reader):
 
     suffixes = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
+    @classmethod
+    def accepts(cls, data: Any) -> bool:
+        from trine.data.formats.ucr import UCR
+
+        return super().accepts(data) and not UCR.accepts(data)
+
     def read(self, data: Path, on_bad: str) -> Table:
         import pyarrow as pa
         import pyarrow.csv as pacsv
