@@ -8,9 +8,9 @@ from ._guess import guess_target as guess_target
 from ._memory import bytes_of as bytes_of
 from ._read import read as read
 from ._schema import Schema as Schema
+from ._shape import reshape as reshape
 from ._share import Share as Share
 from ._share import Shares as Shares
-from ._shape import reshape as reshape
 from ._split import split as split
 from ._store import Batch as Batch
 from ._store import Field as Field
