@@ -67,7 +67,7 @@ def test_truths_with_missing_become_text():
         (pa.array([{"b": 1}]), "struct"),
         (pa.array([[1], [2, 3]]), "2 different lengths"),
         (pa.array([[1], None]), "missing lists"),
-        (pa.array([["a"]]), "lists of string"),
+        (pa.array([[True]]), "lists of bool"),
     ],
 )
 def test_what_is_no_column_is_refused_by_name(values, message):

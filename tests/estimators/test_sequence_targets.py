@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import trine
 from trine.cli._app import app
 from trine.errors import ChoiceError
+from trine.estimators import _batched
 
 
 def _words(n, seed=0, longest=3, letters="abc"):
@@ -77,6 +78,26 @@ def test_log_probability_is_that_of_the_loaded_model_row_by_row(reversal):
     data = {"word": ["abc", "a", "bb"], "back": ["cba", "a", "bb"]}
     each = [model.evaluate({k: [v[i]] for k, v in data.items()}).metrics["nll"].value for i in range(3)]
     assert model.evaluate(data).metrics["nll"].value == pytest.approx(np.mean(each), abs=1e-4)
+
+
+def test_a_text_longer_than_any_in_training_is_scored_whole(reversal):
+    folder, _ = reversal
+    model = trine.load(folder / "run")
+    found = model.evaluate({"word": ["abcabcabc", "ab"], "back": ["cbacbacba", "ba"]})
+    assert found.metrics["exact_match"].value == 0.5
+    assert found.mistakes[0]["truth"] == "cbacbacba"
+
+
+def test_the_distribution_of_all_rows_is_that_of_their_chunks(reversal, monkeypatch):
+    folder, _ = reversal
+    model = trine.load(folder / "run")
+    words = ["abcb", "a", "bb", "cab"]
+    whole = model.predict_distribution({"word": words})
+    monkeypatch.setattr(_batched, "LARGEST", 1)
+    parts = model.predict_distribution({"word": words})
+    y = torch.tensor([[3, 4, 5], [3, -1, -1], [4, 4, -1], [-1, -1, -1]])
+    with torch.no_grad():
+        torch.testing.assert_close(parts.log_prob(y), whole.log_prob(y), atol=1e-5, rtol=1e-5)
 
 
 def test_beside_other_targets_and_missing_values():

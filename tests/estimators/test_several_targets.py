@@ -152,6 +152,18 @@ def test_sets_of_labels_from_arrays():
     assert model.evaluate(x, y).metrics["micro_f1"].value > 0.8
 
 
+def test_lists_of_texts_are_sets_in_x_and_in_y(tmp_path):
+    rng = np.random.default_rng(0)
+    has = rng.uniform(size=(500, 3)) < 0.5
+    tags = [[t for t, there in zip("abc", row, strict=True) if there] for row in has]
+    table = {"tags": pa.array(tags), "kinds": pa.array([[t.upper() for t in row] for row in tags])}
+    pq.write_table(pa.table(table), tmp_path / "data.parquet")
+    model = trine.fit(tmp_path / "data.parquet", y="kinds", domains={"tags": "labels"}, epochs=60, seed=0, unknown=0.0)
+    assert model.schema_.x["tags"].labels == ("a", "b", "c")
+    assert model.schema_.reasons["kinds"] == "a list of texts in every row"
+    assert model.metrics_["kinds"]["exact_match"]["value"] > 0.95
+
+
 def test_thousands_of_classes_keep_the_likeliest_alone(tmp_path):
     rng = np.random.default_rng(0)
     classes = 1200

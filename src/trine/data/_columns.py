@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def column_from_arrow(name: str, data: Any, base: str | None = None) -> Column:
         return Column(name, np.full(len(chunked), np.nan), base=base)
     if pa.types.is_decimal(kind):
         chunked = chunked.cast(pa.float64())
+    elif (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_text(kind.value_type):
+        return _lists_of_texts(name, chunked, base)
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(name, chunked, base)
     elif not (
@@ -110,6 +113,25 @@ def _factorised(name: str, chunked: Any, base: str | None) -> Column:
         codes[start:stop] = chunk.indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
         start = stop
     return Column(name, codes, levels, base=base)
+
+
+def _lists_of_texts(name: str, chunked: Any, base: str | None) -> Column:
+    """A ragged column of codes into the distinct texts; a missing text in a list is left out."""
+    import pyarrow.compute as pc
+
+    whole = chunked.combine_chunks()
+    absent = whole.is_null().to_numpy(zero_copy_only=False)
+    texts = pc.list_flatten(whole)
+    row = pc.list_parent_indices(whole).filter(texts.is_valid())
+    lengths = np.bincount(row.to_numpy(), minlength=len(whole))
+    flat = _factorised(name, _chunked(texts.drop_null().dictionary_encode()), base)
+    return dataclasses.replace(flat, offsets=offsets_of(lengths), absent=absent if absent.any() else None)
+
+
+def _chunked(array: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.chunked_array([array])
 
 
 def _lists(name: str, chunked: Any, base: str | None) -> Column:

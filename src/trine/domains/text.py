@@ -169,7 +169,9 @@ class Text(Domain):
         codes = column.values if column.levels is not None else np.full(len(column), -1)
         at = place[codes]
         starts = np.append(each.offsets[:-1], 0)[at]
-        lengths = np.append(np.minimum(each.lengths, self.longest), 0)[at]
+        # A y is whole, lest half of a text count as right; unless the user cuts it.
+        most = each.lengths if self.strict and not self.cut else np.minimum(each.lengths, self.longest)
+        lengths = np.append(most, 0)[at]
         offsets = offsets_of(lengths)
         return Sequences(each.values[steps_of(starts, lengths, offsets)], offsets)
 

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn.functional import pad
 
 from trine.data import Field, Schema, Store
 from trine.domains import Category, Domain, Labels
 from trine.rules import map_arguments
+from trine.rules.autoregressive import Autoregressive
 
 LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
 """Rows of a chunk, and the numbers of x that it holds at most: pictures take fewer rows, as their activations are large."""
@@ -56,9 +58,22 @@ def concatenate(parts: Sequence[Distribution]) -> Distribution:
     """The distributions of consecutive batches of rows, all of one family, as one distribution over all rows."""
     if len(parts) == 1:
         return parts[0]
+    if isinstance(parts[0], Autoregressive):
+        return _sequences([part for part in parts if isinstance(part, Autoregressive)])
     found = [_arguments(part) for part in parts]
     joined = iter([torch.cat(values) for values in zip(*found, strict=True)])
     return map_arguments(parts[0], lambda _: next(joined))
+
+
+def _sequences(parts: Sequence[Autoregressive]) -> Autoregressive:
+    """Distributions over sequences; what they attend to is padded to the longest of all."""
+    memory = []
+    for i in range(len(parts[0].memory)):
+        longest = max(part.memory[i][0].shape[1] for part in parts)
+        states = [pad(part.memory[i][0], (0, 0, 0, longest - part.memory[i][0].shape[1])) for part in parts]
+        memory.append((torch.cat(states), torch.cat([part.memory[i][1] for part in parts])))
+    first = parts[0]
+    return Autoregressive(first.decoder, torch.cat([part.z for part in parts]), memory, first.longest, first.offset)
 
 
 def _arguments(q: Distribution) -> list[Tensor]:
