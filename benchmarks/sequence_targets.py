@@ -85,10 +85,10 @@ def page(lines: list[dict[str, float | str | int]]) -> str:
     text = [
         "# Texts from texts",
         "",
-        "`python -m benchmarks.sequence_targets --seeds 3`: 20,000 made rows a task (a tenth held out for these figures, a",
+        "`python -m benchmarks.sequence_targets`: 20,000 made rows a task (a tenth held out for these figures, a",
         "tenth of the rest to stop by), both columns stated to be texts, every choice derived, greedy decoding, one thread.",
         "Exact match counts a row whose text is right in every character; the interval is the 95 % bootstrap's. Seconds are",
-        "processor time of fit and evaluation.",
+        "processor time of fit and evaluation; the machine had two cores and other work beside this.",
         "",
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}; peak memory {memory:,.0f} MiB.",
         "",
