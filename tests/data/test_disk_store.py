@@ -100,6 +100,32 @@ def test_ragged_rows_on_disk_give_the_batches_of_memory(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(*orders, strict=True))
 
 
+def test_a_large_store_is_shuffled_by_runs_in_memory_and_on_disk_alike(tmp_path, monkeypatch):
+    table = read(write_parquet(tmp_path / "t.parquet"))
+    schema = fitted(table)
+    stores = [encode(table, schema), _disk.on_disk(table, schema)]
+    assert stores[0].nbytes == stores[1].nbytes
+    each = stores[0].nbytes // ROWS
+    monkeypatch.setattr(_batches, "LARGE", 0)
+    monkeypatch.setattr(_batches, "RUN", 10 * each)
+    monkeypatch.setattr(_batches, "SPAN", 600 * each)
+    chosen = torch.randperm(ROWS)[:2995]
+    one, other = (Batches(store, chosen, 64, seed=5) for store in stores)
+    order = one.order(3)
+    assert torch.equal(order.sort().values, chosen.sort().values)
+    assert torch.equal(order, other.order(3))
+    assert not torch.equal(order, one.order(4))
+    # A window is 60 runs of ten rows that follow each other, in no order.
+    places = torch.searchsorted(chosen.sort().values, order[:600])
+    runs, counts = (places // 10).unique(return_counts=True)
+    assert len(runs) <= 61
+    assert (counts == 10).sum() >= 59
+    assert (places[1:] - places[:-1] == 1).float().mean() < 0.1
+    assert abs(float(order[:600].float().mean()) - ROWS / 2) < 450
+    for a, b in zip(one.epoch(3), other.epoch(3), strict=True):
+        assert all(torch.equal(a[name].nan_to_num(-7.0), b[name].nan_to_num(-7.0)) for name in a)
+
+
 def write_images(folder: Path, count: int = 60) -> Path:
     from PIL import Image
 

@@ -77,6 +77,19 @@ class Mapped:
                 begin, place = begin + got, place + got
         return out
 
+    def expect(self, starts: np.ndarray, lengths: np.ndarray | None = None) -> None:
+        """Let the kernel read the entries that :meth:`read` will ask for into its cache, while other work goes on."""
+        if not hasattr(os, "posix_fadvise") or not len(starts):
+            return
+        order = np.argsort(starts, kind="stable")
+        starts = starts[order]
+        ends = starts + (1 if lengths is None else lengths[order])
+        first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1]))
+        stops = np.append(ends[first[1:] - 1], ends[-1])
+        places, sizes = starts[first] * self._step, (stops - starts[first]) * self._step
+        for place, size in zip(places.tolist(), sizes.tolist(), strict=True):
+            os.posix_fadvise(self._file, place, size, os.POSIX_FADV_WILLNEED)
+
 
 class Source(np.ndarray):
     """A mapped array of the user's, of which only some rows are resident at a time when it is indexed by rows."""

@@ -191,6 +191,17 @@ class Store:
                 tensors[f"{name}.length"] = field.offsets.index_select(0, rows + 1) - starts
         return Batch(tensors, self._batch_views)
 
+    def expect(self, rows: Tensor) -> None:
+        """Let the kernel read ``rows`` of fields in files, which batches will soon ask for."""
+        for field in self.fields.values():
+            if field.mapped is None:
+                continue
+            if field.offsets is None:
+                field.mapped.expect(rows.numpy())
+            else:
+                starts = field.offsets.index_select(0, rows)
+                field.mapped.expect(starts.numpy(), (field.offsets.index_select(0, rows + 1) - starts).numpy())
+
     @functools.cached_property
     def lengths(self) -> Tensor | None:
         """(n,) int64: steps that a row takes over all ragged fields; None where there is no such field.
