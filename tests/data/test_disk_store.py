@@ -186,6 +186,29 @@ def test_a_second_run_builds_nothing_and_a_changed_source_is_built_again(tmp_pat
     assert begun == [0, 0, 0]
 
 
+def test_the_schema_of_a_large_table_is_inferred_and_fitted_once(tmp_path, monkeypatch):
+    from trine.estimators._plan import Plan, prepare
+
+    monkeypatch.setattr(_disk, "MANY", 1000)
+    path = write_parquet(tmp_path / "t.parquet")
+    looked: list[str] = []
+    for name in ("infer", "fit"):
+        function = getattr(Schema, name)
+        monkeypatch.setattr(
+            Schema, name, lambda *a, f=function, n=name, **k: (looked.append(n), f(*a, **k))[1], raising=True
+        )
+    first, second = (prepare(Plan(y=("y",)), read(path)) for _ in range(2))
+    assert looked == ["infer", "fit"]
+    assert first.schema == second.schema
+    # Other rows to learn from, other domains, other data.
+    prepare(Plan(y=("y",), seed=1), read(path))
+    assert looked[2:] == ["fit"]
+    assert prepare(Plan(y=("y",), domains={"b": "category"}), read(path)).schema != first.schema
+    assert looked[3:] == ["infer", "fit"]
+    write_parquet(path, seed=1)
+    assert prepare(Plan(y=("y",)), read(path)).schema != first.schema
+
+
 def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     small_blocks(monkeypatch)
     path = write_parquet(tmp_path / "t.parquet")

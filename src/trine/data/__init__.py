@@ -2,6 +2,7 @@
 
 from ._batches import Batches as Batches
 from ._cache import cache as cache
+from ._disk import remembered as remembered
 from ._disk import stored as stored
 from ._encode import encode as encode
 from ._guess import guess_target as guess_target

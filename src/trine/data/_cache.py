@@ -39,7 +39,7 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all."""
-    fresh = path.with_name(f"new.{path.name}")
+    fresh = path.with_name(f"new.{os.getpid()}.{path.name}")
     with fresh.open("w", encoding="utf-8") as stream:
         json.dump(value, stream)
         stream.flush()

@@ -20,7 +20,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ SAMPLE = 32
 """Rows that are encoded to estimate what a row takes."""
 SMALL = 512
 """Rows that are encoded in memory without an estimate."""
+MANY = 20_000_000
+"""Values of a table from which on its schema is kept."""
 RESIDENT = 8 << 20
 """Bytes up to which an array of a store is read into memory rather than mapped."""
 STATE, META = "state.json", "store.json"
@@ -135,6 +137,34 @@ def on_disk(table: Table, schema: Schema, *, targets: bool = True, verbose: bool
         raise DataError(f"The encoded columns in {place} were changed by another program while they were made.")
     tell.built(store.nbytes)
     return store
+
+
+def remembered(table: Table, about: Any, make: Callable[[], Schema]) -> Schema:
+    """The schema that ``make`` gives; of a large table in files kept in the cache, since it takes a look at every column.
+
+    Args:
+        about: JSON values; what the schema follows from beside the table.
+    """
+    from trine.data._schema import Schema
+
+    if not table.in_files or table.rows * len(table.names) < MANY:
+        return make()
+    before = table.manifest()
+    import trine
+
+    text = json.dumps([FORMAT, trine.__version__, before, about], sort_keys=True)
+    path = cache() / "schemas" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+    found = read_json(path)
+    if found is not None:
+        return Schema.from_json(found)
+    schema = make()
+    # What was learned from files that the table names follows from more than the table.
+    named = any(domain.divisor is not None for domain in (*schema.x.values(), *schema.y.values()))
+    if not named and table.manifest() == before:
+        with contextlib.suppress(OSError):  # a cache that cannot be written to costs time, and nothing else
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, schema.to_json())
+    return schema
 
 
 # Building --------------------------------------------------------------------------------------------------------

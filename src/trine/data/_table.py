@@ -226,6 +226,11 @@ class Table:
                 digest.update(_text(column))
         return digest.hexdigest()
 
+    @property
+    def in_files(self) -> bool:
+        """Whether the data lie in files, so that :meth:`manifest` reads none of them."""
+        return len(self._files) > 0
+
     def manifest(self) -> str:
         """SHA-256, as hexadecimal digits, that is another when the data are: of the files' paths, sizes and times.
 

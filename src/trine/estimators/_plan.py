@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from trine.choices import Choices
-from trine.data import Schema, Store, Table, reshape, split, stored
+from trine.data import Schema, Store, Table, remembered, reshape, split, stored
 from trine.domains import Category, Domain
 from trine.errors import ChoiceError, DataError
 from trine.methods import Derivation, Facts, derive
@@ -164,10 +165,17 @@ def prepare(
     Raises:
         TrineError: the data or the choices cannot be used; says where and what to do.
     """
-    inferred = schema or Schema.infer(table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest)
+    stated = plan.to_json()
+    asked = {name: stated[name] for name in ("y", "x", "domains", "on_bad", "fewest")}
+    inferred = schema or remembered(
+        table,
+        asked,
+        lambda: Schema.infer(table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest),
+    )
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)
-    fitted = schema or inferred.fit(table, rows.train)
+    chosen = {"schema": inferred.to_json(), "rows": hashlib.sha256(np.ascontiguousarray(rows.train).data).hexdigest()}
+    fitted = schema or remembered(table, chosen, lambda: inferred.fit(table, rows.train))
     weights = _weights(plan, table, fitted, rows, weight)
     store = stored(table, fitted, weight=weights, memory=plan.memory, verbose=verbose)
     if facts is None:
