@@ -17,6 +17,7 @@ ALONE: Derived = {
     "members": (1, "members pay for tables"),
     "normalization": ("batch", "of the convolutions"),
     "dropout": (0.2, "of the pooled features"),
+    "residual": (True, "convolutions add their input"),
 }
 
 
