@@ -18,6 +18,7 @@ from .members import Members as Members
 from .normalisation import normalizations as normalizations
 from .numbers import Numbers as Numbers
 from .scales import layer_scales as layer_scales
+from .scales import time_scales as time_scales
 from .sequence import SequenceBlock as SequenceBlock
 from .sequence import own_steps as own_steps
 from .summary import Row as Row

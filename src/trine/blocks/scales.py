@@ -26,6 +26,56 @@ def layer_scales(model: nn.Module, run_backward: Callable[[], Tensor]) -> list[d
     """
     rows: dict[str, dict[str, Any]] = {}
     handles = [module.register_forward_hook(_observe(name, rows)) for name, module in _layers(model)]
+    try:
+        _untouched(model, run_backward)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(rows.values())
+
+
+def time_scales(model: nn.Module, run_backward: Callable[[], Tensor]) -> list[dict[str, Any]]:
+    """The scale of the loss's gradient with respect to the state at each step, of every recurrent layer, on one batch.
+
+    A recurrent layer is a module with an attribute ``watch`` (see :class:`trine.blocks.recurrent.Layer`). Steps count from
+    the first that is read: backwards, step 0 is a row's last. Observing changes nothing, as with :func:`layer_scales`.
+
+    Args:
+        model: what to observe.
+        run_backward: computes the loss of one batch through ``model``, calls its ``backward`` and returns it.
+
+    Returns:
+        One row a layer and direction: ``layer`` (dotted name), ``direction`` (``onward`` or ``back``) and ``gradient``, the
+        root mean square at steps 0, 1, …; None where the loss does not reach a state.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    watched = [(name, module) for name, module in model.named_modules() if hasattr(module, "watch")]
+    before = [module.watch for _, module in watched]
+    try:
+        for name, module in watched:
+            module.watch = _watch(name, rows)
+        if watched:
+            _untouched(model, run_backward)
+    finally:
+        for (_, module), watch in zip(watched, before, strict=True):
+            module.watch = watch
+    return list(rows.values())
+
+
+def _watch(name: str, rows: dict[tuple[str, str], dict[str, Any]]) -> Callable[[str, int, Tensor], None]:
+    def watch(direction: str, step: int, state: Tensor) -> None:
+        row = rows.setdefault((name, direction), {"layer": name, "direction": direction, "gradient": []})
+        found: list[float | None] = row["gradient"]
+        if step == 0:  # a layer that is called again is shown as it was called last
+            found = row["gradient"] = []
+        found.append(None)
+        if state.requires_grad:
+            state.register_hook(lambda gradient: found.__setitem__(step, _rms(gradient)))  # type: ignore[no-untyped-call]
+
+    return watch
+
+
+def _untouched(model: nn.Module, run_backward: Callable[[], Tensor]) -> None:
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
@@ -34,14 +84,11 @@ def layer_scales(model: nn.Module, run_backward: Callable[[], Tensor]) -> list[d
                 parameter.grad = None
             run_backward()
     finally:
-        for handle in handles:
-            handle.remove()
         for parameter, gradient in gradients:
             parameter.grad = gradient
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-    return list(rows.values())
 
 
 def _layers(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
