@@ -85,8 +85,8 @@ def write(results: dict[str, Any]) -> None:
     lines = [
         "# Series with defaults only",
         "",
-        "`python -m benchmarks.series` — the archives' own parts; mean ± standard deviation over seeds. Published: the best of MLP, "
-        "FCN and ResNet, means of ten runs (Ismail Fawaz et al., 2019), for BasicMotions the archive's page.",
+        "`python -m benchmarks.series` — the archives' own parts; mean ± standard deviation over seeds. Published: the best of "
+        "MLP, FCN and ResNet, means of ten runs (Ismail Fawaz et al., 2019), for BasicMotions the archive's page.",
         "",
         "| set | training rows | test rows | accuracy | wanted | published | seeds | seconds |",
         "|---|---|---|---|---|---|---|---|",

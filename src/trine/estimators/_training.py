@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from trine import collective
-from trine.blocks import layer_scales
-from trine.data import Batches, Shares, Store
+from trine.blocks import layer_scales, time_scales
+from trine.data import Batch, Batches, Shares, Store
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.methods import Derivation
 from trine.training import Result, Run, distributed, train
 
+LONGEST_ROWS = 16
+"""Rows on which gradients are followed over time, which goes step by step."""
 SMALL_STEP = 2e7
 """Multiplications a step below which one thread is faster than handing parts to others."""
 
@@ -77,7 +79,7 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
     derivation.criterion.cpu()
     labels = ["at initialisation", "after one epoch", "at the end"]
     scales = [
-        {"label": labels[min(i, 2)], "step": seen["step"], "layers": seen["value"]}
+        {"label": labels[min(i, 2)], "step": seen["step"], **seen["value"]}
         for i, seen in enumerate(result.observations)
     ]
     return Fitted(result, threads, scales)
@@ -132,25 +134,29 @@ def _score(prepared: Prepared, model: nn.Module, store: Store, place: torch.devi
     return score
 
 
-def _observer(
-    prepared: Prepared, model: nn.Module, store: Store, place: torch.device
-) -> Callable[[], list[dict[str, Any]]]:
-    """Scales of activations and gradients, layer by layer, on one training batch; the model itself is not touched."""
+def _observer(prepared: Prepared, model: nn.Module, store: Store, place: torch.device) -> Callable[[], dict[str, Any]]:
+    """Scales of activations and gradients, layer by layer on one training batch, and step by step of recurrent layers on the
+    longest rows of it; the model itself is not touched.
+    """
     criterion = prepared.derivation.criterion
     rows = torch.from_numpy(prepared.rows.train[: prepared.derivation.choices.batch_size])
-    batch = store.batch(rows).to(place)
+    longest = rows if store.lengths is None else rows[store.lengths.cpu()[rows].argsort(descending=True)][:LONGEST_ROWS]
+    batch, few = store.batch(rows).to(place), store.batch(longest).to(place)
 
-    def backward() -> torch.Tensor:
+    def backward(batch: Batch) -> torch.Tensor:
         loss: torch.Tensor = criterion(model(batch), batch).total
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    def observe() -> list[dict[str, Any]]:
+    def observe() -> dict[str, Any]:
         mode = model.training
         model.train()
-        rows = layer_scales(model, backward)
+        found = {
+            "layers": layer_scales(model, lambda: backward(batch)),
+            "time": time_scales(model, lambda: backward(few)),
+        }
         model.train(mode)
-        return rows
+        return found
 
     return observe
 

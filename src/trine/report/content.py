@@ -37,7 +37,8 @@ class ReportContent:
             URI of a PNG or JPEG, or pixels (height, width[, channels]), uint8 or in [0, 1].
         novelty: what ``trine.evaluation.novelty.describe`` gives of the held-out rows, ``farthest`` with ``values`` and
             ``image`` besides.
-        gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training.
+        gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training, and ``time`` of
+            recurrent layers (``layer``, ``direction``, ``gradient`` a step).
         timing: ``seconds``, ``rate`` (examples a second), ``threads``. memory: peak, in bytes.
         seed: of the run. versions: library → version. skipped: notes on rows that could not be read.
     """

@@ -148,6 +148,7 @@ def render(content: ReportContent) -> str:
         figures.step_sizes(content.log) if content.log else "",
     ]
     health = [figures.layer_scales(gradients, quantity) for quantity in ("activation", "gradient") if gradients]
+    health += figures.time_scales(gradients)
     return (
         _environment()
         .get_template("page.html.jinja")

@@ -13,4 +13,5 @@ from .numbers import predicted_and_true as predicted_and_true
 from .numbers import residuals as residuals
 from .numbers import transform as transform
 from .scales import layer_scales as layer_scales
+from .scales import time_scales as time_scales
 from .strip import strip as strip

@@ -1,4 +1,4 @@
-"""Scales of activations and gradients, layer by layer."""
+"""Scales of activations and gradients, layer by layer and over time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ NAMED = 30
 """Layers up to which each has its name beside it; more are numbered."""
 TITLES = {"activation": "Activations: standard deviation", "gradient": "Gradients: root mean square"}
 LONGEST = 24
+MOST_LAYERS = 4
+"""Recurrent layers and directions whose gradients over time are drawn."""
 
 
 def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
@@ -54,6 +56,39 @@ def layer_scales(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
         _breathe(ax, curves, named=named)
         ax.figure.legend(loc="outside lower left", ncols=min(3, len(points)), columnspacing=1.1, handlelength=1.4)
     return done.svg
+
+
+def time_scales(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each recurrent layer and direction, of four at most, the gradient with respect to its state at each step: where it
+    fades towards the first steps, what happened then is not learned from.
+
+    Args:
+        points: ``label`` and ``time``, rows of ``layer``, ``direction`` and ``gradient``, a number a step.
+    """
+    found: dict[tuple[str, str], list[tuple[str, list[float]]]] = {}
+    for point in points:
+        for row in point.get("time", ()):
+            curve = [_number(value) for value in row["gradient"]]
+            found.setdefault((str(row["layer"]), str(row["direction"])), []).append((str(point["label"]), curve))
+    drawn = []
+    names = _names([layer for layer, _ in found])
+    both = any(direction == "back" for _, direction in found)
+    for name, ((_, direction), curves) in list(zip(names, found.items(), strict=True))[:MOST_LAYERS]:
+        values = [curve for _, curve in curves]
+        if not np.isfinite(np.concatenate(values)).any():
+            continue
+        colours = [GREEN, ORANGE, BLUE][-len(curves) :] or [BLUE]
+        way = {"onward": ", onward", "back": ", backward"}[direction] if both else ""
+        with drawing(f"Gradients over time: {name}{way}", (4.4, 3.1)) as done:
+            ax = done.ax
+            for (text, curve), colour in zip(curves, colours, strict=False):
+                ax.plot(range(1, len(curve) + 1), curve, color=colour, linewidth=1.3, label=label(text, LONGEST))
+            ax.set_yscale("log")
+            ax.set(xlabel="step, in the order of reading", ylabel="root mean square")
+            _breathe(ax, values, named=False)
+            ax.figure.legend(loc="outside lower left", ncols=min(3, len(curves)), columnspacing=1.1, handlelength=1.4)
+        drawn.append(done.svg)
+    return drawn
 
 
 def _breathe(ax: Any, curves: Sequence[Sequence[float]], *, named: bool) -> None:
