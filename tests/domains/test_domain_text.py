@@ -126,7 +126,7 @@ def test_unit_is_derived_with_its_reason() -> None:
     names = column([f"{first}{last}" for first in ("Wil", "Ber", "Ingr") for last in ("son", "ta", "helm")])
     by_name = Text().fit(names)
     assert by_name.unit == "characters"
-    assert "spelling" in by_name.describe()
+    assert "spelling" in by_name.why
     repeated = Text().fit(column([f"the {a} {b} of a day" for a in ("old", "new") for b in ("end", "start", "noon")]))
     assert repeated.unit == "words"
     own_words = [

@@ -191,14 +191,12 @@ class Text(Domain):
 
     def describe(self) -> str:
         if not self.fitted:
-            return f"text in {self.unit}" if self.unit else "text"
+            return f"Text in {self.unit}" if self.unit else "Text"
         of = {"characters": "characters", "words": "words", "pieces": "learned pieces"}[self.unit]
-        small = ", in small letters" if self.lower else ""
-        why = f" ({self.why})" if self.why else ""
-        parts = [f"text in {of}{small}{why}: {len(self.vocabulary):,} of them"]
-        parts.append(f"{self.median:.0f} in the median, cut after {self.longest:,}")
+        parts = [f"Text in {of}{' in small letters' if self.lower else ''}, {len(self.vocabulary):,} of them"]
+        parts.append(f"{self.median:.0f} a text in the median, {self.longest:,} at most")
         if self.unseen:
-            parts.append(f"{percent(self.unseen)} of them unknown, being in one row only")
+            parts.append(f"{percent(self.unseen)} unknown")
         if self.missing:
             parts.append(f"{percent(self.missing)} missing")
         return ", ".join(parts)

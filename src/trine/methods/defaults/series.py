@@ -14,10 +14,10 @@ from ._recipe import Derived, Recipe, recipe
 ALONE: Derived = {
     "hidden": ((), "what is pooled over time goes to the rule directly"),
     "activation": ("relu", "cheap, and He initialisation keeps its scale"),
-    "members": (1, "members pay for tables"),
     "normalization": ("batch", "of the convolutions"),
     "dropout": (0.2, "of the pooled features"),
-    "residual": (True, "convolutions add their input"),
+    "members": (3, "three readers with filters of their own average out each other's errors"),
+    "channels": (64, "filters of each reader's first layer"),
 }
 
 

@@ -11,6 +11,7 @@ from trine.methods._base import Facts
 from ._recipe import Derived, Recipe, recipe
 
 ALONE: Derived = {
+    "sequence": ("gru", "read both ways, beside the sum of n-grams"),
     "hidden": ((), "pooled features go to the rule directly"),
     "activation": ("relu", "cheap, and He initialisation keeps its scale"),
     "dropout": (0.5, "texts are few beside their words; half held on names and sentences"),
@@ -31,7 +32,7 @@ def texts(domain: Text, schema: Schema, facts: Facts) -> Recipe:
         epochs=(6, 30),
         batch=(32, 128) if spelt else (32, 64),
         training=functools.partial(_training, spelt),
-        own={"sequence": ("gru", "read both ways, beside the sum of n-grams")},
+        own={},
         alone=ALONE,
     )
 
