@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+GAP = 8 << 10
+"""Bytes between two places that are rather read than skipped."""
 ROWS = 32
 """Rows of a mapped source that are taken before its pages are let go: a touched place may map a folio of 2 MiB."""
 
@@ -84,7 +86,7 @@ class Mapped:
         order = np.argsort(starts, kind="stable")
         starts = starts[order]
         ends = starts + (1 if lengths is None else lengths[order])
-        first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1]))
+        first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1] + GAP // self._step))
         stops = np.append(ends[first[1:] - 1], ends[-1])
         places, sizes = starts[first] * self._step, (stops - starts[first]) * self._step
         for place, size in zip(places.tolist(), sizes.tolist(), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -190,6 +190,18 @@ class Store:
                 starts = field.offsets.index_select(0, rows)
                 tensors[f"{name}.length"] = field.offsets.index_select(0, rows + 1) - starts
         return Batch(tensors, self._batch_views)
+
+    def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
+        """The batch of each of ``parts``, index tensors; what lies in files is read ahead."""
+        waiting: Tensor | None = None
+        for coming in parts:
+            if self.mapped:
+                self.expect(coming)
+            if waiting is not None:
+                yield self.batch(waiting)
+            waiting = coming
+        if waiting is not None:
+            yield self.batch(waiting)
 
     def expect(self, rows: Tensor) -> None:
         """Let the kernel read ``rows`` of fields in files, which batches will soon ask for."""

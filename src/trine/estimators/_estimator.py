@@ -157,8 +157,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         model = self.derivation_.model.eval()
         watch = watch_of(model) if assess and self.novelty_ is not None else None
         with torch.inference_mode(), watch or contextlib.nullcontext():
-            for rows in torch.split(index, chunk_of(store, self.schema_)):
-                batch = store.batch(rows)
+            for batch in store.batches(torch.split(index, chunk_of(store, self.schema_))):
                 outputs = model(batch)
                 if watch is not None and self.novelty_ is not None:
                     outputs["novelty"] = assess_pass(self.novelty_, watch, outputs["z"], batch)

@@ -119,10 +119,11 @@ def _score(prepared: Prepared, model: nn.Module, store: Store, place: torch.devi
     def score() -> float:
         criterion.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=collective.device())
-        for part in parts:
-            mine = collective.share(part)
-            # With parameters in shards, every rank takes part in every pass: one without rows looks at a row that does not count.
-            batch = store.batch(mine if len(mine) else part[:1]).to(place)
+        shares = [collective.share(part) for part in parts]
+        # With parameters in shards, every rank takes part in every pass: one without rows looks at a row that does not count.
+        read = store.batches(mine if len(mine) else part[:1] for mine, part in zip(shares, parts, strict=True))
+        for mine, found in zip(shares, read, strict=True):
+            batch = found.to(place)
             weight = float(batch["weight"].sum()) if "weight" in batch else float(batch.size)
             weight = weight if len(mine) else 0.0
             value = criterion(model(batch), batch).total.item()
