@@ -9,7 +9,6 @@ from trine.domains import Domain
 from trine.domains.series import Series
 
 from ._base import field_encoder
-from .aligned import Aligned
 from .readers import Readers
 from .recurrent import Recurrent
 from .sequence import SequenceBlock
@@ -19,7 +18,7 @@ UNITS = 128
 """Width of a recurrent layer."""
 READERS = ((1, False), (1, True), (2, True))
 """Of up to three convolutional readers, which serve some of the members each: the factor of the filters' lengths, and whether
-layers add their input. Readers that differ err differently. The last is a dense one where all rows have one length."""
+layers add their input. Readers that differ err differently."""
 
 
 @field_encoder.register(Series)
@@ -45,8 +44,6 @@ def series(first: Series, domains: Sequence[Domain], choices: Choices) -> Sequen
             )
             for factor, residual in kinds
         ]
-        if count == len(READERS) and first.shortest == first.furthest:
-            readers[-1] = Aligned(first.width, first.furthest, activation=choices.activation or "relu")
         return readers[0] if count == 1 else Readers(readers)
     return Recurrent(
         first.width,
