@@ -92,7 +92,7 @@ def main() -> None:
             paths = table(Path(folder) / "train.csv", train), table(Path(folder) / "test.csv", test)
             for how in options.inputs:
                 for seed in options.seeds:
-                    started = time.perf_counter()
+                    started, worked = time.perf_counter(), time.process_time()
                     model = trine.fit(
                         paths[0], y="digit", domains={"digit": "category"}, valid=paths[1], seed=seed, threads=options.threads,
                         **({} if how == "mel" else {"audio": how}),
@@ -100,6 +100,7 @@ def main() -> None:
                     found = {
                         "accuracy": model.metrics_["digit"]["accuracy"]["value"],
                         "seconds": time.perf_counter() - started,
+                        "processor_seconds": time.process_time() - worked,
                     }
                     results[name].setdefault(how, {})[str(seed)] = found
                     print(name, how, seed, found, flush=True)
