@@ -17,8 +17,8 @@ from trine.rules.autoregressive import Autoregressive
 
 LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
 """Rows of a chunk, and the numbers of x that it holds at most: pictures take fewer rows, as their activations are large."""
-
-
+WIDEST = 8_000_000
+"""The numbers of x that a chunk holds where a row has very many: minutes of sound."""
 OUTPUTS = 8_000_000
 """The numbers of q(y given x) that a chunk holds at most."""
 
@@ -27,7 +27,9 @@ def chunk_of(store: Store, schema: Schema | None = None) -> int:
     """Rows whose outputs are computed at a time: enough for full speed, few enough for memory."""
     outputs = sum(map(breadth, schema.y.values())) if schema is not None else 1
     most = max(OUTPUTS // max(outputs, 1), 1)
-    return min(max(NUMBERS // max(numbers_of(store), 1), SMALLEST), most, LARGEST)
+    numbers = max(numbers_of(store), 1)
+    fewest = max(min(SMALLEST, WIDEST // numbers), 1)
+    return min(max(NUMBERS // numbers, fewest), most, LARGEST)
 
 
 def numbers_of(store: Store) -> int:
