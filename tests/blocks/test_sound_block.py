@@ -13,6 +13,7 @@ from trine.blocks.sound import (
     MelSpectrogram,
     OwnBatchNorm2d,
     Sound,
+    _part,
     band_edges,
     mel_matrix,
 )
@@ -95,3 +96,18 @@ def test_augmentation_changes_training_alone() -> None:
     assert not torch.allclose(block(x, lengths), block(x, lengths))
     block.eval()
     assert torch.equal(block(x, lengths), block(x, lengths))
+
+
+def test_of_a_very_long_clip_training_hears_a_part_and_evaluation_all() -> None:
+    block = Sound(1000, typical=0.1, channels=8)
+    assert block.most == 10_000
+    x, lengths = torch.randn(3, 25_000, 1), torch.tensor([25_000, 9_000, 0])
+    assert block.train().states(x, lengths)[0].shape[1] <= math.ceil(1.21 * 1000 / 16) + 1
+    assert block.eval().states(x, lengths)[0].shape[1] == math.ceil(2500 / 16)
+    ramp = torch.arange(25_000.0)[None, :, None].expand(3, -1, -1)
+    part, left = _part(ramp, lengths, 10_000)
+    assert left.tolist() == [10_000, 9_000, 0]
+    assert part.shape == (3, 10_000, 1)
+    assert 0 <= part[0, 0, 0] <= 15_000
+    assert (part[:, 1:] - part[:, :-1] == 1).all()
+    assert torch.equal(part[1, :9_000], ramp[1, :9_000])

@@ -37,6 +37,10 @@ WARP, STRETCH, NOISE, MASK = 0.2, 0.2, 0.03, 0.15
 of frames that is masked."""
 
 
+HEARD, LONG = 10.0, 4.0
+"""While training at most this many seconds of a clip are heard, or this many times the typical length."""
+
+
 def mel(hertz: Tensor) -> Tensor:
     """O'Shaughnessy's scale of pitch, 2595 log10(1 + f / 700)."""
     return 2595.0 * torch.log10(1.0 + hertz / 700.0)
@@ -204,11 +208,13 @@ class Sound(SequenceBlock):
     time. Padding changes nothing: frames of padding are held at 0 and count in no statistic.
 
     While training, with ``augment``: noise, frequencies warped (mel), time stretched, some bands and frames masked (Park et al.,
-    `SpecAugment`, 2019).
+    `SpecAugment`, 2019); and of a clip that is far longer than others a part, another each time, so that one long recording
+    does not decide what a batch costs.
 
     Args:
         rate: samples a second.
         channels_in: channels of the sound; each is a picture's colour to the convolutions.
+        typical: seconds of a typical clip.
         learned: whether the filterbank is learned from the waveform.
         channels: width of the first convolution; it doubles twice.
         activation: name. augment: as above. dropout: share of features zeroed while training.
@@ -220,6 +226,7 @@ class Sound(SequenceBlock):
         rate: int,
         channels_in: int = 1,
         *,
+        typical: float = 0.0,
         learned: bool = False,
         channels: int = 32,
         activation: str = "relu",
@@ -229,6 +236,7 @@ class Sound(SequenceBlock):
     ) -> None:
         super().__init__()
         self.augment = augment
+        self.most = round(max(HEARD, LONG * typical) * rate)
         self.front = LearnedFilterbank(rate) if learned else MelSpectrogram(rate, WARP if augment else 0.0)
         self.first = nn.Conv2d(channels_in, channels, 5, (2, 2), 2, bias=False)
         init_conv(self.first, "linear")
@@ -279,13 +287,15 @@ class Sound(SequenceBlock):
 
     def _picture(self, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """((batch, channels, bands, frames) normalised log power, (batch,) frames of each clip)."""
+        augment = self.augment and self.training
+        if augment and values.shape[1] > self.most:
+            values, lengths = _part(values, lengths, self.most)
         batch, samples, channels = values.shape
         own = own_steps(lengths, samples)[:, :, None]
         x = values.float().masked_fill(~own, 0.0)
         count = lengths.clamp_min(1)[:, None, None] * channels
         loud = (x.square().sum((1, 2), keepdim=True) / count).sqrt()
         x = x / loud.clamp_min(QUIET)
-        augment = self.augment and self.training
         if augment:
             x = x + (torch.randn_like(x) * NOISE * torch.rand(batch, 1, 1, device=x.device)).masked_fill(~own, 0.0)
         with torch.autocast(x.device.type, enabled=False):
@@ -300,6 +310,14 @@ class Sound(SequenceBlock):
         if augment:
             picture = _masked(picture, frames)
         return picture.masked_fill(~own, 0.0) * 0.5, frames
+
+
+def _part(values: Tensor, lengths: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """At most ``most`` samples of each clip, (batch, most, channels), from a place that is drawn; and their numbers."""
+    spare = (lengths - most).clamp_min(0)
+    first = (torch.rand(len(values), device=values.device) * (spare + 1)).long().clamp_max(spare)
+    places = first[:, None] + torch.arange(most, device=values.device)
+    return values.gather(1, places[:, :, None].expand(-1, -1, values.shape[2])), lengths.clamp_max(most)
 
 
 def _stretched(picture: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -336,6 +354,7 @@ def sounds(first: Audio, domains: Sequence[Domain], choices: Choices) -> Sound:
     return Sound(
         first.rate,
         first.channels,
+        typical=first.typical,
         learned=choices.audio == "waveform",
         channels=choices.channels or 32,
         activation=choices.activation or "relu",
