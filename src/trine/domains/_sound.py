@@ -14,6 +14,9 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".aif", ".aiff", ".mp3")
 FULL = 32768.0
 """Full scale of 16 bits."""
 
+RATES = (1_000, 768_000)
+"""Fewest and most samples a second of what is taken for sound."""
+
 
 class About(NamedTuple):
     """What a file's header tells: samples a second, channels, samples of a channel."""
@@ -38,6 +41,10 @@ def about(path: str) -> About:
         raise Unreadable(_cause(error)) from None
     if found.frames == 0:
         raise Unreadable("it holds no samples")
+    if not RATES[0] <= found.samplerate <= RATES[1]:
+        raise Unreadable(
+            f"its header tells of {found.samplerate:,} samples a second; from {RATES[0]:,} to {RATES[1]:,} are expected"
+        )
     return About(int(found.samplerate), int(found.channels), int(found.frames))
 
 

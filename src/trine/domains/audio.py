@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from trine.errors import DataError
+from trine.errors import ChoiceError, DataError
 
 from ._base import Column, Domain, Sequences, domains, offsets_of
 from ._pictures import Unreadable, in_parallel
-from ._sound import FULL, SUFFIXES, About, about, clipped, of_channels, samples_of, whole
+from ._sound import FULL, RATES, SUFFIXES, About, about, clipped, of_channels, samples_of, whole
 from ._text import some_texts
 
 LOOKED_AT = 2048
@@ -25,6 +25,8 @@ LONGEST = 600.0
 """Most seconds of a clip unless more are stated."""
 COMMON = 0.9
 """Share of the clips that must have several channels for them to be kept."""
+OVER = 2.0
+"""Full scales that a sample of an array may reach: peaks of a loud float recording go beyond 1, samples of 16 bits far beyond."""
 CLIPPED = 0.05
 """Share of samples at full scale from which a clip is told to be clipped."""
 
@@ -34,9 +36,9 @@ CLIPPED = 0.05
 class Audio(Domain):
     """A waveform of any length, encoded as int16 (samples, channels) at one rate.
 
-    Raw values are paths of WAV, FLAC or OGG files, or samples: rows of different lengths or an array (n, samples), whole
-    numbers of 16 bits or floats whose full scale is 1. The rate is that of most training files, and what has another is
-    resampled once; channels are averaged to one unless nearly all files have several.
+    Raw values are paths of WAV, FLAC or OGG files, or samples: rows of different lengths or an array (n, samples, channels),
+    floats whose full scale is 1, whole numbers of 16 bits, or bytes around 128. The rate is that of most training files, and
+    what has another is resampled once; channels are averaged to one unless nearly all files have several.
 
     Attributes:
         rate: samples a second; to be stated for arrays. 0 before :meth:`fit`.
@@ -46,6 +48,9 @@ class Audio(Domain):
         longest: most seconds that a clip may have.
         on_bad: what an unreadable file does: ``"stop"`` raises; ``"skip"`` counts it as missing, with a warning.
         missing: share of training rows without a sound.
+
+    Raises:
+        ChoiceError: a rate, a number of channels or a longest that no sound has.
     """
 
     kind: ClassVar[str] = "audio"
@@ -60,6 +65,18 @@ class Audio(Domain):
     longest: float = LONGEST
     on_bad: str = "stop"
     missing: float = 0.0
+
+    def __post_init__(self) -> None:
+        least, most = RATES
+        if self.rate and not (_is_whole(self.rate) and least <= self.rate <= most):
+            raise ChoiceError(
+                f"rate is {self.rate!r}; it is a whole number of samples a second, from {least:,} to {most:,}. Numbers that "
+                "come more slowly are a series."
+            )
+        if not _is_whole(self.channels) or self.channels < 0:
+            raise ChoiceError(f"channels is {self.channels!r}; it is a whole number, 1 or more.")
+        if isinstance(self.longest, bool) or not isinstance(self.longest, int | float) or not self.longest > 0:
+            raise ChoiceError(f"longest is {self.longest!r}; it is a number of seconds above 0.")
 
     @property
     def fitted(self) -> bool:
@@ -155,7 +172,7 @@ class Audio(Domain):
     def _encode(self, column: Column, warn: bool) -> tuple[Sequences, np.ndarray]:
         known = ~column.missing
         if column.levels is None:
-            return self._of_arrays(column), known
+            return self._of_arrays(column, warn), known
         rows = np.flatnonzero(known)
         used, places = np.unique(column.values[rows], return_inverse=True)
         first = rows[np.unique(places, return_index=True)[1]]
@@ -182,34 +199,46 @@ class Audio(Domain):
         which[rows] = places
         return Sequences.of(clips).take(which), known
 
-    def _of_arrays(self, column: Column) -> Sequences:
-        clips = []
-        for index, clip in enumerate(_arrays(column)):
-            if clip.shape[1] != self.channels and self.channels != 1:
-                raise DataError(
-                    f"Column {column.name!r}, row {column.row(index)}: {clip.shape[1]} channels; training had {self.channels}."
-                )
-            if not len(clip) and not column.missing[index]:
-                raise DataError(
-                    f"Column {column.name!r}, row {column.row(index)}: the sound has no samples. Leave the row out, or write "
-                    "it as missing (null)."
-                )
-            if len(clip) > self.longest * self.rate:
-                raise DataError(
-                    f"Column {column.name!r}, row {column.row(index)}: {len(clip) / self.rate:,.0f} seconds, more than "
-                    f"{self.longest:,.0f}. Cut it, or allow it: --domain '{column.name}=audio(rate={self.rate}, longest=…)'."
-                )
-            if clip.dtype.kind == "f" and not np.isfinite(clip).all():
-                raise DataError(
-                    f"Column {column.name!r}, row {column.row(index)}: a sample is not a finite number. Mend the sound or leave "
-                    "the row out."
-                )
-            if clip.dtype == np.int16 and clip.shape[1] == self.channels:
-                clips.append(clip)
-            else:
-                scale = FULL if clip.dtype.kind in "iu" else 1.0
-                clips.append(whole(of_channels(clip.astype(np.float32) / scale, self.channels)))
+    def _of_arrays(self, column: Column, warn: bool) -> Sequences:
+        arrays = _arrays(column)
+        middle, full = _scale(column.values)
+        clips, loud = [], []
+        for index, raw in enumerate(arrays):
+            self._check(column, index, raw, middle, full)
+            clip = raw if raw.dtype == np.int16 else whole((raw.astype(np.float32) - middle) / full)
+            if clip.shape[1] != self.channels:
+                clip = whole(of_channels(clip.astype(np.float32) / FULL, self.channels))
+            if clipped(clip) > CLIPPED:
+                loud.append(index)
+            clips.append(clip)
+        if warn and loud:
+            self._tell_clipped(column, loud[0], "", len(loud), len(clips))
         return Sequences.of(clips)
+
+    def _check(self, column: Column, index: int, clip: np.ndarray, middle: float, full: float) -> None:
+        """Refuse a clip of samples that is none."""
+        where = f"Column {column.name!r}, row {column.row(index)}"
+        if clip.shape[1] != self.channels and self.channels != 1:
+            there = f"{clip.shape[1]} channel{'s' if clip.shape[1] != 1 else ''}"
+            raise DataError(f"{where}: {there} and training had {self.channels}; give as many.")
+        if not len(clip):
+            if column.missing[index]:
+                return
+            raise DataError(f"{where}: the sound has no samples. Leave the row out, or write it as missing (null).")
+        if len(clip) > self.longest * self.rate:
+            seconds = -(-len(clip) // self.rate)
+            raise DataError(
+                f"{where}: {len(clip) / self.rate:,.0f} seconds, more than {self.longest:,.0f}. Cut it, or allow it: "
+                f"--domain '{column.name}=audio(rate={self.rate}, longest={seconds})'."
+            )
+        peak = max(float(clip.max()) - middle, middle - float(clip.min()))
+        if not np.isfinite(peak):
+            raise DataError(f"{where}: a sample is not a finite number. Mend the sound or leave the row out.")
+        if peak > full * (OVER if clip.dtype.kind == "f" else 1.0):
+            raise DataError(
+                f"{where}: a sample is {peak:,.6g} from the middle, where full scale is {full:,.0f}. Divide the samples by "
+                "their own full scale, e.g. 2147483648 for 32 bits, so that they are floats within [-1, 1]."
+            )
 
     def _refuse(self, column: Column, index: int, why: Unreadable) -> None:
         if self.on_bad != "skip":
@@ -235,11 +264,14 @@ class Audio(Domain):
                 stacklevel=4,
             )
         if loud:
-            warnings.warn(
-                f"Column {column.name!r}: {len(loud)} of {count} sounds are clipped, with more than {CLIPPED:.0%} of their samples "
-                f"at full scale; the first is {paths[loud[0]]}, row {column.row(int(first[loud[0]]))}.",
-                stacklevel=4,
-            )
+            self._tell_clipped(column, int(first[loud[0]]), f"{paths[loud[0]]}, ", len(loud), count)
+
+    def _tell_clipped(self, column: Column, index: int, path: str, loud: int, count: int) -> None:
+        warnings.warn(
+            f"Column {column.name!r}: {loud} of {count} sounds are clipped, with more than {CLIPPED:.0%} of their samples at "
+            f"full scale; the first is {path}row {column.row(index)}. Record them at a lower level if you can.",
+            stacklevel=5,
+        )
 
 
 def _arrays(column: Column) -> list[np.ndarray]:
@@ -249,9 +281,25 @@ def _arrays(column: Column) -> list[np.ndarray]:
         raise DataError(
             f"Column {column.name!r} does not hold sound; it is paths of files, or samples: a list of numbers a row."
         )
+    if column.offsets is None and values.ndim == 3 and values.shape[1] < values.shape[2]:
+        values = np.moveaxis(values, 1, 2)  # channels were first: a sound has more samples than channels
     offsets = offsets_of(np.full(len(values), values.shape[1])) if column.offsets is None else column.offsets
     flat = values.reshape(offsets[-1], -1)
     return [flat[start:stop] for start, stop in itertools.pairwise(offsets)]
+
+
+def _scale(values: np.ndarray) -> tuple[float, float]:
+    """(middle, full scale) of raw samples. Floats that are whole numbers beyond 1 were integers beside a missing row."""
+    if values.dtype == np.uint8:
+        return 128.0, 128.0
+    if values.dtype.kind == "f":
+        peak = float(np.abs(values).max(initial=0.0))
+        return 0.0, FULL if peak > OVER and bool((values == np.rint(values)).all()) else 1.0
+    return 0.0, FULL
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _width(column: Column) -> int:
