@@ -226,6 +226,8 @@ def write_page(results: dict[str, Any]) -> None:
         lines += [
             f"## {name}: {record['store'] / GIB:.2f} GiB of encoded columns",
             "",
+            f"`--cases {name} --rounds {len(record['ratios'])} --budget {record['budget']:g}`",
+            "",
             "| run | imports, MiB | peak until training, MiB | peak, MiB | until training, s | examples/s |",
             "|---|---|---|---|---|---|",
         ]

@@ -9,8 +9,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from trine.domains import Category, Column, Date, Domain, Labels, Numeric, Text
+from trine.domains import Category, Column, Date, Domain, Image, Labels, Numeric, Text
 from trine.domains.category import distinct, key
+from trine.domains.image import LOOKED_AT
 from trine.errors import DataError, SchemaError, nearest
 
 from ._guess import MOST_CLASSES, Guess, guess_input, guess_target
@@ -129,7 +130,16 @@ class Schema:
 
         def learned(name: str, domain: Domain) -> Domain:
             column = table.column(name)
-            return domain.fit(column if rows is None else column.take(rows))
+            taken = rows
+            if (
+                rows is not None
+                and isinstance(domain, Image)
+                and column.levels is None
+                and column.values.dtype.kind in "iu"
+            ):
+                # Those that the domain would look at: a copy of all pictures may not fit.
+                taken = rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)]
+            return domain.fit(column if taken is None else column.take(taken))
 
         return dataclasses.replace(
             self,
