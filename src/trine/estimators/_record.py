@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import io
 import json
 import resource
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from trine.blocks.sound import MelSpectrogram
 from trine.data import Batch, Schema, Table
-from trine.domains import Image
+from trine.domains import Audio, Column, Domain, Image
 from trine.estimators._estimator import versions
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
@@ -26,6 +28,10 @@ SHOWN_CHARACTERS = 300
 """Characters of a text that are shown."""
 SHOWN_SIDE = 160
 """Pixels a side, at most, of a mistaken image that is shown."""
+WAVE_HEIGHT = 55
+"""Pixels of a sound's waveform, odd so that silence has a row; its spectrogram has the rest."""
+DECIBELS = 60.0
+"""Below the loudest, what is black in a spectrogram."""
 
 
 def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitted, sample: Batch, table: Table) -> None:
@@ -103,20 +109,69 @@ def _novelty(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
 
 
 def _look(schema: Schema, table: Table, index: int) -> dict[str, Any]:
-    """What row ``index`` holds: ``values``, column → text, and ``image``."""
+    """What row ``index`` holds: ``values``, column → text, and ``image``, the first picture that can be drawn of it."""
     row = table.take(np.array([index]))
     shown: dict[str, Any] = {"values": {}, "image": None}
     for name, domain in schema.x.items():
-        if not isinstance(domain, Image) and len(shown["values"]) >= SHOWN_VALUES:
+        drawn = picture.dispatch(type(domain)) is not picture.dispatch(Domain)
+        if not drawn and len(shown["values"]) >= SHOWN_VALUES:
             continue  # the columns of a file are read whole
         column = row.column(name)
-        if isinstance(domain, Image):
-            shown["image"] = shown["image"] or _png(domain.encode(column)[0])
-        else:
-            value = column.levels[column.values[0]] if column.levels is not None else column.values[0]
-            missing = bool(column.missing[0])
-            shown["values"][name] = "missing" if missing else _shown(value)
+        if drawn and shown["image"] is None and not column.missing[0]:
+            pixels = picture(domain, column)
+            shown["image"] = None if pixels is None else _png(pixels)
+        if not isinstance(domain, Image) and len(shown["values"]) < SHOWN_VALUES:
+            shown["values"][name] = _value(column)
     return shown
+
+
+def _value(column: Column) -> str:
+    """The only row of a column as text; of a long row of numbers, how many steps it has."""
+    if bool(column.missing[0]):
+        return "missing"
+    found = column.values if column.offsets is not None else column.values[0]
+    if column.levels is not None:
+        return _shown(" ".join(map(str, column.levels[np.atleast_1d(found)])))
+    if not np.ndim(found):
+        return _shown(found)
+    return f"{len(found):,} steps" if np.size(found) > SHOWN_VALUES else " ".join(map(_shown, np.ravel(found)))
+
+
+@functools.singledispatch
+def picture(domain: Domain, column: Column) -> np.ndarray | None:
+    """(channels, height, width) pixels that show the only row of a column, or None; open by ``picture.register(DomainType)``."""
+    return None
+
+
+@picture.register
+def _(domain: Image, column: Column) -> np.ndarray | None:
+    pixels, known = domain.encode_known(column)
+    return pixels[0] if known[0] else None
+
+
+@picture.register
+def _(domain: Audio, column: Column) -> np.ndarray | None:
+    """The waveform, and below it the power in mel bands, high ones at the top; time to the right."""
+    clips, known = domain.encode_known(column)
+    samples = clips[0].mean(axis=1, dtype=np.float64) / domain.divisor
+    if not known[0] or not len(samples):
+        return None
+    with torch.no_grad():
+        power = MelSpectrogram(domain.rate, warp=0.0).eval()(torch.from_numpy(samples).float()[None])[0].numpy()
+    height = SHOWN_SIDE - WAVE_HEIGHT
+    across = np.linspace(0, power.shape[1] - 1, SHOWN_SIDE).round().astype(int)
+    down = np.linspace(len(power) - 1, 0, height).round().astype(int)
+    bands = 10.0 * np.log10(power[down][:, across] + 1e-12)
+    loud = np.clip(1.0 + (bands - bands.max()) / DECIBELS, 0.0, 1.0) if samples.any() else np.zeros_like(bands)
+    starts = (np.arange(SHOWN_SIDE) * len(samples)) // SHOWN_SIDE
+    stops = np.maximum(starts + 1, (np.arange(1, SHOWN_SIDE + 1) * len(samples)) // SHOWN_SIDE)
+    scale = max(float(np.abs(samples).max()), 1e-9)
+    top = np.array([samples[i:j].max() for i, j in zip(starts, stops, strict=True)]) / scale
+    low = np.array([samples[i:j].min() for i, j in zip(starts, stops, strict=True)]) / scale
+    level = np.linspace(1.05, -1.05, WAVE_HEIGHT)[:, None]
+    step = 2.1 / (WAVE_HEIGHT - 1)
+    wave = (level <= top + step / 2) & (level >= low - step / 2)
+    return np.rint(255.0 * np.concatenate([wave * 0.8, loud])).astype(np.uint8)[None]
 
 
 def _shown(value: Any) -> str:
