@@ -194,6 +194,8 @@ def _nested(name: str, rows: np.ndarray, base: str | None) -> Column:
                 f"Column {name!r}, row {index + 1}: steps of shape {array.shape[1:]}; those before have {shape}."
             )
         arrays.append(array)
+    if shape == () and not absent.any() and len({len(array) for array in arrays}) == 1:
+        return Column(name, _native(np.stack(arrays)), base=base)  # lists of one length are vectors
     found = [array if array.size else np.zeros((0, *(shape or ()))) for array in arrays]
     joined = Sequences.of(found)
     values = _native(joined.values)
