@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -190,7 +191,8 @@ class Series(Domain):
     def _rows(self, column: Column) -> Sequences:
         """(total, channels) float64 steps of a ragged column, checked; a missing row has none."""
         assert column.offsets is not None
-        rows = Sequences(column.values.reshape(len(column.values), -1).astype(np.float64), column.offsets)
+        steps = column.values.reshape(len(column.values), math.prod(column.values.shape[1:]))
+        rows = Sequences(steps.astype(np.float64), column.offsets)
         self._check(column, rows)
         return rows
 

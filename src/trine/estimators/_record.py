@@ -15,7 +15,7 @@ import torch
 
 from trine.blocks.sound import MelSpectrogram
 from trine.data import Batch, Schema, Table
-from trine.domains import Audio, Column, Domain, Image
+from trine.domains import Audio, Column, Domain, Image, Series
 from trine.estimators._estimator import versions
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
@@ -26,6 +26,8 @@ SHOWN_VALUES = 12
 """Columns of a mistaken row that are shown."""
 SHOWN_CHARACTERS = 300
 """Characters of a text that are shown."""
+LINES = ("#2b6cb0", "#d1660a", "#2f855a", "#97266d")
+"""Colours of the first channels of a series that is shown."""
 SHOWN_SIDE = 160
 """Pixels a side, at most, of a mistaken image that is shown."""
 WAVE_HEIGHT = 55
@@ -147,6 +149,29 @@ def picture(domain: Domain, column: Column) -> np.ndarray | None:
 def _(domain: Image, column: Column) -> np.ndarray | None:
     pixels, known = domain.encode_known(column)
     return pixels[0] if known[0] else None
+
+
+@picture.register
+def _(domain: Series, column: Column) -> np.ndarray | None:
+    """A line for each of the first channels, time to the right, each between its own least and greatest value."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
+    encoded, known = domain.encode_known(column)
+    steps = encoded[0][:, : domain.channels]
+    if not known[0] or not len(steps):
+        return None
+    finer = 3  # drawn larger and then reduced, so that lines are smooth
+    width = height = SHOWN_SIDE * finer
+    canvas = Pillow.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(canvas)
+    across = np.linspace(0.04, 0.96, len(steps)) * width if len(steps) > 1 else np.array([width / 2])
+    for values, colour in zip(steps.T, LINES, strict=False):
+        low, high = float(values.min()), float(values.max())
+        down = (0.92 - 0.84 * (values - low) / max(high - low, 1e-9)) * height
+        pen.line(list(zip(across.tolist(), down.tolist(), strict=True)), fill=colour, width=2 * finer, joint="curve")
+    reduced = canvas.resize((SHOWN_SIDE, SHOWN_SIDE), Pillow.Resampling.LANCZOS)
+    return np.moveaxis(np.asarray(reduced), 2, 0)
 
 
 @picture.register

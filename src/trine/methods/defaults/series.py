@@ -16,7 +16,7 @@ ALONE: Derived = {
     "activation": ("relu", "cheap, and He initialisation keeps its scale"),
     "normalization": ("batch", "of the convolutions"),
     "dropout": (0.2, "of the pooled features"),
-    "members": (3, "three readers with filters of their own average out each other's errors"),
+    "members": (3, "members average out each other's errors; convolutional ones have filters of their own"),
     "channels": (64, "filters of each reader's first layer"),
 }
 
