@@ -23,6 +23,7 @@ ROOMS = [
     ("data",),
     ("blocks",),
     ("rules",),
+    ("priors",),
     ("divergences",),
     ("criterion",),
     ("models",),

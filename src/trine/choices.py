@@ -54,6 +54,10 @@ class Choices:
         compile: whether to compile the model's step with ``torch.compile``.
         unknown: weight of the term that scores a blank row, so that a row with nothing known is answered by the prior.
         decoding, beams: how a sequence is predicted: ``greedy``, ``beam`` (of so many beams) or ``sample``.
+        posterior: what stands in the place of one θ: ``none``, ``ensemble``, ``dropout``, ``swag``, ``laplace``, ``variational``
+            or ``langevin``.
+        draws: of a posterior, how many θ's are mixed; of an ensemble, how many networks.
+        prior: p(θ) of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -91,6 +95,9 @@ class Choices:
     unknown: Share | None = None
     decoding: Literal["greedy", "beam", "sample"] | None = None
     beams: AtLeastOne | None = None
+    posterior: str | None = None
+    draws: AtLeastOne | None = None
+    prior: str | None = None
     sharding: Literal["none", "full"] | None = None
 
     @classmethod

@@ -13,6 +13,7 @@ from trine import collective
 from trine.data import Share
 from trine.divergences import Divergence, LearnedDivergence, Value
 from trine.errors import ChoiceError, nearest
+from trine.priors import Prior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,43 @@ class Term(nn.Module):
         """The term as a formula."""
         formula = self.divergence.describe(self.predicted, self.target)
         return formula if self.weight == 1.0 else f"{self.weight:g} · {formula}"
+
+
+class PriorTerm(Term):
+    """−log p(θ)/n: what a prior adds to a mean over examples of −log q(y), so that their sum is −log p(θ given data)/n + const.
+
+    The same for every example, and in training alone. The model gives ``theta``, (numbers,) or of members (members, numbers),
+    whose terms are averaged as those of the examples are.
+
+    Args:
+        prior: p(θ) of each weight; biases, gains and scales have a flat prior.
+        rows: n, the number of training examples; it enters here and nowhere else.
+    """
+
+    def __init__(self, prior: Prior, rows: int) -> None:
+        super().__init__(_NegativeLogPrior(prior, rows), "theta", "theta", name="prior", training_only=True)
+
+    def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
+        """(batch,), all alike."""
+        value: Tensor = self.divergence(outputs["theta"], outputs["theta"])
+        return value.expand(len(next(iter(batch.values()))))
+
+
+class _NegativeLogPrior(Divergence):
+    formula = "−log p(θ)/n"
+
+    def __init__(self, prior: Prior, rows: int) -> None:
+        super().__init__()
+        self.prior, self.rows = prior, rows
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Tensor)
+        members = predicted.shape[:-1].numel()
+        return -self.prior.log_prob(predicted) / (members * self.rows)
+
+    def describe(self, predicted: str, target: str) -> str:
+        """With the prior's name and n."""
+        return f"−log p(θ)/{self.rows:,}, each weight ~ {self.prior}"
 
 
 class Criterion(nn.Module):

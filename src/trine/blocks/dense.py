@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .activations import activation_for
 from .initialisation import Scheme, init_linear, scheme_for
@@ -22,15 +21,15 @@ class Nonlinearity(nn.Module):
         super().__init__()
         self.norm = normalization_for(normalization, features) if normalization != "none" else None
         self.activation = activation_for(activation)
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout) if dropout else None
         self.norm_last = norm_last
 
     def forward(self, a: Tensor) -> Tensor:
         if self.norm is not None and not self.norm_last:
             a = self.norm(a)
         h = self.activation(a)
-        if self.dropout:
-            h = functional.dropout(h, self.dropout, self.training)
+        if self.dropout is not None:
+            h = self.dropout(h)
         if self.norm is not None and self.norm_last:
             h = self.norm(h)
         return h

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from trine.domains import Category, Domain, Labels, Vector
 from trine.evaluation.categories import LISTED
-from trine.rules import parameters, point, quantile
+from trine.rules import OverParameters, parameters, point, quantile, spread
 
 Columns = dict[str, NDArray[Any]]
 INTERVAL = (0.05, 0.95)
@@ -104,6 +104,24 @@ def _(domain: Labels, name: str, q: Distribution) -> Columns:
     if len(domain.labels) <= SHOWN:
         columns |= {f"p({label})": p[:, i].double().numpy() for i, label in enumerate(domain.labels)}
     return columns
+
+
+def divided(name: str, q: Any) -> Columns:
+    """Of a mixture over θ, what of its spread the data leave open (aleatoric) and what θ leaves open (epistemic).
+
+    Of numbers as standard deviations in units of y, whose squares add up to the variance; of classes in nats, which add up to
+    the entropy. Nothing for a single θ, and for a y of several entries.
+    """
+    over_theta, number = (isinstance(q, kind) for kind in (OverParameters, MixtureSameFamily))
+    if not over_theta:
+        return {}
+    with torch.inference_mode():
+        aleatoric, epistemic = (part.double().numpy() for part in spread(q))
+    if aleatoric.ndim > 1:
+        return {}
+    if number:
+        aleatoric, epistemic = np.sqrt(aleatoric), np.sqrt(epistemic)
+    return {f"{name}_aleatoric": aleatoric, f"{name}_epistemic": epistemic}
 
 
 def _probabilities(q: Categorical) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from trine.estimators._plan import Plan, Prepared, prepare
 from trine.estimators._training import Fitted, fit
 from trine.evaluation.novelty import NoveltyDetector
 from trine.methods import Derivation, Facts, derive
+from trine.models import Posterior
 from trine.registry import Registry
 
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
@@ -156,10 +157,15 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         index = torch.arange(store.rows) if chosen is None else chosen
         model = self.derivation_.model.eval()
         watch = watch_of(model) if assess and self.novelty_ is not None else None
-        with torch.inference_mode(), watch or contextlib.nullcontext():
+        # Of many θ's one is watched, in a pass of its own.
+        apart = isinstance(model, Posterior)
+        with torch.inference_mode(), contextlib.nullcontext() if apart else watch or contextlib.nullcontext():
             for batch in store.batches(torch.split(index, chunk_of(store, self.schema_))):
                 outputs = model(batch)
                 if watch is not None and self.novelty_ is not None:
+                    if apart:
+                        with watch:
+                            outputs["z"] = watch.encoder(batch)
                     outputs["novelty"] = assess_pass(self.novelty_, watch, outputs["z"], batch)
                 yield batch, outputs
 

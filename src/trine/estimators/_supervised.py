@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from trine.data import Store, Table, read
 from trine.domains import Domain
 from trine.errors import ArtefactError, DataError, SchemaError
-from trine.estimators._answers import answer, written
+from trine.estimators._answers import answer, divided, written
 from trine.estimators._batched import concatenate, select
 from trine.estimators._estimator import Estimator
 from trine.estimators._novelty import joined
@@ -66,6 +66,11 @@ class Supervised(Estimator):
         unknown: weight of the term that scores a row with nothing known.
         decoding: how a sequence is predicted: ``greedy``, ``beam`` or ``sample``.
         beams: of a beam search.
+        posterior: ``none``, ``ensemble``, ``dropout``, ``swag``, ``laplace``, ``variational`` or ``langevin``: predict with the
+            mixture over p(θ given X, Y) in the place of one θ.
+        draws: how many θ's are mixed.
+        prior: of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``; without a posterior
+            the mode of p(θ given X, Y) is found (MAP).
         sharding: ``none`` or ``full``: whether each of many processes holds only its share of the parameters.
         class_weight: None, ``"balanced"``, or a mapping from class to weight (classification only).
         validation_fraction: share of the rows that decide when to stop.
@@ -117,6 +122,9 @@ class Supervised(Estimator):
         unknown: float | None = None,
         decoding: str | None = None,
         beams: int | None = None,
+        posterior: str | None = None,
+        draws: int | None = None,
+        prior: str | None = None,
         sharding: str | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
@@ -159,6 +167,9 @@ class Supervised(Estimator):
         self.unknown = unknown
         self.decoding = decoding
         self.beams = beams
+        self.posterior = posterior
+        self.draws = draws
+        self.prior = prior
         self.sharding = sharding
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -393,8 +404,9 @@ class Supervised(Estimator):
         """What ``trine predict`` writes: the key or row number, then for each target the prediction and how sure it is.
 
         Categories: the class and each class's probability. Numbers: the mean, a central 90 % interval, and the parameters
-        of the distribution. Last ``novelty``, how far the row lies from the training data, and ``novelty_p``, the share of
-        rows like the training rows that lie as far off (:meth:`novelty`).
+        of the distribution. With a posterior also ``<target>_aleatoric`` and ``<target>_epistemic``: what of the spread the data
+        leave open and what θ leaves open (see :func:`trine.rules.spread`). Last ``novelty``, how far the row lies from the
+        training data, and ``novelty_p``, the share of rows like the training rows that lie as far off (:meth:`novelty`).
         """
         store, table = self._encode(data)
         key = self.schema_.key
@@ -408,7 +420,7 @@ class Supervised(Estimator):
         seen: list[Novelty] = []
         for found in self._chunks(store, seen=seen):
             for name, q in found.items():
-                for title, values in written(self.schema_.y[name], name, q).items():
+                for title, values in {**written(self.schema_.y[name], name, q), **divided(name, q)}.items():
                     # Two targets may have classes of one name.
                     taken = title in columns or (len(found) > 1 and title.startswith("p("))
                     parts.setdefault(f"{name}_{title}" if taken else title, []).append(values)

@@ -13,6 +13,7 @@ from trine.blocks import summary
 from trine.choices import Choices
 from trine.criterion import Criterion
 from trine.data import Batch, Schema
+from trine.models import Posterior
 from trine.procedures import Procedure
 from trine.registry import Registry
 
@@ -47,7 +48,7 @@ class Method(abc.ABC):
         """
 
     @abc.abstractmethod
-    def build(self, schema: Schema, choices: Choices) -> tuple[nn.Module, Criterion, Procedure]:
+    def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts, from resolved choices; the same again in any process."""
 
 
@@ -78,9 +79,11 @@ class Derivation:
         Args:
             sample: a batch of a few rows, to show the shapes that pass between the blocks.
         """
-        rows = summary(self.model, sample) if sample is not None else []
+        posterior = self.model if isinstance(self.model, Posterior) else None
+        network = self.model if posterior is None else posterior.network
+        rows = summary(network, sample) if sample is not None else []
         rows = [row for row in rows if row.name]
-        total = sum(p.numel() for p in self.model.parameters())
+        total = sum(p.numel() for p in network.parameters())
         rules = getattr(self.model, "rules", ())
         targets = getattr(self.model, "targets", ())
         return {
@@ -88,6 +91,7 @@ class Derivation:
             "model f(x, θ)": [
                 *_aligned([(row.name, row.shape, f"{row.parameters:,}") for row in rows]),
                 f"{total:,} parameters",
+                *([] if posterior is None else [posterior.mixes()]),
             ],
             "decision rule": [
                 line
@@ -145,7 +149,7 @@ def derive(method: str, schema: Schema, choices: Choices, facts: Facts, seed: in
     resolved, reasons = how.resolve(schema, choices, facts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, criterion, procedure = how.build(schema, resolved)
+        model, criterion, procedure = how.build(schema, resolved, facts)
     return Derivation(method, schema, resolved, reasons, facts, model, criterion, procedure)
 
 

@@ -18,8 +18,9 @@ from trine.domains import Domain
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, Method, methods
 from trine.methods.defaults import resolve
+from trine.methods.posteriors import Ingredients, common, posteriors
 from trine.models import Supervised
-from trine.procedures import Descent, Procedure
+from trine.procedures import Procedure
 from trine.rules import Linear, Rule, rule_for
 
 
@@ -31,29 +32,38 @@ class SupervisedMethod(Method):
         """Defaults by what x and y are and by the number of rows; see :mod:`trine.methods.defaults`."""
         if not schema.y:
             raise SchemaError("Supervised learning needs a target: name a column with --y COL.")
-        return resolve(schema, choices, facts)
+        kind = posteriors[choices.posterior or "none"]
+        wanted = {} if choices.posterior in (None, "none") and choices.prior is None else common(kind, choices, facts)
+        open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
+        resolved, reasons = resolve(
+            schema, choices.replace(**{name: value for name, (value, _) in open_.items()}), facts
+        )
+        return resolved, reasons | {name: why for name, (_, why) in open_.items()}
 
-    def build(self, schema: Schema, choices: Choices) -> tuple[nn.Module, Criterion, Procedure]:
+    def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts."""
+        kind = posteriors[choices.posterior or "none"]
         members = choices.members or 1
         linear: Linear = nn.Linear if members == 1 else partial(MemberLinear, members)
         named = choices.rule if isinstance(choices.rule, dict) else dict.fromkeys(schema.y, choices.rule)
 
-        encoder = Encoder(schema.x, choices) if schema.x else Constant()
-        rules = {
-            target: _rule(rule_for(domain, named.get(target)), encoder, domain, linear, choices)
-            for target, domain in schema.y.items()
-        }
-        model = Supervised(encoder, rules, blank=bool(choices.unknown))
+        def network() -> Supervised:
+            encoder = Encoder(schema.x, choices) if schema.x else Constant()
+            rules = {
+                target: _rule(rule_for(domain, named.get(target)), encoder, domain, linear, choices)
+                for target, domain in schema.y.items()
+            }
+            return Supervised(encoder, rules, blank=bool(choices.unknown), theta=choices.prior is not None)
 
+        rules = {target: rule_for(domain, named.get(target)) for target, domain in schema.y.items()}
         terms = [
-            Term(_divergence(choices.divergence, rule), f"y_hat.{name}", f"y.{name}", name=name)
+            Term(_divergence(choices.divergence, rule, kind.exact), f"y_hat.{name}", f"y.{name}", name=name)
             for name, rule in rules.items()
         ]
         if choices.unknown:
             terms += [
                 Term(
-                    _divergence(choices.divergence, rule),
+                    _divergence(choices.divergence, rule, kind.exact),
                     f"blank.{name}",
                     f"y.{name}",
                     weight=choices.unknown,
@@ -62,20 +72,7 @@ class SupervisedMethod(Method):
                 )
                 for name, rule in rules.items()
             ]
-        criterion = Criterion(*terms)
-
-        procedure = Descent(
-            optimiser=choices.optimiser or "adamw",
-            step_size=choices.step_size or 1e-3,
-            schedule=choices.schedule or "constant",
-            weight_decay=choices.weight_decay or 0.0,
-            clip=choices.clip or 0.0,
-            ema=choices.ema or 0.0,
-            autocast=choices.autocast or "none",
-            compile=choices.compile,
-            betas=(0.9, 0.99),
-        )
-        return model, criterion, procedure
+        return kind.build(Ingredients(network, tuple(terms), choices, facts))
 
 
 def _rule(kind: type[Rule], encoder: Encoder | Constant, domain: Domain, linear: Linear, choices: Choices) -> Rule:
@@ -94,7 +91,7 @@ def _rule(kind: type[Rule], encoder: Encoder | Constant, domain: Domain, linear:
     return rule
 
 
-def _divergence(name: str, rule: Rule) -> Divergence:
-    """The divergence of that name; KL with the weight by scale that the rule asks for."""
+def _divergence(name: str, rule: type[Rule], exact: bool) -> Divergence:
+    """The divergence of that name; KL with the weight by scale that the rule asks for, where it need not be the likelihood."""
     kind = divergences[name]
-    return KL(beta=rule.beta) if kind is KL else kind()
+    return KL(beta=0.0 if exact else rule.beta) if kind is KL else kind()

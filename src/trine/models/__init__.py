@@ -1,3 +1,7 @@
 """A batch's named tensors → named outputs: tensors and distributions."""
 
+from .posterior import Draws as Draws
+from .posterior import DropoutDraws as DropoutDraws
+from .posterior import Ensemble as Ensemble
+from .posterior import Posterior as Posterior
 from .supervised import Supervised as Supervised

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from trine.blocks.weights import weights
 from trine.divergences import Value
 from trine.rules import Rule, map_arguments, mixture
 
@@ -28,9 +29,10 @@ class Supervised(nn.Module):
             rule reads the memory of what was read over time, its ``encode`` gives (z, memory).
         rules: target → decision rule on z.
         blank: whether training has the outputs of a blank row.
+        theta: whether training has the output ``theta``, (numbers,): all weights, for a term that is their prior.
     """
 
-    def __init__(self, encoder: nn.Module, rules: Mapping[str, Rule], blank: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, rules: Mapping[str, Rule], blank: bool = False, theta: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
         self.blank = blank
@@ -38,6 +40,7 @@ class Supervised(nn.Module):
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.rules = nn.ModuleList(rules.values())
         self.reads = any(rule.reads_memory for rule in rules.values())
+        self.theta = weights(self) if theta else ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -72,6 +75,9 @@ class Supervised(nn.Module):
             if not self.training and len(q.batch_shape) == 2:
                 q = mixture(q)
             outputs[f"y_hat.{target}"] = q
+        if self.theta and self.training:
+            moving = dict(self.named_parameters())
+            outputs["theta"] = torch.cat([moving[name].flatten() for name in self.theta])
         if len(self.targets) == 1:
             outputs["y_hat"] = outputs[f"y_hat.{self.targets[0]}"]
         return outputs

@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from trine.criterion import Criterion
+from trine.data import Batch
 from trine.registry import Registry
 
 procedures: Registry[type[Procedure]] = Registry("procedure", "trine.procedures")
@@ -32,6 +33,17 @@ class Step:
     terms: Mapping[str, Tensor]
     grad_norm: Tensor | None
     step_size: float
+
+
+class Feed(Protocol):
+    """The training rows in batches, from any place in an epoch; :class:`trine.data.Batches` is one."""
+
+    steps_per_epoch: int
+    batch_size: int
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]: ...
+
+    def order(self, epoch: int) -> Tensor: ...
 
 
 class State(abc.ABC):
@@ -66,6 +78,16 @@ class Procedure(abc.ABC):
     def solution(self, state: State, model: nn.Module) -> dict[str, Tensor]:
         """θ*: the model's state dict to predict with (an average of iterates, where the procedure keeps one)."""
         return model.state_dict()
+
+    def conclude(self, state: State, model: nn.Module, criterion: Criterion, batches: Feed) -> None:  # noqa: B027
+        """What is left to do once θ* is in the model, e.g. a curvature or draws of θ from around it; nothing by default.
+
+        The loop calls it once, after the last step, with the model and the criterion in evaluation mode. It is not part of a
+        checkpoint: a run that is resumed after it does it again, to the same end.
+
+        Args:
+            batches: the training rows, epoch by epoch.
+        """
 
     def precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
         """The context in which the model runs, e.g. autocast."""

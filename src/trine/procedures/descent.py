@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from trine import collective
+from trine.blocks.weights import decays
 from trine.criterion import Criterion, Loss
 from trine.errors import ChoiceError, TrainingError, nearest
 from trine.procedures._base import Procedure, State, Step, procedures
@@ -178,14 +179,18 @@ class Descent(Procedure):
 
     def optimiser_of(self, module: nn.Module, betas: tuple[float, float]) -> torch.optim.Optimizer:
         """The optimiser of one set of parameters: those of the model, or of the criterion."""
-        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        moving = self.moving(module)
         if not self.weight_decay:
-            return OPTIMISERS[self.optimiser]([{"params": [p for _, p in named], "weight_decay": 0.0}], betas)
+            return OPTIMISERS[self.optimiser]([{"params": [p for p, _ in moving], "weight_decay": 0.0}], betas)
         groups = [
-            {"params": [p for name, p in named if decays(name, p)], "weight_decay": self.weight_decay},
-            {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
+            {"params": [p for p, decays in moving if decays], "weight_decay": self.weight_decay},
+            {"params": [p for p, decays in moving if not decays], "weight_decay": 0.0},
         ]
         return OPTIMISERS[self.optimiser]([group for group in groups if group["params"]], betas)
+
+    def moving(self, module: nn.Module) -> list[tuple[nn.Parameter, bool]]:
+        """The parameters that move, and whether each is a weight, which decays."""
+        return [(p, decays(name, p)) for name, p in module.named_parameters() if p.requires_grad]
 
     def init(self, model: nn.Module, criterion: Criterion) -> DescentState:
         """The state before the first step."""
@@ -322,12 +327,6 @@ class Descent(Procedure):
 
 
 REMEDY = "Lower the step size, clip the gradient (clip=1), or look at the rows of the batch."
-
-
-def decays(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay applies: to matrices and filters, not to biases, gains and other lists of numbers."""
-    gain = parameter.dim() < 2 or (parameter.dim() > 2 and parameter.numel() == parameter.shape[0])
-    return not gain and not name.endswith("bias")
 
 
 def _averageable(model: nn.Module) -> dict[str, Tensor]:

@@ -10,7 +10,11 @@ from ._cdf import cdf as cdf
 from ._cdf import icdf as icdf
 from ._cdf import quantile as quantile
 from ._mixture import Mixture as Mixture
+from ._mixture import OverParameters as OverParameters
+from ._mixture import ParameterMixture as ParameterMixture
 from ._mixture import mixture as mixture
+from ._mixture import over_parameters as over_parameters
+from ._mixture import spread as spread
 from ._parameters import arguments as arguments
 from ._parameters import map_arguments as map_arguments
 from ._parameters import parameters as parameters

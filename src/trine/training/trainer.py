@@ -7,7 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from trine import collective
 from trine.criterion import Criterion
 from trine.data import Batch
 from trine.errors import RunError, TrainingError
-from trine.procedures import Procedure, State, Step, total_norm
+from trine.procedures import Feed, Procedure, State, Step, total_norm
 from trine.training import distributed, generators, signals
 from trine.training.budget import Budget
 from trine.training.loop import steps
@@ -27,17 +27,6 @@ CHECKPOINT_EVERY = 20.0
 """Seconds between checkpoints; none of them changes a number of the training."""
 LOG_POINTS = 200
 """About how many records of the training loss a run logs."""
-
-
-class Feed(Protocol):
-    """Batches of an epoch, from any place in it; :class:`trine.data.Batches` is one."""
-
-    steps_per_epoch: int
-    batch_size: int
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]: ...
-
-    def order(self, epoch: int) -> Tensor: ...
 
 
 @dataclasses.dataclass
@@ -131,6 +120,7 @@ def train(
             procedure,
             batches,
             epochs,
+            seed,
             evaluate,
             patience,
             budget,
@@ -157,6 +147,7 @@ class _Training:
         procedure: Procedure,
         batches: Feed,
         epochs: int,
+        seed: int,
         evaluate: Callable[[], float] | None,
         patience: int,
         budget: float | None,
@@ -166,7 +157,7 @@ class _Training:
         checkpoint_every: float,
     ) -> None:
         self.model, self.criterion, self.procedure, self.batches = model, criterion, procedure, batches
-        self.epochs, self.evaluate, self.patience = epochs, evaluate, patience
+        self.epochs, self.seed, self.evaluate, self.patience = epochs, seed, evaluate, patience
         self.run, self.observe, self.checkpoint_every = run, observe, checkpoint_every
         self.alone, self.sharded = collective.processes() == 1, distributed.is_sharded(model)
         self.decisions = None if self.alone else distributed.Decisions(checkpoint_every)
@@ -201,6 +192,10 @@ class _Training:
         self.model.eval()
         if self.run is not None:
             self._save()
+        with generators.seeded(self.seed), self.procedure.precision(self.device):
+            self.criterion.eval()
+            self.procedure.conclude(self.state, self.model, self.criterion, self.batches)
+            self.criterion.train()
         best = self.at.best_score if self.at.best is not None else None
         return Result(
             self.at.history,
