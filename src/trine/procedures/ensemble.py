@@ -44,7 +44,7 @@ class EnsembleDescent(Descent):
         assert isinstance(model, Ensemble)
         members = model.draws
         gradients = [p.grad for p in state.parameters if p.grad is not None]
-        squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)
+        squares = torch.stack([gradient.reshape(members, -1).square().sum(1) for gradient in gradients]).sum(0)
         norms = members * squares.sqrt()  # (members,)
         if state.device.type == "cpu" and not math.isfinite(norms.sum().item()):
             state.optimiser.zero_grad(set_to_none=True)
