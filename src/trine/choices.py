@@ -57,6 +57,7 @@ class Choices:
         posterior: what stands in the place of one θ: ``none``, ``ensemble``, ``dropout``, ``swag``, ``laplace``, ``variational``
             or ``langevin``.
         draws: of a posterior, how many θ's are mixed; of an ensemble, how many networks.
+        curvature: of ``laplace``, ``last`` (the last linear map) or ``kron`` (all layers, Kronecker-factored).
         prior: p(θ) of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
@@ -97,6 +98,7 @@ class Choices:
     beams: AtLeastOne | None = None
     posterior: str | None = None
     draws: AtLeastOne | None = None
+    curvature: Literal["last", "kron"] | None = None
     prior: str | None = None
     sharding: Literal["none", "full"] | None = None
 

@@ -69,6 +69,7 @@ class Supervised(Estimator):
         posterior: ``none``, ``ensemble``, ``dropout``, ``swag``, ``laplace``, ``variational`` or ``langevin``: predict with the
             mixture over p(θ given X, Y) in the place of one θ.
         draws: how many θ's are mixed.
+        curvature: of ``laplace``: ``last`` or ``kron``.
         prior: of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``; without a posterior
             the mode of p(θ given X, Y) is found (MAP).
         sharding: ``none`` or ``full``: whether each of many processes holds only its share of the parameters.
@@ -124,6 +125,7 @@ class Supervised(Estimator):
         beams: int | None = None,
         posterior: str | None = None,
         draws: int | None = None,
+        curvature: str | None = None,
         prior: str | None = None,
         sharding: str | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
@@ -169,6 +171,7 @@ class Supervised(Estimator):
         self.beams = beams
         self.posterior = posterior
         self.draws = draws
+        self.curvature = curvature
         self.prior = prior
         self.sharding = sharding
         self.class_weight = class_weight

@@ -3,5 +3,6 @@
 from .posterior import Draws as Draws
 from .posterior import DropoutDraws as DropoutDraws
 from .posterior import Ensemble as Ensemble
+from .posterior import LinearisedDraws as LinearisedDraws
 from .posterior import Posterior as Posterior
 from .supervised import Supervised as Supervised

@@ -120,6 +120,49 @@ class Draws(Posterior):
             yield functional_call(self.base, self.unflat(theta), (batch,))
 
 
+class LinearisedDraws(Draws):
+    r"""Draws of θ that act on the network linearised about its own θ\*: raw outputs f(x, θ\*) + J(x) (θ − θ\*).
+
+    A curvature tells of the linearised network; drawn far from θ\*, the network itself would leave what it tells of. The slopes
+    along a draw are forward-mode derivatives (``torch.func.jvp``); the decision rules' links are not linearised.
+
+    References:
+        Immer, Korzepa and Bauer, `Improving Predictions of Bayesian Neural Nets via Local Linearization`, 2021, arXiv 2008.08400.
+    """
+
+    def each(self, batch: Mapping[str, Tensor]) -> Iterator[Mapping[str, Value]]:
+        """The outputs under each draw."""
+        if not bool(self.drawn):
+            yield self.base(batch)
+            return
+        mode = self.unflat(self.flat())
+        linear = [rule.head.linear for rule in self.rules]
+
+        def raw(theta: dict[str, Tensor]) -> tuple[Tensor, ...]:
+            found: list[Tensor] = []
+            handles = [layer.register_forward_hook(lambda _m, _i, output: found.append(output)) for layer in linear]
+            try:
+                functional_call(self.base, theta, (batch,))
+            finally:
+                for handle in handles:
+                    handle.remove()
+            return tuple(found)
+
+        for theta in self.theta:
+            step = self.unflat(theta - self.flat())
+            at, slope, *_ = torch.func.jvp(raw, (mode,), (step,))
+            moved = [value + change for value, change in zip(at, slope, strict=True)]
+            handles = [
+                layer.register_forward_hook(lambda _m, _i, _o, value=value: value)
+                for layer, value in zip(linear, moved, strict=True)
+            ]
+            try:
+                yield self.base(batch)
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+
 class Ensemble(Posterior):
     """Networks of the same form, drawn and trained apart, in one pass: a deep ensemble.
 
