@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+import dataclasses
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -17,6 +18,51 @@ Value = Tensor | Distribution
 divergences: Registry[type[Divergence]] = Registry("divergence", "trine.divergences")
 
 
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """What can be said of a divergence before any number is known; ``tests/divergences`` establishes it by numbers.
+
+    Attributes:
+        domain: what it compares.
+        symmetric: whether D(p, q) = D(q, p).
+        metric: whether the value itself, its square root, or neither keeps the triangle inequality.
+        finite_on_disjoint: whether it is finite, and so tells near from far, between distributions without common
+            support.
+        unbiased: whether the mean of its gradients over minibatches of data is the gradient over all data.
+    """
+
+    domain: str
+    symmetric: bool
+    metric: Literal["itself", "root", "no"]
+    finite_on_disjoint: bool
+    unbiased: bool
+
+    def cells(self) -> dict[str, str]:
+        """Property → word, as tables print it."""
+        return {
+            "symmetric": "yes" if self.symmetric else "no",
+            "metric": {"itself": "yes", "root": "its root", "no": "no"}[self.metric],
+            "finite on disjoint supports": "yes" if self.finite_on_disjoint else "no",
+            "unbiased minibatch gradient": "yes" if self.unbiased else "no",
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """The value of a divergence between two distributions or samples, and how it was found.
+
+    Attributes:
+        value: (batch,) or (); differentiable in the parameters.
+        error: estimated absolute error of each value, of a Monte-Carlo estimate its standard error; None for a closed
+            form and for samples, which are what they are.
+        method: ``closed form``, ``quadrature``, ``sum``, ``Monte Carlo, 1,000 draws``, ``samples``.
+    """
+
+    value: Tensor
+    error: Tensor | None
+    method: str
+
+
 class Divergence(nn.Module, abc.ABC):
     """How far what the model gives is from its target: one value an example.
 
@@ -28,10 +74,12 @@ class Divergence(nn.Module, abc.ABC):
         formula: how the derivation prints it, with ``{p}`` for the predicted and ``{t}`` for the target (and
             ``{x}`` for what is given, where a member puts it in).
         unbiased: whether its minibatch gradient is unbiased.
+        statement: what holds of it between any two distributions.
     """
 
     formula: ClassVar[str]
     unbiased: ClassVar[bool] = True
+    statement: ClassVar[Statement]
 
     @abc.abstractmethod
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
@@ -40,6 +88,21 @@ class Divergence(nn.Module, abc.ABC):
         A distribution with leading member dimensions, batch shape (members, batch), is compared member by member and
         the values are averaged over members.
         """
+
+    def compare(self, p: Value, q: Value, draws: int = 1024) -> Estimate:
+        """D(p ‖ q) between two distributions, or two sets of samples, (n,) or (n, k): value, error and method.
+
+        In ``forward`` p is the target and q what is predicted. Distributions are of one batch shape or broadcast.
+
+        Args:
+            p, q: what is compared.
+            draws: samples of each where nothing but Monte Carlo will do, from torch's generator.
+
+        Raises:
+            ChoiceError: there is no form for this pair; names one that has.
+        """
+        reason = "it is known between a distribution and data alone. Choose kl, cramer or wasserstein."
+        raise refused(type(self).__name__, q, p, reason)
 
     def describe(self, predicted: str, target: str) -> str:
         """The formula with the names of a term put in."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 from torch.distributions import Distribution
 
-Form = Callable[..., Tensor]
+Form = Callable[..., Tensor | None]
 
 
 class Pairs:
@@ -32,3 +33,8 @@ class Pairs:
                 if (left, right) in self._forms:
                     return self._forms[left, right]
         return None
+
+    def value(self, p: Distribution, t: Distribution, *rest: Any) -> Tensor | None:
+        """The form's value for this pair; None where there is no form, or it does not know these members."""
+        form = self.find(p, t)
+        return None if form is None else form(p, t, *rest)

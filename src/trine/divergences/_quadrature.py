@@ -39,16 +39,21 @@ def crps_continuous(q: Distribution, y: Tensor) -> Tensor:
     """
     exact = _double(q)
     y = y.double().expand(q.batch_shape)
-    with torch.no_grad():
-        each = exact.component_distribution if isinstance(exact, MixtureSameFamily) else exact
-        ends = quantile(each, torch.tensor(LEVELS, dtype=torch.float64, device=y.device))  # (levels, *batch[, members])
-        ends = ends.movedim(0, -1).reshape(*q.batch_shape, -1)
-        ends = torch.cat([ends, y.unsqueeze(-1)], -1).sort(-1).values.movedim(-1, 0)  # (ends, *batch)
+    at, weights = _panels(exact, y)
+    gap = cdf(exact, at) - (at > y).double()
+    return (weights * gap**2).sum((0, 1)).to(q.mean.dtype)
+
+
+@torch.no_grad()
+def _panels(q: Distribution, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes and weights, (order, panels, *batch), between quantiles of ``q`` and at ``y``."""
+    each = q.component_distribution if isinstance(q, MixtureSameFamily) else q
+    ends = quantile(each, torch.tensor(LEVELS, dtype=torch.float64, device=y.device))  # (levels, *batch[, members])
+    ends = ends.movedim(0, -1).reshape(*q.batch_shape, -1)
+    ends = torch.cat([ends, y.unsqueeze(-1)], -1).sort(-1).values.movedim(-1, 0)  # (ends, *batch)
     nodes, weights = (value.to(y.device).reshape(-1, 1, *(1,) * y.dim()) for value in _gauss_legendre())
     widths = ends[1:] - ends[:-1]
-    at = ends[:-1] + nodes * widths  # (order, panels, *batch)
-    gap = cdf(exact, at) - (at > y).double()
-    return (weights * widths * gap**2).sum((0, 1)).to(q.mean.dtype)
+    return ends[:-1] + nodes * widths, weights * widths
 
 
 def crps_counts(q: Distribution, y: Tensor) -> Tensor:
@@ -63,15 +68,44 @@ def crps_counts(q: Distribution, y: Tensor) -> Tensor:
     """
     exact = _double(q)
     y = y.double().expand(q.batch_shape)
-    with torch.no_grad():
-        each = exact.component_distribution if isinstance(exact, MixtureSameFamily) else exact
-        low, high = quantile(each, torch.tensor([1e-8, 1 - 1e-8], dtype=torch.float64, device=y.device))
-        if isinstance(exact, MixtureSameFamily):
-            low, high = low.amin(-1), high.amax(-1)
-        low, high = torch.minimum(low, y), torch.maximum(high, y)
-        stride = ((high - low + 1) / MOST_COUNTS).ceil().clamp_min(1.0)
-        steps = int(((high - low) / stride).max().ceil()) + 1
+    at, weights = _counts(exact, y)
+    gap = cdf(exact, at) - (at >= y).double()
+    return (weights * gap**2).sum(0).to(q.mean.dtype)
+
+
+@torch.no_grad()
+def _counts(q: Distribution, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Counts and weights, (counts, *batch), from the least to the greatest that matters, ``y`` among them."""
+    each = q.component_distribution if isinstance(q, MixtureSameFamily) else q
+    low, high = quantile(each, torch.tensor([1e-8, 1 - 1e-8], dtype=torch.float64, device=y.device))
+    if isinstance(q, MixtureSameFamily):
+        low, high = low.amin(-1), high.amax(-1)
+    low, high = torch.minimum(low, y), torch.maximum(high, y)
+    stride = ((high - low + 1) / MOST_COUNTS).ceil().clamp_min(1.0)
+    steps = int(((high - low) / stride).max().ceil()) + 1
     index = torch.arange(steps, dtype=torch.float64, device=y.device).reshape(-1, *(1,) * y.dim())
     at = low + index * stride
-    gap = cdf(exact, at) - (at >= y).double()
-    return (stride * gap**2 * (at <= high)).sum(0).to(q.mean.dtype)
+    return at, stride * (at <= high)
+
+
+def absolute_continuous(q: Distribution, y: Tensor) -> Tensor:
+    """E |Y − y| = ∫ F below y + ∫ (1 − F) above it, by the panels of :func:`crps_continuous`, in float64.
+
+    Args:
+        q: continuous, events of one number, batch shape (..., batch).
+        y: broadcasts with it.
+    """
+    exact = _double(q)
+    y = y.double().expand(q.batch_shape)
+    at, weights = _panels(exact, y)
+    below = cdf(exact, at)
+    return (weights * torch.where(at > y, 1 - below, below)).sum((0, 1)).to(q.mean.dtype)
+
+
+def absolute_counts(q: Distribution, y: Tensor) -> Tensor:
+    """E |Y − y| over counts, a sum in the manner of :func:`crps_counts`."""
+    exact = _double(q)
+    y = y.double().expand(q.batch_shape)
+    at, weights = _counts(exact, y)
+    below = cdf(exact, at)
+    return (weights * torch.where(at >= y, 1 - below, below)).sum(0).to(q.mean.dtype)

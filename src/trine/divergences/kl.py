@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.distributions import (
     Beta,
@@ -14,6 +16,7 @@ from torch.distributions import (
     Laplace,
     LogNormal,
     Normal,
+    Poisson,
     StudentT,
     kl_divergence,
 )
@@ -22,7 +25,9 @@ from torch.nn.functional import nll_loss
 from trine.errors import ChoiceError
 from trine.rules import LogitNormal, SoftplusNormal
 
-from ._base import Divergence, Value, check_shapes, divergences, over_members, refused
+from ._base import Statement, Value, check_shapes, divergences, over_members, refused
+from ._densities import DensityDivergence, ratio
+from ._line import relative_entropy
 
 INSIDE = 1e-4
 """How far from 0 and 1 a share is kept, where the density there is zero or infinite."""
@@ -77,14 +82,15 @@ def _(q: Normal | Laplace | StudentT | LogNormal | LogitNormal | SoftplusNormal)
 
 
 @divergences.register("kl")
-class KL(Divergence):
+class KL(DensityDivergence):
     r"""Kullback-Leibler divergence of what is predicted from the target, KL(target ‖ predicted).
 
     At a data point it is the logarithmic score −log q(y): its mean over data differs from KL(data ‖ q) by the entropy
     of the data, which no parameter changes, so that descending it is maximum likelihood. It is the squared error when q
     is normal, the absolute error when q is Laplace, the cross-entropy when q is categorical.
 
-    Between two distributions it is the closed form that ``torch.distributions`` knows,
+    Between two distributions it is the closed form that ``torch.distributions`` knows, else quadrature, a sum or Monte
+    Carlo, of
 
     .. math:: \mathrm{KL}(t \| p) = \int t \log (t / p)
 
@@ -109,7 +115,12 @@ class KL(Divergence):
         2022, arXiv 2203.09168 (beta).
     """
 
+    title = "KL"
     formula = "KL(data ‖ q) = E[−log q({t} | {x}, θ)] + const"
+    statement = Statement(
+        "data points; densities; masses", symmetric=False, metric="no", finite_on_disjoint=False, unbiased=True
+    )
+    unbiased = True
 
     def __init__(self, beta: float = 0.0) -> None:
         super().__init__()
@@ -123,15 +134,35 @@ class KL(Divergence):
             values = log_score(predicted, target)
             scale = scale_of(predicted) if self.beta and self.training else None
             return over_members(values if scale is None else values * scale.detach() ** (2.0 * self.beta))
-        if isinstance(predicted, Distribution) and isinstance(target, Distribution):
-            try:
-                values = kl_divergence(target, predicted)
-            except NotImplementedError:
-                reason = "no closed form is known. Choose two of one family, e.g. normal and normal."
-                raise refused("KL", predicted, target, reason) from None
-            return over_members(values)
+        if isinstance(predicted, Distribution):
+            return super().forward(predicted, target, given)
         reason = "it needs a density of what is predicted. Predict a distribution, or learn the divergence by a critic."
         raise refused("KL", predicted, target, reason)
+
+    def closed(self, p: Distribution, q: Distribution) -> Tensor | None:
+        if isinstance(p, Poisson) and isinstance(q, Poisson):
+            # Without torch's cancellation of large rates, 1 in a thousand of KL at 1e8 in float64.
+            return relative_entropy(p.rate, q.rate)
+        try:
+            value: Tensor = kl_divergence(p, q)
+        except NotImplementedError:
+            return None
+        return value
+
+    def integrand(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        # p log(p/q) − p + q, nowhere below 0 and of second order where p is near q; p and q integrate to 1 each.
+        r = ratio(log_p, log_q)
+        near, tiny = r.abs() < 0.5, r.abs() < 1e-3
+        small, least = torch.where(near, r, 0.0), torch.where(tiny, r, 0.0)
+        series = least * least / 2 * (1 + least / 3 * (1 + least / 4 * (1 + least / 5)))
+        close = log_p.exp() * torch.where(tiny, series, torch.expm1(small) - small)
+        p = log_p.exp()
+        far = log_q.exp() - p - p * torch.where(near | r.isinf(), 0.0, r)
+        impossible = torch.isneginf(log_q) & (p > 0)
+        return torch.where(impossible, math.inf, torch.where(near, close, far))
+
+    def factors(self, each: Tensor, dimensions: tuple[int, ...]) -> Tensor | None:
+        return each.sum(dimensions)
 
     def describe(self, predicted: str, target: str) -> str:
         """The log-likelihood for a field of the batch, KL(target ‖ predicted) for two outputs of the model."""
@@ -144,3 +175,33 @@ class KL(Divergence):
             text = self.formula.format(p=predicted, t=column, x="x" if side == "y" else "z")
             return f"{text}, each row times its {weight.removesuffix(' · ')} while training" if weight else text
         return f"KL({target} ‖ {predicted})"
+
+
+@divergences.register("reverse_kl")
+class ReverseKL(KL):
+    r"""Kullback-Leibler divergence of the target from what is predicted, KL(predicted ‖ target).
+
+    It picks a mode where maximum likelihood covers all: infinite where the prediction has mass and the target none. It
+    needs the target's density, as a posterior's that is known up to a constant; data points have none.
+    """
+
+    title = "Reverse KL"
+    formula = "KL({q} ‖ {p})"
+    statement = Statement("densities; masses", symmetric=False, metric="no", finite_on_disjoint=False, unbiased=False)
+    unbiased = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        return DensityDivergence.forward(self, predicted, target, given)
+
+    def closed(self, p: Distribution, q: Distribution) -> Tensor | None:
+        return super().closed(q, p)
+
+    def integrand(self, log_p: Tensor, log_q: Tensor) -> Tensor:
+        return super().integrand(log_q, log_p)
+
+    def describe(self, predicted: str, target: str) -> str:
+        """The formula with the names of a term put in."""
+        return DensityDivergence.describe(self, predicted, target)
