@@ -310,7 +310,7 @@ def test_a_run_file_in_yaml_with_a_mistake(said: Callable[..., str]) -> None:
         ("--set", "rule=softmaxx", "Did you mean 'softmax'?"),
         ("--set", "rule=gamma", "does not give a 'category' y"),
         ("--set", "rule=nonexistent", "no decision rule called 'nonexistent'. Known: autoregressive"),
-        ("--set", "divergence=nonexistent", "no divergence called 'nonexistent'. Known: cramer"),
+        ("--set", "divergence=nonexistent", "no divergence called 'nonexistent'. Known: chi2, cramer"),
         ("--set", "divergence=kll", "Did you mean 'kl'?"),
         ("--set", "schedule=cosin", "schedule is 'cosin'"),
         ("--set", "step_size=nan", "finite"),

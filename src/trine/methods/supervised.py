@@ -17,6 +17,7 @@ from trine.divergences import KL, Divergence, divergences
 from trine.domains import Domain
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, Method, methods
+from trine.methods._scores import check_scores
 from trine.methods.defaults import resolve
 from trine.methods.posteriors import Ingredients, common, posteriors
 from trine.models import Supervised
@@ -56,6 +57,8 @@ class SupervisedMethod(Method):
             return Supervised(encoder, rules, blank=bool(choices.unknown), theta=choices.prior is not None)
 
         rules = {target: rule_for(domain, named.get(target)) for target, domain in schema.y.items()}
+        for target, rule in rules.items():
+            check_scores(choices.divergence, target, rule, schema.y[target])
         terms = [
             Term(_divergence(choices.divergence, rule, kind.exact), f"y_hat.{name}", f"y.{name}", name=name)
             for name, rule in rules.items()
