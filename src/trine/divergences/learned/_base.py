@@ -1,16 +1,85 @@
-"""What every divergence with a critic shares: its registry, samples of what is compared, the penalty on real data."""
+"""What every divergence with a critic shares: its registry, samples of what is compared, the bound, the penalties."""
 
 from __future__ import annotations
+
+import abc
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from trine.divergences._base import LearnedDivergence, Value
+from trine.errors import ChoiceError
 from trine.registry import Registry
 
 learned: Registry[type[LearnedDivergence]] = Registry("learned divergence", "trine.divergences.learned")
 """The learned forms, under the names of the divergences they estimate; each is built of a critic."""
+
+
+class Dual(LearnedDivergence):
+    r"""A divergence D(t ‖ p) as the supremum over critics v of a sum of two means,
+
+    .. math:: D(t \| p) = \sup_v \; \mathrm{top} - \mathrm{share} \cdot
+              \bigl(E_t \, \ell_t(v(x)) + E_p \, \ell_p(v(x))\bigr)
+
+    The critic descends ℓ_t + ℓ_p (``tighten``) and the model what :meth:`descended` makes of the critic's values on its
+    samples (``forward``). ``bound`` is the expression itself, without the penalty: below D, up to the error of the
+    samples, whatever the critic is.
+
+    Domain: samples, (batch, ...), or distributions, which are sampled; a prior without batch shape is sampled as often
+    as the other side has rows. ``statement`` is about D, the supremum; its gradient is unbiased for the critic at hand.
+
+    Args:
+        critic: (batch, ...) → one number each, (batch,), or one for each patch, (batch, ...); takes the condition as a
+            second argument where the term has one.
+        r1: weight of the penalty ½‖∇v‖² on the target's samples, that keeps the game from circling; 0 leaves it out.
+
+    Raises:
+        ChoiceError: ``r1`` below 0.
+    """
+
+    top: ClassVar[float] = 0.0
+    share: ClassVar[float] = 1.0
+    optimum: ClassVar[str]
+    """The critic at which the bound is the divergence."""
+
+    def __init__(self, critic: nn.Module, r1: float = 0.0) -> None:
+        super().__init__()
+        if r1 < 0:
+            raise ChoiceError(f"r1 is {r1}; the weight of a penalty is at least 0.")
+        self.critic = critic
+        self.r1 = r1
+
+    @abc.abstractmethod
+    def on_target(self, value: Tensor) -> Tensor:
+        """ℓ_t, element by element."""
+
+    @abc.abstractmethod
+    def on_predicted(self, value: Tensor) -> Tensor:
+        """ℓ_p, element by element."""
+
+    @abc.abstractmethod
+    def descended(self, value: Tensor) -> Tensor:
+        """What the model descends, element by element, of the critic's value on its own samples."""
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        fake, _ = pair(predicted, target)
+        return per_example(self.descended(judge(self.critic, fake, given)))
+
+    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        fake, real = (side.detach() for side in pair(predicted, target))
+        lies = per_example(self.on_predicted(judge(self.critic, fake, given)))
+        if self.r1 == 0.0:
+            return per_example(self.on_target(judge(self.critic, real, given))) + lies
+        values, penalty = r1_penalty(self.critic, real, given)
+        return per_example(self.on_target(values)) + lies + self.r1 * penalty
+
+    def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        """The bound on D(target ‖ predicted), in its units: (batch,), whose mean is to be taken."""
+        fake, real = pair(predicted, target)
+        true = per_example(self.on_target(judge(self.critic, real, given)))
+        return self.top - self.share * (true + per_example(self.on_predicted(judge(self.critic, fake, given))))
 
 
 def samples(value: Value, like: Tensor | None = None) -> Tensor:
@@ -46,9 +115,27 @@ def per_example(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1) if values.dim() > 1 else values
 
 
+def slope(values: Tensor, at: Tensor) -> Tensor:
+    """‖∇ values‖ with respect to each sample of ``at``, (batch,); differentiable in the critic, also at zero."""
+    (each,) = torch.autograd.grad(per_example(values).sum(), at, create_graph=True)
+    squares = each.flatten(1).square().sum(1) if each.dim() > 1 else each.square()
+    return (squares + torch.finfo(squares.dtype).tiny).sqrt()
+
+
+def steepness(norm: Tensor) -> Tensor:
+    """How far a slope exceeds one, squared: the one-sided penalty (Petzka et al., 2018)."""
+    return (norm - 1).clamp_min(0.0).square()
+
+
+def between(fake: Tensor, real: Tensor) -> Tensor:
+    """Points drawn uniformly on the lines from each fake to its real sample, with a gradient of their own."""
+    along = torch.rand(len(real), *(1,) * (real.dim() - 1), dtype=real.dtype, device=real.device)
+    return torch.lerp(fake.detach(), real.detach(), along).requires_grad_(True)
+
+
 def r1_penalty(critic: nn.Module, real: Tensor, given: Value | None) -> tuple[Tensor, Tensor]:
     """The critic's values on real data and ½‖∇ critic‖² there, (batch,) (Mescheder et al., 2018)."""
     real = real.detach().requires_grad_(True)
     values = judge(critic, real, given)
-    (slope,) = torch.autograd.grad(per_example(values).sum(), real, create_graph=True)
-    return values, 0.5 * slope.flatten(1).square().sum(1)
+    (rise,) = torch.autograd.grad(per_example(values).sum(), real, create_graph=True)
+    return values, 0.5 * rise.flatten(1).square().sum(1)

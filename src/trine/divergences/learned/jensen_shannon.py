@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import math
+
+from torch import Tensor
 from torch.nn.functional import softplus
 
-from trine.divergences._base import LearnedDivergence, Value
-from trine.errors import ChoiceError
+from trine.divergences._base import Statement
 
-from ._base import judge, learned, pair, per_example, r1_penalty
+from ._base import Dual, learned
 
 
 @learned.register("js")
-class JensenShannon(LearnedDivergence):
+class JensenShannon(Dual):
     r"""Jensen-Shannon divergence between samples, as the supremum over critics of
 
     .. math:: \log 2 + \tfrac12 E \log \sigma(D(t)) + \tfrac12 E \log (1 - \sigma(D(p)))
@@ -21,13 +22,7 @@ class JensenShannon(LearnedDivergence):
     log 2 − JS(p, t), reached at D = log t − log p. The model descends the non-saturating softplus(−D(p)), whose
     gradient does not vanish where the critic is sure.
 
-    Domain: samples, (batch, ...), or distributions, which are sampled; a prior without batch shape is sampled as often
-    as the other side has rows.
-
-    Args:
-        critic: (batch, ...) → one logit each, (batch,), or one for each patch, (batch, ...); takes the
-            condition as a second argument where the term has one.
-        r1: weight of the penalty ½‖∇D‖² on the target's samples, that keeps the game from circling; 0 leaves it out.
+    Domain and arguments: as of every :class:`~trine.divergences.learned._base.Dual`.
 
     References:
         Goodfellow et al., `Generative Adversarial Nets`, 2014. Mescheder et al., `Which Training Methods for GANs do
@@ -35,22 +30,15 @@ class JensenShannon(LearnedDivergence):
     """
 
     formula = "JS({p}, {t}) = sup_D log 2 + ½ E log σ(D({t})) + ½ E log(1 − σ(D({p})))"
+    statement = Statement("samples", symmetric=True, metric="root", finite_on_disjoint=True, unbiased=True)
+    top, share = math.log(2), 0.5
+    optimum = "log t − log p"
 
-    def __init__(self, critic: nn.Module, r1: float = 0.0) -> None:
-        super().__init__()
-        if r1 < 0:
-            raise ChoiceError(f"r1 is {r1}; the weight of a penalty is at least 0.")
-        self.critic = critic
-        self.r1 = r1
+    def on_target(self, value: Tensor) -> Tensor:
+        return softplus(-value)
 
-    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        fake, _ = pair(predicted, target)
-        return per_example(softplus(-judge(self.critic, fake, given)))
+    def on_predicted(self, value: Tensor) -> Tensor:
+        return softplus(value)
 
-    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        fake, real = pair(predicted, target)
-        lies = per_example(softplus(judge(self.critic, fake.detach(), given)))
-        if self.r1 == 0.0:
-            return per_example(softplus(-judge(self.critic, real.detach(), given))) + lies
-        values, penalty = r1_penalty(self.critic, real, given)
-        return per_example(softplus(-values)) + lies + self.r1 * penalty
+    def descended(self, value: Tensor) -> Tensor:
+        return softplus(-value)

@@ -1,0 +1,93 @@
+"""Cramér's distance in the space of a critic's features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from trine.divergences._base import LearnedDivergence, Statement, Value
+from trine.errors import ChoiceError
+
+from ._base import between, judge, learned, pair, slope, steepness
+
+DIRECT = 16
+"""Up to so many features a distance is a sum of squared differences; beyond, a matrix product."""
+
+
+@learned.register("cramer")
+class Cramer(LearnedDivergence):
+    r"""Half the energy distance of the critic's features, E‖h(t) − h(p)‖ − ½ E‖h(t) − h(t')‖ − ½ E‖h(p) − h(p')‖.
+
+    The model descends it, the critic h ascends it; both as U-statistics over the batch, so that the gradient over
+    minibatches is unbiased for a given critic, as Wasserstein's is not. With h the identity it is Cramér's distance of the
+    samples themselves, ∫ (F − G)² in one dimension. What the critic may gain is limited by its witness
+    w(x) = ½ (E‖h(x) − h(p)‖ − E‖h(x) − h(t)‖), of which E w(t) − E w(p) is the distance:
+    weight · E max(‖∇w‖ − 1, 0)² between the samples is added.
+
+    Bellemare et al. replace the target's second sample by zero in the critic, to save samples; here all pairs of the
+    batch are used instead, which is no approximation.
+
+    Args:
+        critic: (batch, ...) → features, (batch, features); takes the condition as a second argument where the term has one.
+        weight: of the penalty, at least 0; 0 leaves it out.
+
+    Raises:
+        ChoiceError: ``weight`` below 0; a batch of fewer than two.
+
+    References:
+        Bellemare et al., `The Cramer Distance as a Solution to Biased Wasserstein Gradients`, 2017, section 4.
+    """
+
+    formula = (
+        "Cramér({p}, {t}) = sup over ‖∇w‖ ≤ 1 of E‖h({t}) − h({p})‖ − ½ E‖h({t}) − h({t}')‖ − ½ E‖h({p}) − h({p}')‖"
+    )
+    statement = Statement("samples", symmetric=True, metric="root", finite_on_disjoint=True, unbiased=True)
+
+    def __init__(self, critic: nn.Module, weight: float = 10.0) -> None:
+        super().__init__()
+        if weight < 0:
+            raise ChoiceError(f"weight is {weight}; the weight of a penalty is at least 0.")
+        self.critic = critic
+        self.weight = weight
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        return self.bound(predicted, target, given)
+
+    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        fake, real = (side.detach() for side in pair(predicted, target))
+        h_fake, h_real = self._features(fake, given), self._features(real, given)
+        values = -_half_energy(h_fake, h_real)
+        if not self.weight:
+            return values
+        points = between(fake, real)
+        h = self._features(points, given)
+        witness = 0.5 * (_distances(h, h_fake).mean(1) - _distances(h, h_real).mean(1))
+        return values + self.weight * steepness(slope(witness, points))
+
+    def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        """The distance under the present critic: (batch,), whose mean is the U-statistic."""
+        fake, real = pair(predicted, target)
+        return _half_energy(self._features(fake, given), self._features(real, given))
+
+    def _features(self, value: Tensor, given: Value | None) -> Tensor:
+        features = judge(self.critic, value, given)
+        return features.flatten(1) if features.dim() > 1 else features.unsqueeze(1)
+
+
+def _half_energy(fake: Tensor, real: Tensor) -> Tensor:
+    """A value for each row, whose mean is the U-statistic of half the energy distance."""
+    if len(fake) < 2:
+        raise ChoiceError("Cramér's distance of a batch of one sample has no pairs within; take batches of at least 2.")
+    within = (torch.cdist(fake, fake).sum(1) + torch.cdist(real, real).sum(1)) / (len(fake) - 1)
+    return torch.cdist(fake, real).mean(1) - 0.5 * within
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """‖a_i − b_j‖, differentiable twice, as the penalty asks and ``torch.cdist`` is not; smooth where it is zero."""
+    if a.shape[1] <= DIRECT:
+        squares = (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(-1)
+    else:
+        middle = b.detach().mean(0)
+        a, b = a - middle, b - middle
+        squares = (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_min(0.0)
+    return (squares + torch.finfo(squares.dtype).eps ** 2).sqrt()
