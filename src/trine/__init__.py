@@ -32,6 +32,7 @@ _WHERE = {
     "Transducer": "trine.estimators",
     "TrineError": "trine.errors",
     "derive": "trine.estimators",
+    "divergence": "trine.divergences",
     "fit": "trine.estimators",
     "load": "trine.estimators",
     "read": "trine.data",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from trine.data import Schema as Schema
     from trine.data import Store as Store
     from trine.data import read as read
+    from trine.divergences import divergence as divergence
     from trine.errors import TrineError as TrineError
     from trine.estimators import Classifier as Classifier
     from trine.estimators import MultiLabelClassifier as MultiLabelClassifier

@@ -6,7 +6,11 @@ from ._base import LearnedDivergence as LearnedDivergence
 from ._base import Statement as Statement
 from ._base import Value as Value
 from ._base import divergences as divergences
+from ._compare import Comparison as Comparison
+from ._compare import divergence as divergence
 from ._crps import crps as crps
+from ._families import Blend as Blend
+from ._families import Logistic as Logistic
 from .chi2 import Chi2 as Chi2
 from .cramer import Cramer as Cramer
 from .cramer import energy_score as energy_score

@@ -72,11 +72,20 @@ def _(q: MixtureSameFamily) -> list[Distribution]:
     return [part for k in range(members) for part in components(member(k))]
 
 
+@functools.singledispatch
 def weights(q: Distribution) -> Tensor:
     """Of the components, (*batch or (), components)."""
-    if isinstance(q, MixtureSameFamily):
-        return q.mixture_distribution.probs
     return torch.ones(1, dtype=q.mean.dtype, device=q.mean.device)
+
+
+@weights.register
+def _(q: MixtureSameFamily) -> Tensor:
+    return q.mixture_distribution.probs
+
+
+def mixed(q: Distribution) -> bool:
+    """Whether ``q`` has components other than itself."""
+    return components(q)[0] is not q
 
 
 def kind(q: Distribution) -> str:
@@ -105,10 +114,9 @@ def _support(q: Distribution) -> Any:
 
 def log_density(q: Distribution, x: Tensor) -> Tensor:
     """The logarithm of q(x), −∞ outside the support; of counts also between whole numbers, where Γ continues it."""
-    if isinstance(q, MixtureSameFamily):
+    if mixed(q):
         each = [log_density(part, x) for part in components(q)]
-        log_weight = q.mixture_distribution.logits
-        return torch.logsumexp(torch.stack(each, -1) + log_weight, -1)
+        return torch.logsumexp(torch.stack(each, -1) + weights(q).log(), -1)
     low, high = ends(q)
     inside = (x >= low) & (x <= high)
     values = _log_density(q, torch.where(inside, x, _somewhere(q, x)))
@@ -517,31 +525,23 @@ def _(q: TransformedDistribution, u: Tensor) -> Tensor:
 # Mixtures -------------------------------------------------------------------------------------------------------------
 
 
-def _mixed(q: MixtureSameFamily, x: Tensor, tail: Callable[[Distribution, Tensor], Tensor]) -> Tensor:
-    each = torch.stack([tail(part, x) for part in components(q)], -1)
-    return (each * q.mixture_distribution.probs).sum(-1)
+def tail(q: Distribution, x: Tensor, *, upper: bool) -> Tensor:
+    """P(Y > x) if ``upper``, else P(Y ≤ x), of a mixture from its components'."""
+    of = above if upper else below
+    if not mixed(q):
+        return of(q, x)
+    each = torch.stack([of(part, x) for part in components(q)], -1)
+    return (each * weights(q)).sum(-1)
 
 
-@below.register
-def _(q: MixtureSameFamily, x: Tensor) -> Tensor:
-    return _mixed(q, x, below)
-
-
-@above.register
-def _(q: MixtureSameFamily, x: Tensor) -> Tensor:
-    return _mixed(q, x, above)
-
-
-@lower_quantile.register
-def _(q: MixtureSameFamily, u: Tensor) -> Tensor:
-    each = torch.stack([lower_quantile(part, u) for part in components(q)])
-    return _bisect(lambda x: below(q, x) < u, each.amin(0), each.amax(0))
-
-
-@upper_quantile.register
-def _(q: MixtureSameFamily, u: Tensor) -> Tensor:
-    each = torch.stack([upper_quantile(part, u) for part in components(q)])
-    return _bisect(lambda x: above(q, x) > u, each.amin(0), each.amax(0))
+def tail_quantile(q: Distribution, u: Tensor, *, upper: bool) -> Tensor:
+    """The x whose lower or upper tail is u; of a mixture it lies between those of its components."""
+    of = upper_quantile if upper else lower_quantile
+    if not mixed(q):
+        return of(q, u)
+    each = torch.stack([of(part, u) for part in components(q)])
+    low, high = each.amin(0), each.amax(0)
+    return _bisect(lambda x: (tail(q, x, upper=True) > u) if upper else (tail(q, x, upper=False) < u), low, high)
 
 
 def _bisect(short: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, steps: int = 80) -> Tensor:
@@ -555,17 +555,18 @@ def _bisect(short: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, steps:
 
 def apart(p: Distribution, q: Distribution, x: Tensor) -> Tensor:
     """The difference of both distribution functions at x, from the tails that have digits."""
-    under, its = below(p, x), below(q, x)
-    return torch.where(under + its < 1, under - its, above(q, x) - above(p, x))
+    under, its = tail(p, x, upper=False), tail(q, x, upper=False)
+    over = tail(q, x, upper=True) - tail(p, x, upper=True)
+    return torch.where(under + its < 1, under - its, over)
 
 
 def quantile(q: Distribution, u: Tensor, upper: Tensor) -> Tensor:
     """Quantiles of tails ``u``, upper ones where ``upper``; differentiable in the parameters, as −∂F / density."""
     with torch.no_grad():
-        x = torch.where(upper, upper_quantile(q, u), lower_quantile(q, u))
+        x = torch.where(upper, tail_quantile(q, u, upper=True), tail_quantile(q, u, upper=False))
     if not torch.is_grad_enabled() or isinstance(q, Empirical):
         return x
-    under, over = below(q, x), above(q, x)
+    under, over = tail(q, x, upper=False), tail(q, x, upper=True)
     moved = torch.where(upper, over - over.detach(), under.detach() - under)
     return x + moved / log_density(q, x).exp().detach().clamp_min(TINY)
 
@@ -711,9 +712,7 @@ def stretched(p: Distribution, q: Distribution) -> tuple[Distribution, Distribut
 
 
 def _stretched(q: Distribution, *, both: bool) -> Distribution:
-    if isinstance(q, MixtureSameFamily):
-        return StretchedMixture(q, both=both)
-    return Stretched(q, both=both)
+    return StretchedMixture(q, both=both) if mixed(q) else Stretched(q, both=both)
 
 
 class StretchedMixture(Distribution):
@@ -722,19 +721,20 @@ class StretchedMixture(Distribution):
     arg_constraints = {}  # noqa: RUF012
     support = constraints.real
 
-    def __init__(self, q: MixtureSameFamily, *, both: bool) -> None:
+    def __init__(self, q: Distribution, *, both: bool) -> None:
         super().__init__(q.batch_shape, validate_args=False)
         self.parts = [Stretched(part, both=both) for part in components(q)]
-        self.log_weight = q.mixture_distribution.logits
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Logarithm of the density in this coordinate."""
-        return torch.logsumexp(torch.stack([part.log_prob(value) for part in self.parts], -1) + self.log_weight, -1)
+        self.probs = weights(q)
 
 
 @components.register
 def _(q: StretchedMixture) -> list[Distribution]:
     return list(q.parts)
+
+
+@weights.register
+def _(q: StretchedMixture) -> Tensor:
+    return q.probs
 
 
 def unstretched(q: Distribution, y: Tensor) -> Tensor:

@@ -342,7 +342,7 @@ def _turns(p: Distribution, q: Distribution, shape: torch.Size) -> list[Tensor]:
     for d in (p, q):
         for x in ladders:
             x = x.reshape(len(x), *(1,) * (len(shape) + 1 - x.dim()), *x.shape[1:]).expand(-1, *shape)
-            under, over = line.below(d, x).clamp_min(line.TINY), line.above(d, x).clamp_min(line.TINY)
+            under, over = (line.tail(d, x, upper=upper).clamp_min(line.TINY) for upper in (False, True))
             points.append((under.log() - over.log()).clamp(-690.0, 690.0))
     return points
 
