@@ -26,8 +26,7 @@ class Statement:
         domain: what it compares.
         symmetric: whether D(p, q) = D(q, p).
         metric: whether the value itself, its square root, or neither keeps the triangle inequality.
-        finite_on_disjoint: whether it is finite, and so tells near from far, between distributions without common
-            support.
+        finite_on_disjoint: whether it is finite between distributions without common support.
         unbiased: whether the mean of its gradients over minibatches of data is the gradient over all data.
     """
 
