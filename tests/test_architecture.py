@@ -24,6 +24,7 @@ ROOMS = [
     ("blocks",),
     ("rules",),
     ("priors",),
+    ("gradients",),
     ("divergences",),
     ("criterion",),
     ("models",),

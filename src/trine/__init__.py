@@ -39,9 +39,13 @@ _WHERE = {
     "resume": "trine.estimators",
 }
 
+_ROOMS = ("gradients",)
+"""Rooms that are names of their own: ``trine.gradients.compare``."""
+
 __all__ = [*_WHERE, "__version__"]
 
 if TYPE_CHECKING:
+    from trine import gradients as gradients
     from trine.choices import Choices as Choices
     from trine.criterion import Criterion as Criterion
     from trine.criterion import Term as Term
@@ -65,6 +69,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"trine.{name}")
     try:
         module = importlib.import_module(_WHERE[name])
     except KeyError:
@@ -75,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHERE})
+    return sorted({*globals(), *_WHERE, *_ROOMS})

@@ -14,6 +14,7 @@ from ._families import Logistic as Logistic
 from .chi2 import Chi2 as Chi2
 from .cramer import Cramer as Cramer
 from .cramer import energy_score as energy_score
+from .expectation import Expectation as Expectation
 from .hellinger import Hellinger as Hellinger
 from .jensen_shannon import JS as JS
 from .kl import KL as KL
