@@ -58,6 +58,8 @@ class Choices:
             or ``langevin``.
         draws: of a posterior, how many θ's are mixed; of an ensemble, how many networks.
         curvature: of ``laplace``, ``last`` (the last linear map) or ``kron`` (all layers, Kronecker-factored).
+        sampler, sampling_step, sampling_steps: of ``langevin``: ``psgld``, ``sgld`` or ``sghmc``, its step size to begin with, and
+            how many steps.
         prior: p(θ) of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
@@ -99,6 +101,9 @@ class Choices:
     posterior: str | None = None
     draws: AtLeastOne | None = None
     curvature: Literal["last", "kron"] | None = None
+    sampler: Literal["psgld", "sgld", "sghmc"] | None = None
+    sampling_step: Positive | None = None
+    sampling_steps: AtLeastOne | None = None
     prior: str | None = None
     sharding: Literal["none", "full"] | None = None
 

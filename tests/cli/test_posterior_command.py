@@ -18,7 +18,18 @@ from sklearn.datasets import load_diabetes
 from trine.cli import main
 from trine.data import write
 
-SMALL = ["--set", "hidden=16", "--set", "numbers=plain", "--set", "draws=3", "--no-report", "-q"]
+SMALL = [
+    "--set",
+    "hidden=16",
+    "--set",
+    "numbers=plain",
+    "--set",
+    "draws=4",
+    "--set",
+    "sampling_steps=100",
+    "--no-report",
+    "-q",
+]
 
 
 def run(*arguments: object) -> int:
@@ -36,7 +47,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write("diabetes.csv", {**{n: data.data[n].to_numpy() for n in data.data}, "y": data.target.to_numpy()})
 
 
-@pytest.mark.parametrize("posterior", ["ensemble", "dropout", "swag"])
+@pytest.mark.parametrize("posterior", ["ensemble", "dropout", "swag", "laplace", "variational", "langevin"])
 def test_predictions_say_what_the_data_and_what_theta_leave_open(posterior: str, tmp_path: Path) -> None:
     fit = [
         "fit",

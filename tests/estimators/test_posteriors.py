@@ -13,8 +13,9 @@ from trine import Classifier, Regressor
 from trine.errors import ChoiceError
 from trine.rules import OverParameters, spread
 
-POSTERIORS = ["ensemble", "dropout", "swag"]
+POSTERIORS = ["ensemble", "dropout", "swag", "laplace", "variational", "langevin"]
 SMALL = {"hidden": (16,), "numbers": "plain", "epochs": 8, "draws": 4, "random_state": 0, "threads": 1}
+SMALL |= {"sampling_steps": 200}
 
 
 @pytest.fixture(scope="module", params=POSTERIORS)
@@ -68,8 +69,10 @@ def test_pictures_have_posteriors_too() -> None:
     pixels, y = load_digits(return_X_y=True)
     images = pixels.reshape(-1, 8, 8).astype(np.uint8) * 16
     for posterior in POSTERIORS:
-        small = {"channels": 4, "epochs": 2, "draws": 2, "random_state": 0, "threads": 1}
-        model = Classifier(posterior=posterior, dropout=0.1, **small).fit(images[:300], y[:300])
+        small = {"channels": 4, "epochs": 2, "draws": 4, "random_state": 0, "threads": 1, "sampling_steps": 8}
+        model = Classifier(posterior=posterior, dropout=0.1 if posterior == "dropout" else None, **small).fit(
+            images[:300], y[:300]
+        )
         p = model.predict_proba(images[300:400])
         assert np.isfinite(p).all()
         np.testing.assert_allclose(p.sum(1), 1.0, rtol=1e-5)

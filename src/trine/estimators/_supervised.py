@@ -70,6 +70,9 @@ class Supervised(Estimator):
             mixture over p(θ given X, Y) in the place of one θ.
         draws: how many θ's are mixed.
         curvature: of ``laplace``: ``last`` or ``kron``.
+        sampler: of ``langevin``: ``psgld``, ``sgld`` or ``sghmc``.
+        sampling_step: its step size to begin with.
+        sampling_steps: how many; by default as many as the descent took, and at least 2,000.
         prior: of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``; without a posterior
             the mode of p(θ given X, Y) is found (MAP).
         sharding: ``none`` or ``full``: whether each of many processes holds only its share of the parameters.
@@ -126,6 +129,9 @@ class Supervised(Estimator):
         posterior: str | None = None,
         draws: int | None = None,
         curvature: str | None = None,
+        sampler: str | None = None,
+        sampling_step: float | None = None,
+        sampling_steps: int | None = None,
         prior: str | None = None,
         sharding: str | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
@@ -172,6 +178,9 @@ class Supervised(Estimator):
         self.posterior = posterior
         self.draws = draws
         self.curvature = curvature
+        self.sampler = sampler
+        self.sampling_step = sampling_step
+        self.sampling_steps = sampling_steps
         self.prior = prior
         self.sharding = sharding
         self.class_weight = class_weight

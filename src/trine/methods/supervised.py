@@ -54,7 +54,9 @@ class SupervisedMethod(Method):
                 target: _rule(rule_for(domain, named.get(target)), encoder, domain, linear, choices)
                 for target, domain in schema.y.items()
             }
-            return Supervised(encoder, rules, blank=bool(choices.unknown), theta=choices.prior is not None)
+            return Supervised(
+                encoder, rules, blank=bool(choices.unknown), theta=choices.prior is not None and kind.point
+            )
 
         rules = {target: rule_for(domain, named.get(target)) for target, domain in schema.y.items()}
         for target, rule in rules.items():

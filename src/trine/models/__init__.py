@@ -1,8 +1,10 @@
 """A batch's named tensors → named outputs: tensors and distributions."""
 
+from .posterior import Chains as Chains
 from .posterior import Draws as Draws
 from .posterior import DropoutDraws as DropoutDraws
 from .posterior import Ensemble as Ensemble
 from .posterior import LinearisedDraws as LinearisedDraws
+from .posterior import MeanFieldDraws as MeanFieldDraws
 from .posterior import Posterior as Posterior
 from .supervised import Supervised as Supervised

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.func import functional_call
+from torch.nn.functional import softplus
 
+from trine.blocks.mean_field import mean_field, weight_posterior
 from trine.divergences import Value
 from trine.rules import map_arguments, over_parameters
 
@@ -163,6 +165,36 @@ class LinearisedDraws(Draws):
                     handle.remove()
 
 
+class MeanFieldDraws(Draws):
+    """Independent normal weights, in training by their noise; draws of them in evaluation.
+
+    In training there is the output ``theta``, q(θ), a normal of batch shape (numbers,), for the term that keeps it to the prior.
+
+    Args:
+        base: the network; its linear and convolutional layers are replaced in place (:mod:`trine.blocks.mean_field`).
+        draws: number of θ's kept.
+    """
+
+    def __init__(self, base: nn.Module, draws: int) -> None:
+        replaced = mean_field(base)
+        own = dict(base.named_parameters())
+        super().__init__(
+            base, draws, tuple(n for layer in replaced for n in (f"{layer}.weight", f"{layer}.bias") if n in own)
+        )
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Outputs:
+        """Named outputs for the rows of ``batch``."""
+        outputs = super().forward(batch)
+        return {**outputs, "theta": weight_posterior(self.base)} if self.training else outputs
+
+    def draw(self) -> None:
+        """Keep new draws from q(θ)."""
+        own = self.base.state_dict()
+        rho = [name.replace(".weight", ".rho").replace(".bias", ".bias_rho") for name in self.names]
+        scale = torch.cat([softplus(own[name]).flatten() for name in rho])
+        self.fill(self.flat() + scale * torch.randn(self.draws, len(scale), device=scale.device))
+
+
 class Ensemble(Posterior):
     """Networks of the same form, drawn and trained apart, in one pass: a deep ensemble.
 
@@ -180,7 +212,7 @@ class Ensemble(Posterior):
 
     def __init__(self, networks: list[nn.Module]) -> None:
         nn.Module.__init__(self)
-        self.draws = len(networks)
+        self.draws = self.members = len(networks)
         parameters = {n: [dict(f.named_parameters())[n] for f in networks] for n, _ in networks[0].named_parameters()}
         self.names = tuple(parameters)
         self.stacks = nn.ParameterList([torch.stack([p.detach() for p in each]) for each in parameters.values()])
@@ -231,15 +263,19 @@ class Ensemble(Posterior):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Outputs:
         """Named outputs: in training of all members apart, in evaluation of their mixture."""
-        outputs = self._vectorised(batch) if self.vectorised else stacked(list(self._apart(batch)))
+        outputs = self.apart(batch)
         return outputs if self.training else _mixed(outputs)
+
+    def apart(self, batch: Mapping[str, Tensor]) -> Outputs:
+        """The outputs of all members, distributions of batch shape (members, batch)."""
+        return self._vectorised(batch) if self.vectorised else stacked(list(self._apart(batch)))
 
     def each(self, batch: Mapping[str, Tensor]) -> Iterator[Mapping[str, Value]]:
         """The outputs of each member."""
         return self._apart(batch)
 
     def _apart(self, batch: Mapping[str, Tensor]) -> Iterator[Mapping[str, Value]]:
-        for index in range(self.draws):
+        for index in range(self.members):
             yield functional_call(self.__dict__["form"], self.member(index), (batch,))
 
     def _vectorised(self, batch: Mapping[str, Tensor]) -> Outputs:
@@ -263,6 +299,66 @@ class Ensemble(Posterior):
         self.__dict__["form"]._apply(fn, recurse)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+class Chains(Ensemble):
+    """Networks that are trained apart and from there sample p(θ given X, Y), each a Markov chain; draws are of all of them.
+
+    Args:
+        networks: a chain each.
+        draws: number of θ's kept, over all chains.
+    """
+
+    theta: Tensor
+    drawn: Tensor
+    convergence: Tensor
+
+    def __init__(self, networks: list[nn.Module], draws: int) -> None:
+        super().__init__(networks)
+        self.draws = draws
+        self.register_buffer("theta", torch.zeros(draws, self.flat().shape[1]))
+        self.register_buffer("drawn", torch.tensor(False))
+        # Largest split R̂ and least effective number of draws, as judged on some predictions.
+        self.register_buffer("convergence", torch.full((2,), torch.nan))
+
+    def flat(self) -> Tensor:
+        """(chains, numbers) where each chain stands, running statistics too, detached."""
+        return torch.cat([stack.detach().reshape(self.members, -1) for stack in self._floating().values()], 1)
+
+    def _floating(self) -> dict[str, Tensor]:
+        return {name: stack for name, stack in self._stacks().items() if stack.is_floating_point()}
+
+    def fill(self, theta: Tensor, r_hat: float, effective: float) -> None:
+        """Keep the draws ``theta``, (draws, numbers), and how well the chains agree."""
+        self.theta.copy_(theta)
+        self.drawn.fill_(True)
+        self.convergence.copy_(torch.tensor([r_hat, effective]))
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Outputs:
+        """Named outputs: in training of all chains apart, in evaluation of the mixture over draws."""
+        if self.training or not bool(self.drawn):
+            return super().forward(batch)
+        return combined(list(self.each(batch)))
+
+    def each(self, batch: Mapping[str, Tensor]) -> Iterator[Mapping[str, Value]]:
+        """The outputs under each draw; before there are draws, of each chain."""
+        if not bool(self.drawn):
+            yield from self._apart(batch)
+            return
+        shapes = {name: stack.shape[1:] for name, stack in self._floating().items()}
+        form: nn.Module = self.__dict__["form"]
+        for theta in self.theta:
+            parts = torch.split(theta, [shape.numel() for shape in shapes.values()])
+            state = {name: part.view(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+            yield functional_call(form, state, (batch,))
+
+    def mixes(self) -> str:
+        """What is mixed, as the derivation prints it."""
+        text = f"p(θ | data) by {self.draws} draws of {self.members} Markov chains; the prediction is their mixture"
+        if not bool(self.drawn):
+            return text
+        r_hat, effective = self.convergence.tolist()
+        return f"{text}; split R̂ at most {r_hat:.2f}, at least {effective:.0f} effective draws (of predictions)"
 
 
 class DropoutDraws(Posterior):

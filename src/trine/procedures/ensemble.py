@@ -42,7 +42,7 @@ class EnsembleDescent(Descent):
     ) -> Tensor:
         """Scale each member's gradient; the mean over members of their norms before."""
         assert isinstance(model, Ensemble)
-        members = model.draws
+        members = model.members
         gradients = [p.grad for p in state.parameters if p.grad is not None]
         squares = torch.stack([gradient.reshape(members, -1).square().sum(1) for gradient in gradients]).sum(0)
         norms = members * squares.sqrt()  # (members,)

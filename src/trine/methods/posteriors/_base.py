@@ -75,10 +75,12 @@ class PosteriorKind(abc.ABC):
     Class attributes:
         exact: whether the criterion must be the likelihood and nothing else: no term for blank rows, no weights by scale.
         mixes: whether it predicts with more than one θ.
+        point: whether the prior is a term on one θ, and so the network gives its weights.
     """
 
     exact: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
+    point: ClassVar[bool] = True
 
     def defaults(self, choices: Choices, facts: Facts) -> Derived:
         """Choices that it derives differently from a plain run, and why; they yield to what the user chose."""

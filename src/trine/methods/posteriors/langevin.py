@@ -1,0 +1,69 @@
+"""Langevin dynamics: draws from p(θ given X, Y) by Markov chains."""
+
+from __future__ import annotations
+
+from trine.choices import Choices
+from trine.criterion import Criterion, PriorTerm
+from trine.errors import ChoiceError
+from trine.methods._base import Facts
+from trine.models import Chains
+from trine.priors import prior_of
+from trine.procedures.langevin import Langevin
+
+from ._base import Derived, Ingredients, Parts, PosteriorKind, posteriors
+
+CHAINS = 4
+PRIOR = "normal(0.5)"
+STEP = {"psgld": 1e-4, "sgld": 1e-6, "sghmc": 1e-6}
+
+
+class LangevinDynamics(PosteriorKind):
+    """exp(−n U(θ)), n U(θ) = −log p(Y given X, θ) − log p(θ), sampled by stochastic-gradient Langevin dynamics."""
+
+    exact = True
+
+    def defaults(self, choices: Choices, facts: Facts) -> Derived:
+        """A network whose posterior chains can cross, no regularisation beside the prior, and the sampler."""
+        sampler = choices.sampler or "psgld"
+        return {
+            "draws": (64, f"θ's, of {CHAINS} chains"),
+            "prior": (PRIOR, "weights of the size of a trained network's"),
+            "weight_decay": (0.0, "the prior takes its place"),
+            "dropout": (0.0, "the sampler's noise takes its place"),
+            "hidden": ((64,), "chains cross the posterior of a small network sooner"),
+            "sampler": (
+                "psgld",
+                "a step for each weight by the size of its gradients: scales of weights differ by orders",
+            ),
+            "sampling_step": (
+                STEP[sampler],
+                "small enough for the noise of minibatches to be little beside the sampler's",
+            ),
+        }
+
+    def build(self, given: Ingredients) -> Parts:
+        """The three parts.
+
+        Raises:
+            ChoiceError: fewer draws than chains.
+        """
+        choices = given.choices
+        draws = choices.draws or 64
+        if draws < CHAINS:
+            raise ChoiceError(
+                f"posterior=langevin has {CHAINS} chains, and draws is {draws}; give draws={CHAINS} or more."
+            )
+        sampler = choices.sampler or "psgld"
+        model = Chains([given.network() for _ in range(CHAINS)], draws)
+        prior = PriorTerm(given.prior or prior_of(PRIOR), given.rows)
+        procedure = given.descent(
+            Langevin,
+            sampler=sampler,
+            sampling_step=choices.sampling_step or STEP[sampler],
+            steps=choices.sampling_steps,
+            rows=given.rows,
+        )
+        return model, Criterion(*given.terms, prior), procedure
+
+
+posteriors.register("langevin")(LangevinDynamics())
