@@ -299,6 +299,33 @@ def report(
     print(report_run(run, out))
 
 
+@app.command(
+    epilog='Examples: trine divergence --p "normal(20, 10)" --q "normal(-5, 3)" --out figure.png   ·   trine divergence '
+    '--p "0.5*normal(0,1) + 0.5*normal(4,1)" --q "normal(2, 2)"   ·   trine divergence --p ages.csv:age --q "gamma(2, 0.05)"'
+)
+def divergence(
+    p: Annotated[
+        str, typer.Option("--p", metavar="DISTRIBUTION", help="As name(numbers), a mixture of them, or FILE[:COLUMN].")
+    ],
+    q: Annotated[str, typer.Option("--q", metavar="DISTRIBUTION", help="Likewise.")],
+    only: Annotated[str | None, typer.Option(metavar="NAME,…", help="These divergences. Default: all.")] = None,
+    alpha: Annotated[float, typer.Option(help="Order of Rényi's divergence.")] = 0.5,
+    bandwidth: Annotated[
+        float | None, typer.Option(help="Width of MMD's kernel. Default: the median distance.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=2, help="Of each, where nothing but Monte Carlo will do.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Of those draws.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw p, q and what each divergence sees: .png, .svg or .pdf.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every divergence between two distributions, with its method, its error and what holds of it."""
+    from trine.cli._divergence import run
+
+    run(p, q, only=only, alpha=alpha, bandwidth=bandwidth, draws=draws, seed=seed, out=out, as_json=as_json)
+
+
 @app.command(epilog="Example: trine demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the two runs.")] = Path("demo"),

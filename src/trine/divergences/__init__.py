@@ -11,6 +11,8 @@ from ._compare import divergence as divergence
 from ._crps import crps as crps
 from ._families import Blend as Blend
 from ._families import Logistic as Logistic
+from ._profile import Profile as Profile
+from ._profile import profile as profile
 from .chi2 import Chi2 as Chi2
 from .cramer import Cramer as Cramer
 from .cramer import energy_score as energy_score

@@ -148,6 +148,13 @@ def _(q: Gamma, x: Tensor) -> Tensor:
 
 
 @_log_density.register
+def _(q: Beta, x: Tensor) -> Tensor:
+    # Next to 1 there is no number between; what a spike holds there is missing, and the error says so.
+    value: Tensor = q.log_prob(x.clamp(TINY, 1 - 2.0**-53))  # type: ignore[no-untyped-call]
+    return value
+
+
+@_log_density.register
 def _(q: NegativeBinomial, x: Tensor) -> Tensor:
     n, stop, more = q.total_count, logsigmoid(-q.logits), logsigmoid(q.logits)
     k = x.clamp_min(1e-9)
@@ -590,6 +597,11 @@ class Empirical(Distribution):
         super().__init__(validate_args=False)
         self.samples = samples.flatten().double().sort().values
 
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Empirical:
+        if torch.Size(batch_shape):
+            raise NotImplementedError("samples have no batch shape")
+        return self
+
     @property
     def mean(self) -> Tensor:
         """Of the samples."""
@@ -701,14 +713,20 @@ class Stretched(Distribution):
 def stretched(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
     """Both in a coordinate in which neither has an infinite density, where they are over one half-line or interval."""
     each = [*components(p), *components(q)]
+    spans = {tuple(_same(end) for end in ends(part)) for part in each}
     spiked = any(isinstance(part, Gamma | Beta) for part in each)
-    spans = {tuple(float(end) for end in ends(part)) for part in each if not isinstance(ends(part)[0], Tensor)}
-    if not spiked or len(spans) != 1 or any(isinstance(ends(part)[0], Tensor) for part in each):
+    if not spiked or spans not in ({(0.0, 1.0)}, {(0.0, math.inf)}):
         return p, q
-    ((low, high),) = spans
-    if low != 0.0 or high not in (1.0, math.inf):
-        return p, q
+    high = spans.pop()[1]
     return _stretched(p, both=high == 1.0), _stretched(q, both=high == 1.0)
+
+
+def _same(end: Tensor | float) -> float:
+    """An end as a number; not a number where it is not the same for all of a batch."""
+    if not isinstance(end, Tensor):
+        return float(end)
+    first = end.flatten()[0]
+    return first.item() if bool((end == first).all()) else math.nan
 
 
 def _stretched(q: Distribution, *, both: bool) -> Distribution:
