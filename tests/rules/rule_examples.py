@@ -19,6 +19,7 @@ KIND = {
     "normal": "real",
     "normal-fixed": "real",
     "laplace": "real",
+    "logistic": "real",
     "student": "real",
     "gamma": "positive",
     "gamma-exp": "positive",

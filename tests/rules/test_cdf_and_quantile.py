@@ -22,7 +22,7 @@ from torch.distributions import (
     StudentT,
 )
 
-from trine.rules import LogitNormal, Mixture, cdf, mixture, point, quantile
+from trine.rules import Logistic, LogitNormal, Mixture, cdf, mixture, point, quantile
 
 
 def t(*values: float) -> torch.Tensor:
@@ -32,6 +32,7 @@ def t(*values: float) -> torch.Tensor:
 CONTINUOUS = {
     "normal": (Normal(t(0.3, -2.0), t(0.8, 3.0)), [scipy.stats.norm(0.3, 0.8), scipy.stats.norm(-2, 3)]),
     "laplace": (Laplace(t(0.3, -2.0), t(0.8, 3.0)), [scipy.stats.laplace(0.3, 0.8), scipy.stats.laplace(-2, 3)]),
+    "logistic": (Logistic(t(0.3, -2.0), t(0.8, 3.0)), [scipy.stats.logistic(0.3, 0.8), scipy.stats.logistic(-2, 3)]),
     "student": (
         StudentT(t(4.3, 2.1), t(0.3, 1.0), t(0.8, 2.0)),
         [scipy.stats.t(4.3, 0.3, 0.8), scipy.stats.t(2.1, 1, 2)],
@@ -63,7 +64,7 @@ def test_against_scipy(name: str) -> None:
     assert values.shape == (7, 2)
     for i, reference in enumerate(exact):
         np.testing.assert_allclose(values[:, i].numpy(), reference.ppf(LEVELS.numpy()), rtol=1e-9, atol=1e-12)
-        outside = [] if name in ("normal", "laplace", "student") else [-5.0, 0.0]
+        outside = [] if name in ("normal", "laplace", "logistic", "student") else [-5.0, 0.0]
         grid = np.concatenate([values[:, i].numpy(), values[:, i].numpy() * 1.3 + 0.1, outside])
         ours = cdf(q, torch.from_numpy(grid).unsqueeze(-1).expand(-1, 2))[:, i]
         np.testing.assert_allclose(ours.numpy(), reference.cdf(grid), rtol=1e-9, atol=1e-14)

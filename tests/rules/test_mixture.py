@@ -19,7 +19,7 @@ from torch.distributions import (
     StudentT,
 )
 
-from trine.rules import LogitNormal, OrderedCategorical, arguments, mixture, parameters, point
+from trine.rules import Logistic, LogitNormal, OrderedCategorical, arguments, mixture, parameters, point
 
 R = torch.Generator().manual_seed(3)
 
@@ -35,6 +35,7 @@ def pos(*shape: int) -> torch.Tensor:
 MEMBERS: dict[str, Distribution] = {
     "normal": Normal(any_(4, 5), pos(4, 5)),
     "laplace": Laplace(any_(4, 5), pos(4, 5)),
+    "logistic": Logistic(any_(4, 5), pos(4, 5)),
     "student": StudentT(3 + pos(4, 5), any_(4, 5), pos(4, 5)),
     "lognormal": LogNormal(any_(4, 5), pos(4, 5) * 0.3),
     "gamma": Gamma(pos(4, 5), pos(4, 5)),

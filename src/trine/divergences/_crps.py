@@ -19,6 +19,7 @@ from torch.distributions import (
     Beta,
     Categorical,
     Distribution,
+    Exponential,
     Gamma,
     Laplace,
     LogNormal,
@@ -27,12 +28,17 @@ from torch.distributions import (
     Normal,
     Poisson,
     StudentT,
+    Uniform,
 )
-from torch.nn.functional import logsigmoid, one_hot, softplus
+from torch.nn.functional import one_hot, softplus
 
-from trine.rules import OrderedCategorical, special
+from trine.errors import ChoiceError
+from trine.rules import Logistic, LogitNormal, OrderedCategorical, SoftplusNormal
 
+from . import _crps_shaped as shaped
+from . import _crps_warped as warped
 from ._quadrature import crps_continuous, crps_counts
+from ._slopes import with_slopes
 
 SQRT2 = math.sqrt(2.0)
 
@@ -64,83 +70,70 @@ def _(q: Laplace, y: Tensor) -> Tensor:
 
 
 @crps.register
+def _(q: Logistic, y: Tensor) -> Tensor:
+    z = (y - q.loc) / q.scale
+    return q.scale * (softplus(z) + softplus(-z) - 1)
+
+
+@crps.register
 def _(q: StudentT, y: Tensor) -> Tensor:
-    df, scale, d = q.df.double(), q.scale.double(), (y - q.loc).double()
-    z = d / scale
-    log_norm = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * (df * math.pi).log()
-    density = df * torch.exp(log_norm - (df - 1) / 2 * torch.log1p(z * z / df))  # t(z) (df + z²)
-    half = torch.full_like(df, 0.5)
-    spread = (special.lbeta(half, df - 0.5) - 2 * special.lbeta(half, df / 2)).exp() * df.sqrt()
-    value = d * (2 * special.stdtr(df, z) - 1) + 2 * scale / (df - 1) * (density - spread)
-    return value.to(q.loc.dtype)
+    if not bool((q.df > 1).all()):
+        raise ChoiceError("The CRPS of a Student distribution exists for df above 1; there is no mean below.")
+    return with_slopes(shaped.student, q.df, q.loc, q.scale, y, numpy=True)
+
+
+@crps.register
+def _(q: Exponential, y: Tensor) -> Tensor:
+    # |y| − (2/λ)(1 − e^(−λ y)) + 1/(2λ), of y ≥ 0; below, y is as far from all of it as 0 and |y| more.
+    return y.abs() + (2 * torch.expm1(-q.rate * y.clamp_min(0.0)) + 0.5) / q.rate
+
+
+@crps.register
+def _(q: Uniform, y: Tensor) -> Tensor:
+    inside = torch.minimum(torch.maximum(y, q.low), q.high)
+    width = q.high - q.low
+    share = (inside - q.low) / width
+    return (y - inside).abs() + width * (share * (share - 1) + 1 / 3)
 
 
 @crps.register
 def _(q: LogNormal, y: Tensor) -> Tensor:
+    # y (2Φ(z) − 1) + 2 E Y · (Φ(−s/√2) − Φ(z − s)), the products by their logarithms: E Y alone may be too large.
     z = (y.clamp_min(torch.finfo(q.loc.dtype).tiny).log() - q.loc) / q.scale
-    mean = (q.loc + q.scale**2 / 2).exp()
-    return y * torch.erf(z / SQRT2) - mean * (torch.erf((z - q.scale) / SQRT2) + torch.erf(q.scale / 2))
+    log_mean = q.loc + q.scale**2 / 2
+    spread = torch.exp(log_mean + torch.special.log_ndtr(q.scale / -SQRT2))
+    below = torch.exp(log_mean + torch.special.log_ndtr(z - q.scale))
+    return y * torch.erf(z / SQRT2) + 2 * (spread - below)
+
+
+@crps.register
+def _(q: SoftplusNormal, y: Tensor) -> Tensor:
+    return with_slopes(warped.softplus_normal, q.loc, q.scale, q.unit, y)
+
+
+@crps.register
+def _(q: LogitNormal, y: Tensor) -> Tensor:
+    return with_slopes(warped.logit_normal, q.loc, q.scale, y)
 
 
 @crps.register
 def _(q: Gamma, y: Tensor) -> Tensor:
-    a, rate, y = q.concentration.double(), q.rate.double(), y.double()
-    x, mean = (rate * y).clamp_min(torch.finfo(torch.float64).tiny), a / rate
-    step = torch.exp(a * x.log() - x - torch.lgamma(a + 1))  # P(a, x) − P(a + 1, x)
-    spread = torch.exp(-special.lbeta(torch.full_like(a, 0.5), a)) / a
-    value = (y - mean) * (2 * special.gammainc(a, x) - 1) + mean * (2 * step - spread)
-    return value.to(q.rate.dtype)
+    return with_slopes(shaped.gamma, q.concentration, q.rate, y, numpy=True)
 
 
 @crps.register
 def _(q: Beta, y: Tensor) -> Tensor:
-    a, b, y = q.concentration1.double(), q.concentration0.double(), y.double()
-    x, mean, norm = y.clamp(1e-300, 1 - 1e-16), a / (a + b), special.lbeta(a, b)
-    step = torch.exp(a * x.log() + b * torch.log1p(-x) - norm) / a  # I_x(a, b) − I_x(a + 1, b)
-    spread = torch.exp(special.lbeta(2 * a, 2 * b) - 2 * norm) / a
-    value = (y - mean) * (2 * special.betainc(a, b, y) - 1) + 2 * mean * (step - spread)
-    return value.to(q.concentration1.dtype)
+    return with_slopes(shaped.beta, q.concentration1, q.concentration0, y, numpy=True)
 
 
 @crps.register
 def _(q: Poisson, y: Tensor) -> Tensor:
-    rate, y = q.rate.double(), y.double()
-    below = 1 - special.gammainc(y + 1, rate)
-    at = torch.exp(y * rate.log() - rate - torch.lgamma(y + 1))
-    spread = torch.special.i0e(2 * rate) + torch.special.i1e(2 * rate)
-    value: Tensor = (y - rate) * (2 * below - 1) + rate * (2 * at - spread)
-    return value.to(q.rate.dtype)
+    return with_slopes(shaped.poisson, q.rate, y, numpy=True)
 
 
 @crps.register
 def _(q: NegativeBinomial, y: Tensor) -> Tensor:
-    n, logits, y = q.total_count.double(), q.logits.double(), y.double()
-    log_p, log_1p, mean = logsigmoid(-logits), logsigmoid(logits), n * logits.exp()
-    below = special.betainc(n, y + 1, log_p.exp())
-    step = torch.exp(n * log_p + y * log_1p + torch.lgamma(n + y + 1) - torch.lgamma(n + 1) - torch.lgamma(y + 1))
-    value = (y - mean) * (2 * below - 1) + 2 * mean * step - _half_spread(n, log_p, log_1p)
-    return value.to(q.logits.dtype)
-
-
-def _half_spread(n: Tensor, log_p: Tensor, log_1p: Tensor) -> Tensor:
-    """½ E|X − X'| of a negative binomial, n (1−p)/p² · ₂F₁(n + 1, ½; 2; −w) with w = 4 (1−p)/p².
-
-    Euler's integral of ₂F₁, with s the tangent of its angle, is (4/π) ∫ (1 + s²)^(n−1) (1 + (1 + w) s²)^(−n−1) ds over
-    s > 0. The trapezoid rule in v = log s converges exponentially, whatever the scale of the integrand. Below the first
-    node the integrand is e^v to 1e-8, a geometric series; past its bend, at about 1/√(1 + (n + 1) w),
-    it falls at least as fast as e^(−(1 + 2n) v) or e^(−3v).
-    """
-    log_w = math.log(4.0) + log_1p - 2 * log_p
-    wide = softplus(log_w)  # log(1 + w)
-    step, first = 0.25, -9.0
-    last = 2 + 18 / min(3.0, 1 + 2 * n.detach().amin().item())
-    v = torch.arange(first, last, step, dtype=torch.float64, device=n.device)
-    log_s = v - 0.5 * softplus(torch.log1p(n) + log_w).unsqueeze(-1)
-    s2, u2 = (2 * log_s).exp(), (2 * log_s + wide.unsqueeze(-1)).exp()
-    a = n.unsqueeze(-1) + 1
-    integrand = torch.exp((a - 2) * torch.log1p(s2) - a * torch.log1p(u2) + log_s)
-    integral = step * (integrand.sum(-1) + integrand[..., 0] / math.expm1(step))
-    return n * (log_1p - 2 * log_p).exp() * (4 / math.pi) * integral
+    return with_slopes(shaped.negative_binomial, q.total_count, q.logits, y, numpy=True)
 
 
 @crps.register

@@ -1,4 +1,4 @@
-"""Distributions that torch has not: the logistic, and mixtures of components of any families."""
+"""Distributions that torch has not, on the line: the logistic, and mixtures of components of any families."""
 
 from __future__ import annotations
 
@@ -7,60 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
-from torch.distributions.utils import broadcast_all
-from torch.nn.functional import softplus
+from torch.distributions import Distribution
 
 from trine.errors import ChoiceError
+from trine.rules import Logistic as Logistic
 from trine.rules import map_arguments
 
 from . import _line as line
-
-
-class Logistic(Distribution):
-    """The logistic distribution, whose distribution function is the sigmoid of (y − loc) / scale.
-
-    Args:
-        loc: its mean. scale: positive; its standard deviation is scale · π/√3.
-    """
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}  # noqa: RUF012
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Tensor | float, scale: Tensor | float, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Logistic:
-        return Logistic(self.loc.expand(batch_shape), self.scale.expand(batch_shape), validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def variance(self) -> Tensor:
-        return (torch.pi * self.scale) ** 2 / 3
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Logarithm of the density."""
-        z = (value - self.loc) / self.scale
-        return -z.abs() - 2 * softplus(-z.abs()) - self.scale.log()
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """P(Y ≤ value)."""
-        return torch.sigmoid((value - self.loc) / self.scale)
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """The quantile at probability ``value``."""
-        return self.loc + self.scale * torch.logit(value)
-
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Samples with the gradient of the parameters."""
-        shape = self._extended_shape(torch.Size(sample_shape))
-        u = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)
-        return self.icdf(u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps))
 
 
 @line.below.register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from trine.rules import cdf, map_arguments, quantile
 LEVELS = (1e-8, 1e-6, 1e-4, 2e-3, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1 - 2e-3, 1 - 1e-4, 1 - 1e-6, 1 - 1e-8)
 ORDER = 12
 MOST_COUNTS = 4096
+HELD = 1 << 22
+"""Values of a distribution function that are held at a time, but where a gradient keeps them all."""
 
 
 @functools.cache
@@ -39,21 +42,31 @@ def crps_continuous(q: Distribution, y: Tensor) -> Tensor:
     """
     exact = _double(q)
     y = y.double().expand(q.batch_shape)
-    at, weights = _panels(exact, y)
-    gap = cdf(exact, at) - (at > y).double()
-    return (weights * gap**2).sum((0, 1)).to(q.mean.dtype)
+    return _integral(exact, y, lambda below, right: (below - right.double()) ** 2).to(q.mean.dtype)
+
+
+def _integral(q: Distribution, y: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """∫ function(F(t), whether t > y) dt, over so many panels at a time as may be held in memory."""
+    ends = _ends(q, y)
+    nodes, weights = (value.to(y.device).reshape(-1, 1, *(1,) * y.dim()) for value in _gauss_legendre())
+    members = q.component_distribution.batch_shape[-1] if isinstance(q, MixtureSameFamily) else 1
+    size = max(1, HELD // (ORDER * members * max(1, y.numel())))
+    total = torch.zeros((), dtype=torch.float64, device=y.device)
+    for first in range(0, len(ends) - 1, size):
+        some = ends[first : first + size + 1]
+        widths = some.diff(dim=0)
+        at = some[:-1] + nodes * widths  # (order, panels, *batch)
+        total = total + (weights * widths * function(cdf(q, at), at > y)).sum((0, 1))
+    return total
 
 
 @torch.no_grad()
-def _panels(q: Distribution, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes and weights, (order, panels, *batch), between quantiles of ``q`` and at ``y``."""
+def _ends(q: Distribution, y: Tensor) -> Tensor:
+    """Where panels end, (ends, *batch): at quantiles of ``q``, or of all its components, and at ``y``."""
     each = q.component_distribution if isinstance(q, MixtureSameFamily) else q
     ends = quantile(each, torch.tensor(LEVELS, dtype=torch.float64, device=y.device))  # (levels, *batch[, members])
     ends = ends.movedim(0, -1).reshape(*q.batch_shape, -1)
-    ends = torch.cat([ends, y.unsqueeze(-1)], -1).sort(-1).values.movedim(-1, 0)  # (ends, *batch)
-    nodes, weights = (value.to(y.device).reshape(-1, 1, *(1,) * y.dim()) for value in _gauss_legendre())
-    widths = ends[1:] - ends[:-1]
-    return ends[:-1] + nodes * widths, weights * widths
+    return torch.cat([ends, y.unsqueeze(-1)], -1).sort(-1).values.movedim(-1, 0)
 
 
 def crps_counts(q: Distribution, y: Tensor) -> Tensor:
@@ -97,9 +110,8 @@ def absolute_continuous(q: Distribution, y: Tensor) -> Tensor:
     """
     exact = _double(q)
     y = y.double().expand(q.batch_shape)
-    at, weights = _panels(exact, y)
-    below = cdf(exact, at)
-    return (weights * torch.where(at > y, 1 - below, below)).sum((0, 1)).to(q.mean.dtype)
+    value = _integral(exact, y, lambda below, right: torch.where(right, 1 - below, below))
+    return value.to(q.mean.dtype)
 
 
 def absolute_counts(q: Distribution, y: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from torch.distributions import (
 from torch.nn.functional import nll_loss
 
 from trine.errors import ChoiceError
-from trine.rules import LogitNormal, SoftplusNormal
+from trine.rules import Logistic, LogitNormal, SoftplusNormal
 
 from ._base import Statement, Value, check_shapes, divergences, over_members, refused
 from ._densities import DensityDivergence, ratio
@@ -73,11 +73,12 @@ def scale_of(q: Distribution) -> Tensor | None:
 
 @scale_of.register(Normal)
 @scale_of.register(Laplace)
+@scale_of.register(Logistic)
 @scale_of.register(StudentT)
 @scale_of.register(LogNormal)
 @scale_of.register(LogitNormal)
 @scale_of.register(SoftplusNormal)
-def _(q: Normal | Laplace | StudentT | LogNormal | LogitNormal | SoftplusNormal) -> Tensor:
+def _(q: Normal | Laplace | Logistic | StudentT | LogNormal | LogitNormal | SoftplusNormal) -> Tensor:
     return q.scale
 
 

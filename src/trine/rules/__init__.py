@@ -21,6 +21,7 @@ from ._parameters import parameters as parameters
 from ._parameters import point as point
 from ._units import affine as affine
 from .cumulative import OrderedCategorical as OrderedCategorical
+from .logistic import Logistic as Logistic
 from .logit_normal import LogitNormal as LogitNormal
 from .softmax import SoftmaxCategorical as SoftmaxCategorical
 from .softplus_normal import SoftplusNormal as SoftplusNormal
