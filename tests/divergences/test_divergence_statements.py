@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,16 @@ def test_every_divergence_states_what_it_is() -> None:
         assert kind.statement.domain, name
         assert kind.statement.unbiased == kind.unbiased
         assert set(kind.statement.cells().values()) <= {"yes", "no", "its root"}
+
+
+def test_the_documentation_says_the_same() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "divergences.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `")
+    ]
+    told = {row[0].strip("`"): (row[2], *row[3:]) for row in rows}
+    stated = {name: kind.statement for name, kind in divergences.items()}
+    assert told == {name: (each.domain, *each.cells().values()) for name, each in stated.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
