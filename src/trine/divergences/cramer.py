@@ -17,6 +17,7 @@ from ._between import counts, panels_of, quadrature
 from ._crps import crps, normal_distance
 from ._densities import dtype_of, exact, kinds, log_masses
 from ._pairs import Pairs
+from ._sets import is_set, set_energy
 from .two_sample import energy_distance
 
 between = Pairs()
@@ -34,7 +35,8 @@ class Cramer(Divergence):
     in closed form for every family a rule gives, in the units of y: proper, and gentler on outliers than the
     log-likelihood, for its gradient in the location is at most 1. Over categories in order it is the sum of the squared
     differences of cumulative probabilities; over categories without order the energy score in the metric 1{i ≠ j}, half
-    of Brier's score. Over vectors it is the energy score, with norms for absolute values, estimated by Monte Carlo.
+    of Brier's score. Over vectors it is the energy score, with norms for absolute values, estimated by Monte Carlo; over
+    sets of independent labels it is exact.
 
     Between two distributions it is ∫ (F − G)² dt, half of the energy distance, in closed form between two normals or
     mixtures of them, two exponentials, or ordered categories; else by quadrature, a sum or, over vectors, Monte Carlo.
@@ -66,8 +68,10 @@ class Cramer(Divergence):
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         if isinstance(predicted, Distribution) and isinstance(target, Tensor):
             check_shapes(predicted, target)
+            if is_set(predicted):
+                return over_members(set_energy(predicted, target))
             if predicted.event_shape and not _component(predicted).has_rsample:
-                reason = "its values are sequences or sets, between which no distance is known. Choose divergence=kl."
+                reason = "its values are sequences, between which no distance is known. Choose divergence=kl."
                 raise refused("Cramér's distance", predicted, target, reason)
             if predicted.event_shape:
                 return over_members(energy_score(predicted, target, self.samples))
