@@ -19,7 +19,7 @@ from trine.errors import ChoiceError
 from trine.rules import map_arguments
 
 from ._base import Estimator, Integrand, described, estimator, estimators, leaves, values_of
-from ._support import MOST, points, support
+from ._support import MOST, continuous, counts, points, support
 
 AT_ONCE = 1 << 21
 """Numbers of draws that a chunk of repetitions holds at most."""
@@ -119,8 +119,8 @@ def compare(
         q, f: as :meth:`Estimator.forward` takes them; f must take further leading dimensions.
         estimators: names or built ones; by default every one that serves q.
         samples: draws of one estimate. repeats: estimates, 2 or more. seed: of all draws; the caller's generator is left alone.
-        exact: gives E f of a distribution like q, differentiable; by default the sum over a finite support, or a
-            quadrature of one number.
+        exact: gives E f of a distribution like q, differentiable; by default the sum over a finite support or over
+            counts, or a quadrature of one number.
 
     Raises:
         ChoiceError: an estimator that cannot serve q, too few repetitions, or no exact gradient known.
@@ -242,12 +242,14 @@ def _exact(
     elif points(q) <= MOST:
         x = support(single)
         value, method = (single.log_prob(x).exp() * values_of(f, x, single)).sum(0), f"sum of {len(x):,} points"
-    elif not q.event_shape and q.has_rsample:
+    elif (n := counts(single)) is not None:
+        value, method = (single.log_prob(n).exp() * values_of(f, n, single)).sum(0), f"sum of {len(n):,} counts"
+    elif continuous(q):
         value, method = _quadrature(single, f), "quadrature"
     else:
         raise ChoiceError(
-            f"The exact gradient under {described(q)} is not known: its support is too large to sum over, and it is not "
-            "one number. Give exact=, a function that gives E f of a distribution like q."
+            f"The exact gradient under {described(q)} is not known: it is neither over a support that can be summed "
+            "over nor of one number with a density. Give exact=, a function that gives E f of a distribution like q."
         )
     return _gradients(value, parameters)[0].cpu().numpy(), method
 

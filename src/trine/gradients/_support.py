@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ from torch.nn import functional as F
 
 MOST = 4096
 """Points of a support that enumeration goes through at most."""
+MOST_COUNTS = 1 << 20
+"""Counts that an infinite sum goes through at most."""
+TAIL = 1e-13
+"""Mass beyond the last count of an infinite sum."""
 
 
 def base_of(q: Distribution) -> Distribution:
@@ -55,6 +60,43 @@ def support(q: Distribution) -> Tensor:
     index = index.reshape(-1, sites.numel())
     x = values[index].reshape(len(index), *(1,) * len(q.batch_shape), *q.event_shape)
     return x.expand(len(index), *q.batch_shape, *q.event_shape)
+
+
+def counts(q: Distribution) -> Tensor | None:
+    """(points, *batch): 0, 1, … of one count, until next to no mass is left; None where q is no count, or they are too many."""
+    bounds: Any = _bounds(q)
+    if q.event_shape or bounds is None or not bounds.is_discrete or getattr(bounds, "lower_bound", None) != 0:
+        return None
+    if not bool(q.stddev.isfinite().all()):
+        return None
+    half = 32 + int((q.mean + 10 * q.stddev).max())
+    while 2 * half <= MOST_COUNTS:
+        x = torch.arange(2 * half, dtype=q.mean.dtype, device=q.mean.device).reshape(-1, *(1,) * len(q.batch_shape))
+        if float(q.log_prob(x)[half:].detach().exp().sum(0).max()) < TAIL:
+            return x.expand(len(x), *q.batch_shape)
+        half *= 2
+    return None
+
+
+def moves(q: Distribution) -> bool:
+    """Whether the support of ``q`` is between bounds that are its parameters, as a uniform's is."""
+    bounds: Any = _bounds(base_of(q))
+    ends = (getattr(bounds, "lower_bound", None), getattr(bounds, "upper_bound", None))
+    return any(isinstance(end, Tensor) for end in ends) and not bounds.is_discrete
+
+
+def continuous(q: Distribution) -> bool:
+    """Whether ``q`` is of one number with a density."""
+    bounds: Any = _bounds(q)
+    return not q.event_shape and bounds is not None and not bounds.is_discrete
+
+
+def _bounds(q: Distribution) -> Any:
+    """The support, None where it is not said."""
+    try:
+        return q.support
+    except NotImplementedError:
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from trine.errors import ChoiceError, nearest
 
 from ._base import Estimator, Integrand, estimators, features_of, values_of
+from ._support import moves
 
 BASELINES = ("none", "mean", "leave-one-out", "learned")
 DECAY = 0.9
@@ -21,8 +22,9 @@ DECAY = 0.9
 class Score(Estimator):
     r"""∇ E f = E [(f(x) − b) ∇ log q(x | θ)] + E ∇_θ f(x): of f only its values are used, of q only its log-density.
 
-    It serves any q and any f. Its variance is that of f times that of the score, which grows with the dimension; a
-    baseline b that does not depend on x leaves it unbiased and takes out the part of f that is common to all draws:
+    It serves any f, and any q whose support stays where it is (a uniform's moves with θ). Its variance is that of f times
+    that of the score, which grows with the dimension; a baseline b that does not depend on x leaves it unbiased and takes
+    out the part of f that is common to all draws:
 
     - ``none``: b = 0.
     - ``mean``: the mean of f over earlier calls, with a decay.
@@ -40,7 +42,7 @@ class Score(Estimator):
         Inference and Learning`, 2014 (learned). Kool et al., `Buy 4 REINFORCE Samples, Get a Baseline for Free!`, 2019.
     """
 
-    needs = "log q(x) differentiable in θ; f of any kind"
+    needs = "log q(x) differentiable in θ, on a support that does not move; f of any kind"
     average: Tensor
     calls: Tensor
 
@@ -76,6 +78,8 @@ class Score(Estimator):
     def refusal(self, q: Distribution, samples: int) -> str:
         if self.baseline == "leave-one-out" and samples < 2:
             return "one draw leaves no other one to take the mean of. Give samples=2 or more, or use score(mean)."
+        if moves(q):
+            return "its support moves with its parameters, which log q(x) does not see. Use pathwise."
         return ""
 
     def surrogate(self, q: Distribution, f: Integrand, samples: int) -> Tensor:
