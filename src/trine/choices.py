@@ -61,6 +61,7 @@ class Choices:
         sampler, sampling_step, sampling_steps: of ``langevin``: ``psgld``, ``sgld`` or ``sghmc``, its step size to begin with, and
             how many steps.
         prior: p(θ) of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``.
+        calibration: ``none``, ``temperature``, ``isotonic`` or ``conformal``; None adopts what clearly pays on rows held out.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -106,6 +107,7 @@ class Choices:
     sampling_steps: AtLeastOne | None = None
     prior: str | None = None
     sharding: Literal["none", "full"] | None = None
+    calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Choices:

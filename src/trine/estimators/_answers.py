@@ -12,7 +12,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from trine.domains import Category, Domain, Labels, Vector
 from trine.evaluation.categories import LISTED
-from trine.rules import OverParameters, parameters, point, quantile, spread
+from trine.rules import OverParameters, Recalibrated, parameters, point, quantile, spread
 
 Columns = dict[str, NDArray[Any]]
 INTERVAL = (0.05, 0.95)
@@ -112,7 +112,8 @@ def divided(name: str, q: Any) -> Columns:
     Of numbers as standard deviations in units of y, whose squares add up to the variance; of classes in nats, which add up to
     the entropy. Nothing for a single θ, and for a y of several entries.
     """
-    over_theta, number = (isinstance(q, kind) for kind in (OverParameters, MixtureSameFamily))
+    own = q.base if isinstance(q, Recalibrated) else q
+    over_theta, number = (isinstance(own, kind) for kind in (OverParameters, MixtureSameFamily))
     if not over_theta:
         return {}
     with torch.inference_mode():

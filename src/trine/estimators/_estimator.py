@@ -21,9 +21,12 @@ from trine.data import Batch, Schema, Store, Table, read, stored
 from trine.domains import Domain
 from trine.errors import ArtefactError, ChoiceError, DataError, RunError, nearest
 from trine.estimators._batched import chunk_of
+from trine.estimators._calibration import PREFIX as CALIBRATION
+from trine.estimators._calibration import restored, to_tensors
 from trine.estimators._novelty import assess_pass, fit_detector, watch_of
 from trine.estimators._plan import Plan, Prepared, prepare
 from trine.estimators._training import Fitted, fit
+from trine.evaluation.calibration import Calibration
 from trine.evaluation.novelty import NoveltyDetector
 from trine.methods import Derivation, Facts, derive
 from trine.models import Posterior
@@ -101,6 +104,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Keep what training left."""
         self.derivation_.model.eval()
         self.novelty_: NoveltyDetector | None = fit_detector(prepared)
+        self.calibrations_: dict[str, Calibration] = {}
         self.history_ = fitted.result.history
         self.n_iter_ = max(1, fitted.result.epochs)
         self.provenance_: dict[str, Any] = {
@@ -187,6 +191,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             "facts": _facts_json(self.derivation_.facts),
             "plan": self.plan_.to_json(),
             "arrays": self._array_inputs(),
+            "calibration": {name: found.to_json() for name, found in self.calibrations_.items()},
             "provenance": self.provenance_,
             "metrics": self.metrics_,
             "versions": versions(),
@@ -211,6 +216,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         tensors = dict(self.derivation_.model.state_dict())
         if self.novelty_ is not None:
             tensors.update({NOVELTY + name: tensor for name, tensor in self.novelty_.tensors.items()})
+        tensors.update(to_tensors(self.calibrations_))
         return artefact.save(path, self.manifest(), tensors)
 
     @classmethod
@@ -226,7 +232,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             derivation = derive(str(manifest["method"]), schema, choices, facts, plan.seed)
             derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
             novelty = {name.removeprefix(NOVELTY): part for name, part in tensors.items() if name.startswith(NOVELTY)}
-            derivation.model.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(NOVELTY)})
+            derivation.model.load_state_dict(
+                {k: v for k, v in tensors.items() if not k.startswith((NOVELTY, CALIBRATION))}
+            )
+            calibrations = restored(manifest, tensors)
             detector = NoveltyDetector.restored(novelty) if novelty else None
             provenance, metrics = dict(manifest["provenance"]), dict(manifest["metrics"])
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
@@ -251,6 +260,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         estimator._adopt(derivation, plan)
         derivation.model.eval()
         estimator.novelty_ = detector
+        estimator.calibrations_ = calibrations
         estimator.history_ = []
         estimator.provenance_, estimator.metrics_ = provenance, metrics
         estimator._learn_schema()

@@ -16,6 +16,7 @@ from trine.domains import Domain
 from trine.errors import ArtefactError, DataError, SchemaError
 from trine.estimators._answers import answer, divided, written
 from trine.estimators._batched import concatenate, select
+from trine.estimators._calibration import fit_calibrations, rows_of
 from trine.estimators._estimator import Estimator
 from trine.estimators._novelty import joined
 from trine.estimators._plan import Prepared, decode_target
@@ -24,6 +25,8 @@ from trine.evaluation import Evaluation, evaluate, reduced
 from trine.evaluation.novelty import Novelty, describe
 from trine.rules import in_units
 
+TOLD = ("coverage_90", "nll", "log_loss", "calibration_error")
+"""Metrics that are told before and after calibration."""
 TARGET = "y"
 """Name of the target column when it comes as an array of its own."""
 
@@ -76,6 +79,8 @@ class Supervised(Estimator):
         prior: of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``; without a posterior
             the mode of p(θ given X, Y) is found (MAP).
         sharding: ``none`` or ``full``: whether each of many processes holds only its share of the parameters.
+        calibration: ``none``, ``temperature``, ``isotonic`` or ``conformal``, by the rows that decided when to stop; None adopts
+            one of the first three where it clearly pays.
         class_weight: None, ``"balanced"``, or a mapping from class to weight (classification only).
         validation_fraction: share of the rows that decide when to stop.
         random_state: None, an integer or a numpy random state.
@@ -134,6 +139,7 @@ class Supervised(Estimator):
         sampling_steps: int | None = None,
         prior: str | None = None,
         sharding: str | None = None,
+        calibration: str | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
@@ -183,6 +189,7 @@ class Supervised(Estimator):
         self.sampling_steps = sampling_steps
         self.prior = prior
         self.sharding = sharding
+        self.calibration = calibration
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.random_state = random_state
@@ -260,6 +267,10 @@ class Supervised(Estimator):
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         super()._finish(prepared, fitted)
         self._learn_schema()
+        rows = rows_of(prepared)
+        if len(rows):
+            found = self._reduced(prepared.store, torch.from_numpy(rows))
+            self.calibrations_ = fit_calibrations(prepared, rows, found, prepared.derivation.choices.calibration)
         self.evaluations_: dict[str, Evaluation] = {}
         if len(prepared.rows.held_out):
             self.evaluations_ = self._evaluate_store(
@@ -320,7 +331,12 @@ class Supervised(Estimator):
             for name in parts:
                 parts[name].append(outputs[f"y_hat.{name}"])
         with torch.inference_mode():
-            return {name: in_units(self.schema_.y[name], concatenate(qs)) for name, qs in parts.items()}
+            return {name: self._in_units(name, concatenate(qs)) for name, qs in parts.items()}
+
+    def _in_units(self, name: str, q: Distribution) -> Distribution:
+        """A target's q in the user's units, calibrated."""
+        found = in_units(self.schema_.y[name], q)
+        return self.calibrations_[name](found) if name in self.calibrations_ else found
 
     def _chunks(
         self, store: Store, rows: torch.Tensor | None = None, seen: list[Novelty] | None = None
@@ -338,7 +354,7 @@ class Supervised(Estimator):
                 found: dict[str, Any] = {}
                 for name, domain in self.schema_.y.items():
                     kept = reduced(domain, outputs[f"y_hat.{name}"], batch.get(f"y.{name}"), choices)
-                    found[name] = in_units(domain, kept) if isinstance(kept, Distribution) else kept
+                    found[name] = self._in_units(name, kept) if isinstance(kept, Distribution) else kept
             yield found
 
     def _reduced(
@@ -406,11 +422,37 @@ class Supervised(Estimator):
                 rows=(rows if numbers is None else numbers)[known] + 1,
                 seed=self.plan_.seed,
             )
+        self._compare_with_uncalibrated(store, rows, result)
         if seen and self.novelty_ is not None:
             # It is about x: told once, however many targets there are.
             shown = describe(self.novelty_, joined(seen), rows + 1)
             next(iter(result.values())).figures["novelty"] = shown
         return result
+
+    def _compare_with_uncalibrated(self, store: Store, rows: NDArray[np.int64], result: dict[str, Evaluation]) -> None:
+        """Put beside each calibrated target's figures what the metrics are without, and what was looked at where none was
+        adopted.
+        """
+        for name, calibration in self.calibrations_.items():
+            if name in result:
+                result[name].figures["calibrated"] = {**calibration.to_json(), "before": {}}
+        changed = [name for name, calibration in self.calibrations_.items() if calibration.kind != "none"]
+        if not changed:
+            return
+        kept, self.calibrations_ = self.calibrations_, {}
+        try:
+            found = self._reduced(store, torch.from_numpy(rows))
+        finally:
+            self.calibrations_ = kept
+        for name in changed:
+            truth, known = decode_target(store, self.schema_, name, rows)
+            q = found[name] if known.all() else _known(found[name], np.flatnonzero(known))
+            before = evaluate(self.schema_.y[name], truth, q, rows=rows[known] + 1, seed=self.plan_.seed)
+            shown = result[name].figures["calibrated"]
+            shown["before"] = {key: before.metrics[key].value for key in TOLD if key in before.metrics}
+            for figure in ("coverage", "calibration"):
+                if figure in before.figures:
+                    shown[figure] = before.figures[figure]
 
     def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
         """What ``trine predict`` writes: the key or row number, then for each target the prediction and how sure it is.

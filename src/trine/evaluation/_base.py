@@ -85,6 +85,14 @@ class Evaluation:
         if unknown := self.figures.get("unknown_classes"):
             rows = "1 row of a class" if unknown == 1 else f"{unknown:,} rows of classes"
             lines.append(f"not scored: {rows} that training never saw")
+        if calibrated := self.figures.get("calibrated"):
+            lines.append(f"calibration: {calibrated['said']}")
+            changes = [
+                f"{key} {figure(before)} → {figure(self.metrics[key].value)}"
+                for key, before in calibrated["before"].items()
+                if key in self.metrics
+            ]
+            lines += [f"  by it: {', '.join(changes)}"] if changes else []
         if (novelty := self.figures.get("novelty")) and (told := verdict(novelty)):
             lines.append(told)
         return "\n".join(lines)

@@ -225,6 +225,7 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "classes": drawn.get("classes") or [],
         "confused": (drawn.get("confused") or []) if matrix and matrix["classes"] > 2 else [],
         "unknown": drawn.get("unknown_classes") or 0,
+        "calibrated": (drawn.get("calibrated") or {}).get("said") or "",
     }
 
 
@@ -235,7 +236,8 @@ def _wide(matrix: Mapping[str, Any]) -> bool:
 def _class_panels(drawn: Mapping[str, Any]) -> list[str]:
     """Figures of class probabilities, for which there are data."""
     calibration = drawn.get("calibration") or {"count": []}
-    panels = [figures.calibration(calibration), figures.confidence(calibration)] if calibration["count"] else []
+    before = (drawn.get("calibrated") or {}).get("calibration")
+    panels = [figures.calibration(calibration, before), figures.confidence(calibration)] if calibration["count"] else []
     if drawn.get("roc"):
         panels.append(figures.roc(drawn["roc"]))
     if drawn.get("precision_recall"):
@@ -249,7 +251,7 @@ def _number_panels(drawn: Mapping[str, Any]) -> list[str]:
     if drawn.get("truth"):
         panels += [figures.predicted_and_true(drawn), figures.residuals(drawn)]
     if drawn.get("coverage") and drawn["coverage"]["share"]:
-        panels.append(figures.coverage(drawn["coverage"]))
+        panels.append(figures.coverage(drawn["coverage"], (drawn.get("calibrated") or {}).get("coverage")))
     if sum(drawn.get("transform") or []):
         panels.append(figures.transform(drawn["transform"]))
     return panels

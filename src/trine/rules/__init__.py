@@ -9,6 +9,7 @@ from ._base import rules as rules
 from ._cdf import cdf as cdf
 from ._cdf import icdf as icdf
 from ._cdf import quantile as quantile
+from ._mixture import MixedCategorical as MixedCategorical
 from ._mixture import Mixture as Mixture
 from ._mixture import OverParameters as OverParameters
 from ._mixture import ParameterMixture as ParameterMixture
@@ -19,6 +20,7 @@ from ._parameters import arguments as arguments
 from ._parameters import map_arguments as map_arguments
 from ._parameters import parameters as parameters
 from ._parameters import point as point
+from ._recalibrated import Recalibrated as Recalibrated
 from ._units import affine as affine
 from .cumulative import OrderedCategorical as OrderedCategorical
 from .logistic import Logistic as Logistic

@@ -45,11 +45,17 @@ def confusion(data: Mapping[str, Any]) -> str:
     return done.svg
 
 
-def calibration(data: Mapping[str, Any]) -> str:
-    """How often what was held probable came true, with 95 % intervals."""
+def calibration(data: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+    """How often what was held probable came true, with 95 % intervals; ``before`` calibration, where there was one."""
     confidence, right = np.array(data["confidence"], dtype=float), np.array(data["right"], dtype=float)
     with drawing("Calibration") as done:
         done.ax.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1.2)
+        if before is not None:
+            done.ax.plot(
+                before["confidence"], before["right"], "o-", color=ORANGE, markersize=3, linewidth=1, label="before"
+            )
+            done.ax.plot([], [], "o-", color=BLUE, markersize=4.5, linewidth=1.4, label="calibrated")
+            done.ax.legend(loc="upper left", frameon=False)
         if "low" in data:
             low, high = np.array(data["low"], dtype=float), np.array(data["high"], dtype=float)
             done.ax.vlines(confidence, low, high, color=BLUE, alpha=0.4, linewidth=2.2)

@@ -38,10 +38,16 @@ def residuals(data: Mapping[str, Any]) -> str:
     return done.svg
 
 
-def coverage(data: Mapping[str, Any]) -> str:
-    """Share of rows inside central intervals, by the intervals' probability."""
+def coverage(data: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
+    """Share of rows inside central intervals, by the intervals' probability; ``before`` calibration, where there was one."""
     with drawing("Coverage of intervals") as done:
         done.ax.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1.2)
+        if before is not None:
+            done.ax.plot(
+                before["level"], before["share"], "o-", color=ORANGE, markersize=3, linewidth=1, label="before"
+            )
+            done.ax.plot([], [], "o-", color=BLUE, markersize=4.5, linewidth=1.4, label="calibrated")
+            done.ax.legend(loc="upper left", frameon=False)
         done.ax.plot(data["level"], data["share"], "o-", color=BLUE, markersize=4.5, linewidth=1.4)
         done.ax.set(xlabel="probability of the interval", ylabel="share of rows inside")
         done.ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
