@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Beta, Cauchy, Gamma, Independent, LogNormal, Normal
+from torch.distributions import Bernoulli, Beta, Binomial, Cauchy, Gamma, Independent, LogNormal, Normal
 
 from trine.errors import ChoiceError
 from trine.gradients import compare
@@ -65,6 +65,13 @@ def test_the_quadrature_agrees_with_closed_forms(q: Gamma, mean: object) -> None
     assert by_quadrature.method == "quadrature"
     assert by_quadrature.exact == pytest.approx(given.exact, rel=1e-6, abs=1e-9)
     assert by_quadrature["pathwise"].z < 4
+
+
+def test_a_count_of_trials_is_no_parameter() -> None:
+    q = Independent(Binomial(3, logits=torch.tensor([0.4, -1.0], dtype=torch.float64)), 1)
+    found = compare(q, lambda x: x.prod(-1) + x[..., 0] ** 2, samples=3, repeats=5000)
+    assert len(found.exact) == 2
+    assert max(row.z for row in found.rows.values()) < 4
 
 
 def test_what_has_no_exact_gradient_is_refused() -> None:

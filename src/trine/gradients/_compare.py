@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Binomial, Distribution
 
 from trine.errors import ChoiceError
 from trine.rules import map_arguments
 
 from ._base import Estimator, Integrand, described, estimator, estimators, leaves, values_of
-from ._support import MOST, continuous, counts, points, support
+from ._support import MOST, base_of, continuous, counts, points, support
 
 AT_ONCE = 1 << 21
 """Numbers of draws that a chunk of repetitions holds at most."""
@@ -155,12 +155,13 @@ def _serving(q: Distribution, samples: int) -> list[Estimator]:
 
 
 def _repeated(q: Distribution, repeats: int) -> tuple[Distribution, list[Tensor]]:
-    """``q`` of batch shape (repeats, *batch), and its tensors, each repetition's its own."""
+    """``q`` of batch shape (repeats, *batch), and its tensors, each repetition's its own; a count of trials is none."""
     made: list[Tensor] = []
+    trials = getattr(base_of(q), "total_count", None) if isinstance(base_of(q), Binomial) else None
 
     def own(value: Tensor) -> Tensor:
         copy = value.detach().expand(repeats, *value.shape).clone()
-        made.append(copy.requires_grad_(copy.is_floating_point()))
+        made.append(copy.requires_grad_(copy.is_floating_point() and value is not trials))
         return copy
 
     return map_arguments(q, own), [v for v in made if v.requires_grad]

@@ -101,10 +101,10 @@ class Score(Estimator):
         if self.baseline == "leave-one-out":
             return (f.sum(0) - f) / (len(f) - 1), 0.0
         if self.baseline == "mean":
-            b = self.average.to(f.dtype, copy=True)
+            b = self.average.to(f, copy=True)
             if self.training:
                 decay = min(DECAY, 1 - 1 / (1 + int(self.calls)))
-                self.average.lerp_(f.mean().to(self.average.dtype), 1 - decay)
+                self.average.lerp_(f.mean().to(self.average), 1 - decay)
                 self.calls += 1
             return b, 0.0
         if self.net is None:
