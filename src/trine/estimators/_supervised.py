@@ -73,8 +73,8 @@ class Supervised(Estimator):
             mixture over p(θ given X, Y) in the place of one θ.
         draws: how many θ's are mixed.
         curvature: of ``laplace``: ``last`` or ``kron``.
-        sampler: of ``langevin``: ``psgld``, ``sgld`` or ``sghmc``.
-        sampling_step: its step size to begin with.
+        sampler: of ``langevin``: ``sghmc``, ``psgld`` or ``sgld``.
+        sampling_step: its step to begin with, as a share of the largest stable one.
         sampling_steps: how many; by default as many as the descent took, and at least 2,000.
         prior: of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``; without a posterior
             the mode of p(θ given X, Y) is found (MAP).

@@ -323,9 +323,10 @@ class Chains(Ensemble):
 
     def flat(self) -> Tensor:
         """(chains, numbers) where each chain stands, running statistics too, detached."""
-        return torch.cat([stack.detach().reshape(self.members, -1) for stack in self._floating().values()], 1)
+        return torch.cat([stack.detach().reshape(self.members, -1) for stack in self.floating().values()], 1)
 
-    def _floating(self) -> dict[str, Tensor]:
+    def floating(self) -> dict[str, Tensor]:
+        """Name → stack, (chains, ...), of all that a draw has its own of: parameters and running statistics."""
         return {name: stack for name, stack in self._stacks().items() if stack.is_floating_point()}
 
     def fill(self, theta: Tensor, r_hat: float, effective: float) -> None:
@@ -345,7 +346,7 @@ class Chains(Ensemble):
         if not bool(self.drawn):
             yield from self._apart(batch)
             return
-        shapes = {name: stack.shape[1:] for name, stack in self._floating().items()}
+        shapes = {name: stack.shape[1:] for name, stack in self.floating().items()}
         form: nn.Module = self.__dict__["form"]
         for theta in self.theta:
             parts = torch.split(theta, [shape.numel() for shape in shapes.values()])

@@ -8,13 +8,12 @@ from trine.errors import ChoiceError
 from trine.methods._base import Facts
 from trine.models import Chains
 from trine.priors import prior_of
-from trine.procedures.langevin import Langevin
+from trine.procedures.langevin import SHARE, Langevin
 
 from ._base import Derived, Ingredients, Parts, PosteriorKind, posteriors
 
 CHAINS = 4
 PRIOR = "normal(0.5)"
-STEP = {"psgld": 1e-4, "sgld": 1e-6, "sghmc": 1e-6}
 
 
 class LangevinDynamics(PosteriorKind):
@@ -24,21 +23,15 @@ class LangevinDynamics(PosteriorKind):
 
     def defaults(self, choices: Choices, facts: Facts) -> Derived:
         """A network whose posterior chains can cross, no regularisation beside the prior, and the sampler."""
-        sampler = choices.sampler or "psgld"
+        sampler = choices.sampler or "sghmc"
         return {
             "draws": (64, f"θ's, of {CHAINS} chains"),
             "prior": (PRIOR, "weights of the size of a trained network's"),
             "weight_decay": (0.0, "the prior takes its place"),
             "dropout": (0.0, "the sampler's noise takes its place"),
             "hidden": ((64,), "chains cross the posterior of a small network sooner"),
-            "sampler": (
-                "psgld",
-                "a step for each weight by the size of its gradients: scales of weights differ by orders",
-            ),
-            "sampling_step": (
-                STEP[sampler],
-                "small enough for the noise of minibatches to be little beside the sampler's",
-            ),
+            "sampler": ("sghmc", "momentum takes a chain further for the same gradients, with less error by its step"),
+            "sampling_step": (SHARE[sampler], "of the largest stable step, which is measured"),
         }
 
     def build(self, given: Ingredients) -> Parts:
@@ -53,17 +46,18 @@ class LangevinDynamics(PosteriorKind):
             raise ChoiceError(
                 f"posterior=langevin has {CHAINS} chains, and draws is {draws}; give draws={CHAINS} or more."
             )
-        sampler = choices.sampler or "psgld"
+        sampler = choices.sampler or "sghmc"
         model = Chains([given.network() for _ in range(CHAINS)], draws)
-        prior = PriorTerm(given.prior or prior_of(PRIOR), given.rows)
+        prior = given.prior or prior_of(PRIOR)
         procedure = given.descent(
             Langevin,
             sampler=sampler,
-            sampling_step=choices.sampling_step or STEP[sampler],
+            sampling_step=choices.sampling_step,
             steps=choices.sampling_steps,
             rows=given.rows,
+            width=float(prior.distribution().stddev),
         )
-        return model, Criterion(*given.terms, prior), procedure
+        return model, Criterion(*given.terms, PriorTerm(prior, given.rows)), procedure
 
 
 posteriors.register("langevin")(LangevinDynamics())
