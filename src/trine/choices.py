@@ -58,8 +58,8 @@ class Choices:
             or ``langevin``.
         draws: of a posterior, how many θ's are mixed; of an ensemble, how many networks.
         curvature: of ``laplace``, ``last`` (the last linear map) or ``kron`` (all layers, Kronecker-factored).
-        sampler, sampling_step, sampling_steps: of ``langevin``: ``sghmc``, ``psgld`` or ``sgld``; its step to begin with, as a share
-            of the largest stable one; how many steps.
+        sampler, sampling_step, sampling_steps: of ``langevin``: ``sghmc``, ``psgld`` or ``sgld``; its step to begin with, as a
+            share of the largest stable one; how many steps.
         prior: p(θ) of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``.
         calibration: ``none``, ``temperature``, ``isotonic`` or ``conformal``; None adopts what clearly pays on rows held out.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.

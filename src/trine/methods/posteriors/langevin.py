@@ -13,7 +13,7 @@ from trine.procedures.langevin import SHARE, Langevin
 from ._base import Derived, Ingredients, Parts, PosteriorKind, posteriors
 
 CHAINS = 4
-PRIOR = "normal(0.5)"
+PRIOR = "normal(0.2)"
 
 
 class LangevinDynamics(PosteriorKind):
@@ -26,7 +26,10 @@ class LangevinDynamics(PosteriorKind):
         sampler = choices.sampler or "sghmc"
         return {
             "draws": (64, f"θ's, of {CHAINS} chains"),
-            "prior": (PRIOR, "weights of the size of a trained network's"),
+            "prior": (
+                PRIOR,
+                "weights of the size of a trained network's: under wider ones predictions wander far from the rows",
+            ),
             "weight_decay": (0.0, "the prior takes its place"),
             "dropout": (0.0, "the sampler's noise takes its place"),
             "hidden": ((64,), "chains cross the posterior of a small network sooner"),
