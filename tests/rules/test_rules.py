@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -186,9 +187,24 @@ def test_student_is_normal_near_and_forgives_far() -> None:
     assert q.df.item() == pytest.approx(5.0, rel=1e-3)
     with torch.no_grad():
         for value in (-1e6, 1e6):
-            rule.df.fill_(value)
+            rule.tail.fill_(value)
             df = rule(torch.zeros(1, 1)).df.item()
             assert 2.0 < df <= 203
+
+
+def test_student_finds_its_tail_before_its_scale_has_grown_to_the_outliers() -> None:
+    """A fifth of y ten deviations away: in the steps of a small table's first epochs, as large as a network's, df nears 2."""
+    torch.manual_seed(0)
+    noise = 0.2 * torch.randn(500)
+    y = torch.where(torch.arange(500) % 5 == 0, noise + 10.0, noise)
+    rule = rules["student"](1, dataclasses.replace(DOMAINS["real"], mean=y.mean().item(), std=y.std().item()))
+    optimiser = torch.optim.AdamW(rule.parameters(), lr=2e-3)
+    for _ in range(300):
+        loss = -rule(torch.zeros(500, 1)).log_prob(y).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert rule(torch.zeros(1, 1)).df.item() < 2.2
 
 
 def test_cumulative_thresholds_increase_and_a_greater_score_moves_up() -> None:
