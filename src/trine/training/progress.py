@@ -82,3 +82,8 @@ class Progress:
         if left is not None:
             parts.insert(1, f"{left:.0f} s left")
         print("  ".join([label, *parts]), file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """Show a line about what comes after the last step."""
+        self._next = time.perf_counter() + LINE_INTERVAL
+        print(text, file=sys.stderr, flush=True)

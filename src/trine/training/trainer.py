@@ -192,10 +192,7 @@ class _Training:
         self.model.eval()
         if self.run is not None:
             self._save()
-        with generators.seeded(self.seed), self.procedure.precision(self.device):
-            self.criterion.eval()
-            self.procedure.conclude(self.state, self.model, self.criterion, self.batches)
-            self.criterion.train()
+        self._conclude()
         best = self.at.best_score if self.at.best is not None else None
         return Result(
             self.at.history,
@@ -207,6 +204,22 @@ class _Training:
             self.at.observations,
             self.at.seconds,
         )
+
+    def _conclude(self) -> None:
+        """What the procedure does once θ* is found. It is not part of a checkpoint: stopped in it, a run does it again."""
+        self.criterion.eval()
+        try:
+            with generators.seeded(self.seed), self.procedure.precision(self.device):
+                self.procedure.conclude(self.state, self.model, self.criterion, _Shown(self.batches, self.progress))
+        except KeyboardInterrupt:
+            if self.run is None:
+                raise
+            self.run.update(status="stopped")
+            raise KeyboardInterrupt(
+                f"stopped after the last step, while p(θ | data) was drawn; the {self.state.t:,} steps are kept. Go on with: "
+                f"trine resume {self.run.directory}"
+            ) from None
+        self.criterion.train()
 
     def _over(self) -> bool:
         if self.patience and self.at.stale >= self.patience:
@@ -471,6 +484,27 @@ class _Training:
         raise KeyboardInterrupt(
             f"stopped at step {self.state.t} of {self.state.total}; all is kept. Go on with: trine resume {self.run.directory}"
         )
+
+
+class _Shown:
+    """Batches that tell how many were read."""
+
+    def __init__(self, feed: Feed, progress: Progress) -> None:
+        self.feed, self.progress = feed, progress
+        self.steps_per_epoch, self.batch_size = feed.steps_per_epoch, feed.batch_size
+        self.read = 0
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch."""
+        for batch in self.feed.epoch(epoch, start):
+            if self.progress.due():
+                self.progress.note(f"drawing from p(θ | data): {self.read:,} batches")
+            self.read += 1
+            yield batch
+
+    def order(self, epoch: int) -> Tensor:
+        """The rows in the order of an epoch."""
+        return self.feed.order(epoch)
 
 
 def _sizes(step: Step) -> dict[str, float]:
