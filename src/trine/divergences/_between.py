@@ -142,13 +142,19 @@ class Grid:
             return (0.5 * len(terms) * spread).sqrt()
 
 
-def quadrature(integrand: Integrand, panels: Panels, relative: float = RELATIVE, mass: Integrand | None = None) -> Grid:
+def quadrature(
+    integrand: Integrand,
+    panels: Panels,
+    relative: float = RELATIVE,
+    mass: Integrand | None = None,
+    idle: bool = False,
+) -> Grid:
     """The grid of adaptive Gauss-Legendre quadrature for ``integrand``; panels are halved where it is rough.
 
     The panels are chosen without a gradient: the value is then one weighted sum over fixed nodes, whose gradient is
     that of the integrand. An integrand that is infinite somewhere, or that has not fallen off at the ends of the line,
-    has an infinite integral. Nodes that count nothing in it, nor in the integral of ``mass``, are left out: so far out
-    a parameter's slope may be no number.
+    has an infinite integral. Nodes that count nothing in it, nor in the integral of ``mass``, are left out unless
+    ``idle``: so far out a parameter's slope may be no number.
     """
     with torch.no_grad():
         todo, done = panels, panels[torch.zeros(0, dtype=torch.long)]
@@ -177,7 +183,8 @@ def quadrature(integrand: Integrand, panels: Panels, relative: float = RELATIVE,
         infinite = ~values.isfinite().all(0) | (edge > DIVERGES * values.abs().sum(0))
         # What rounding leaves: each term is known to a few units in its last place.
         error = errors.sum(0) + edge + 4 * torch.finfo(torch.float64).eps * sizes.sum(0)
-        at, weight = _without_idle(x.flatten(0, 1), weight.flatten(0, 1), integrand, mass)
+        at, weight = x.flatten(0, 1), weight.flatten(0, 1)
+        at, weight = (at, weight) if idle else _without_idle(at, weight, integrand, mass)
         return Grid(at, weight, torch.where(infinite, 0.0, error), infinite, "quadrature")
 
 
@@ -264,11 +271,14 @@ def panels_of(p: Distribution, q: Distribution) -> Panels:
     return Panels.between(torch.cat([wide(mine), wide(its)]), torch.cat([wide(one), wide(other)]))
 
 
-def counts(p: Distribution, q: Distribution, integrand: Integrand, mass: Integrand | None = None) -> Grid:
+def counts(
+    p: Distribution, q: Distribution, integrand: Integrand, mass: Integrand | None = None, *, idle: bool = False
+) -> Grid:
     """The grid of Σ over whole numbers: each of them where they are few, else panels of the smooth continuation.
 
     Args:
         p, q: over whole numbers, in float64. integrand: what is summed, smooth between whole numbers.
+        mass, idle: as of :func:`quadrature`.
     """
     shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -283,7 +293,7 @@ def counts(p: Distribution, q: Distribution, integrand: Integrand, mass: Integra
             values = torch.where(weight > 0, integrand(at), 0.0)
             infinite = ~values.isfinite().all(0)
             error = 8 * torch.finfo(torch.float64).eps * values.abs().sum(0)
-            at, weight = _without_idle(at, weight, integrand, mass)
+            at, weight = (at, weight) if idle else _without_idle(at, weight, integrand, mass)
             return Grid(at, weight, torch.where(infinite, 0.0, error), infinite, "sum")
         start = at[-1] + 0.5
         points, centres = [start[None]], [start]
@@ -293,10 +303,10 @@ def counts(p: Distribution, q: Distribution, integrand: Integrand, mass: Integra
             each = torch.cat([mean[None], mean - reach * width, mean + reach * width])
             points.append(torch.maximum(each, start).clamp_max(1e15))
             centres.append(mean)
-        rest = quadrature(integrand, Panels.between(torch.cat(points), torch.stack(centres)), mass=mass)
+        rest = quadrature(integrand, Panels.between(torch.cat(points), torch.stack(centres)), mass=mass, idle=idle)
         assert rest.error is not None
         error = rest.error + 8 * torch.finfo(torch.float64).eps * integrand(at).abs().sum(0)
-        at, weight = _without_idle(at, weight, integrand, mass)
+        at, weight = (at, weight) if idle else _without_idle(at, weight, integrand, mass)
         at, weight = torch.cat([at, rest.at]), torch.cat([weight, rest.weight])
         return Grid(at, weight, error, rest.infinite, "sum, in part quadrature")
 

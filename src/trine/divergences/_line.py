@@ -174,11 +174,12 @@ def _log_poisson(x: Tensor, rate: Tensor) -> Tensor:
 def relative_entropy(x: Tensor, mean: Tensor) -> Tensor:
     """The value x log(x / mean) + mean − x, at least 0."""
     mean = mean.clamp_min(torch.finfo(mean.dtype).tiny)
-    off = (x - mean) / mean
-    near = off.abs() < 0.5
-    small = torch.where(near, off, 0.0)
-    far = torch.where(near, 2.0, x / mean).clamp(torch.finfo(mean.dtype).tiny, torch.finfo(mean.dtype).max)
-    return torch.where(near, mean * ((1 + small) * torch.log1p(small) - small), x * far.log() + mean - x)
+    near = (x - mean).abs() < 0.5 * mean
+    # Where it is not near, a quotient may overflow, if only in its gradient.
+    safe = torch.where(near, mean, 1.0)
+    off = (torch.where(near, x, 1.0) - safe) / safe
+    far = x * (x.clamp_min(torch.finfo(x.dtype).tiny).log() - mean.log()) + mean - x
+    return torch.where(near, safe * ((1 + off) * torch.log1p(off) - off), far)
 
 
 def _stirling(n: Tensor) -> Tensor:
@@ -714,7 +715,7 @@ def stretched(p: Distribution, q: Distribution) -> tuple[Distribution, Distribut
     """Both in a coordinate in which neither has an infinite density, where they are over one half-line or interval."""
     each = [*components(p), *components(q)]
     spans = {tuple(_same(end) for end in ends(part)) for part in each}
-    spiked = any(isinstance(part, Gamma | Beta) for part in each)
+    spiked = any(isinstance(part, Gamma | Beta | LogitNormal) for part in each)
     if not spiked or spans not in ({(0.0, 1.0)}, {(0.0, math.inf)}):
         return p, q
     high = spans.pop()[1]

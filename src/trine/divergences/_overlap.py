@@ -105,5 +105,7 @@ def _(p: Beta, q: Beta, alpha: float) -> Tensor:
 @overlap.register(Poisson, Poisson)
 def _(p: Poisson, q: Poisson, alpha: float) -> Tensor:
     # λ_p times g(log(λ_q / λ_p)), g(t) = e^((1−α)t) − α − (1 − α) e^t, which is small of second order where rates are near.
-    t = torch.log1p((q.rate - p.rate) / p.rate)
+    off = (q.rate - p.rate) / p.rate
+    near = off.abs() < 0.5
+    t = torch.where(near, torch.log1p(torch.where(near, off, 0.0)), q.rate.log() - p.rate.log())
     return p.rate * (torch.expm1((1 - alpha) * t) - (1 - alpha) * torch.expm1(t))

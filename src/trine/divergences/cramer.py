@@ -15,7 +15,7 @@ from . import _line as line
 from ._base import Divergence, Estimate, Statement, Value, check_shapes, divergences, over_members, refused
 from ._between import counts, panels_of, quadrature
 from ._crps import crps, normal_distance
-from ._densities import dtype_of, exact, kinds, log_masses
+from ._densities import dtype_of, exact, kinds, log_masses, precise
 from ._pairs import Pairs
 from ._sets import is_set, set_energy
 from .two_sample import energy_distance
@@ -77,9 +77,9 @@ class Cramer(Divergence):
                 return over_members(energy_score(predicted, target, self.samples))
             return over_members(crps(predicted, target))
         if isinstance(predicted, Distribution) and isinstance(target, Distribution):
-            closed = between.value(target, predicted)
+            closed = between.value(*precise(target, predicted))
             if closed is not None:
-                return over_members(closed)
+                return over_members(closed.to(dtype_of(predicted)))
             return over_members(self.compare(target, predicted, self.samples).value.to(dtype_of(predicted)))
         if isinstance(predicted, Tensor) and isinstance(target, Tensor):
             return 0.5 * energy_distance(predicted, target, unbiased=True).expand(len(predicted))

@@ -77,8 +77,8 @@ class Renyi(DensityDivergence):
             return found
         p, q = exact(p), exact(q)
         with torch.no_grad():
-            first = densities(p, q, line.kind(p), self.integrand, draws)
-            top = self._log_power(first.p, first.q).amax(0).clamp_min(-1e300)
+            first = densities(p, q, line.kind(p), self.integrand, draws, idle=True)
+            top = self._log_power(first.p, first.q).nan_to_num(-math.inf, math.inf, -math.inf).amax(0).clamp_min(-1e300)
 
         def scaled(log_p: Tensor, log_q: Tensor) -> Tensor:
             return torch.exp(self._log_power(log_p, log_q) - top)
@@ -86,13 +86,14 @@ class Renyi(DensityDivergence):
         again = densities(p, q, line.kind(p), scaled, draws)
         values = scaled(again.p, again.q)
         total = again.grid.sum(values)
-        value = (total.log() + top) / (self.alpha - 1)
-        value = torch.where(apart, torch.where(total > 0, value, math.inf), found.value)
+        some = total > 0
+        value = (torch.where(some, total, 1.0).log() + top) / (self.alpha - 1)
+        value = torch.where(apart, torch.where(some, value, math.inf), found.value)
         error = (again.grid.error_of(values) / total.clamp_min(line.TINY)).detach() / abs(self.alpha - 1)
         return Estimate(value, torch.where(apart, torch.where(total > 0, error, 0.0), found.error), found.method)
 
     def finish(self, total: Tensor) -> Tensor:
-        return (torch.log1p(total.clamp_min(-1.0)) / (self.alpha - 1)).clamp_min(0.0)
+        return (torch.log1p(total.clamp_min(-1.0 + 1e-15)) / (self.alpha - 1)).clamp_min(0.0)
 
     def factors(self, each: Tensor, dimensions: tuple[int, ...]) -> Tensor | None:
         return each.sum(dimensions)

@@ -42,7 +42,7 @@ from ._base import (
 )
 from ._between import RELATIVE, Panels, counts, ladder, panels_of, quadrature
 from ._crps import normal_distance
-from ._densities import dtype_of, exact, kinds, log_masses
+from ._densities import dtype_of, exact, kinds, log_masses, precise
 from ._pairs import Pairs
 from ._quadrature import absolute_continuous, absolute_counts
 from .two_sample import wasserstein_1d
@@ -72,9 +72,9 @@ class _Transport(Divergence):
             check_shapes(predicted, target)
             return over_members(self._at(predicted, target))
         if isinstance(predicted, Distribution) and isinstance(target, Distribution):
-            closed = self.forms.value(target, predicted)
+            closed = self.forms.value(*precise(target, predicted))
             if closed is not None:
-                return over_members(closed)
+                return over_members(closed.to(dtype_of(predicted)))
             return over_members(self.compare(target, predicted).value.to(dtype_of(predicted)))
         if isinstance(predicted, Tensor) and isinstance(target, Tensor):
             value = self.compare(target, predicted).value
@@ -479,7 +479,8 @@ def _(p: LogNormal, q: LogNormal) -> Tensor:
     # E X² + E Y² − 2 E X Y with one normal behind both.
     a, b = p.loc + p.scale**2, q.loc + q.scale**2
     middle = p.loc + q.loc + 0.5 * (p.scale + q.scale) ** 2
-    return torch.exp(middle) * (torch.expm1(2 * a - middle) + torch.expm1(2 * b - middle))
+    short = torch.expm1(2 * a - middle) + torch.expm1(2 * b - middle)
+    return torch.where(short > 0, torch.exp(middle) * short, 0.0)
 
 
 @second.register(MultivariateNormal, MultivariateNormal)
