@@ -38,9 +38,10 @@ INK, SOFT, LINE = "#1f2430", "#5c6370", "#d9dce3"
 
 READING = (
     "Without outliers all medians are alike. At 5 % the normal likelihood breaks: it follows squared errors. Cramér's distance, "
-    "whose pull on the location is at most 1, gives little, and the Student's likelihood less. At 20 % on one side these two give way as well: "
-    "a normal, or a Student of finite variance, that is to hold both groups is wide and lies between them. E |Y − y| holds "
-    "longest, since its location is a median; but it is no proper score, and its intervals are too narrow even without outliers."
+    "whose pull on the location is at most 1, gives little, and the Student's likelihood less. At 20 % on one side these two give "
+    "way as well: a normal, or a Student of finite variance, that is to hold both groups is wide and lies between them. E |Y − y| "
+    "holds longest, since its location is a median; but it is no proper score, and its intervals are too narrow even without "
+    "outliers."
 )
 
 Rows = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -137,7 +138,7 @@ def table(results: dict[str, Any]) -> str:
     for name in SETS:
         lines += [
             "",
-            f"## {name}: {min(means(results, w, name, s, 'rmse')[2] for w in WAYS for s in SHARES)} seeds",
+            f"## {name}: {min(means(results, w, name, s, 'rmse')[2] for w in WAYS for s in SHARES)} seed(s)",
             "",
             "| | " + " | ".join(f"{m}, {s:.0%} outliers" for m in ("RMSE", "CRPS", "coverage") for s in SHARES) + " |",
             "|" + "---|" * (1 + 3 * len(SHARES)),
