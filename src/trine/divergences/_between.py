@@ -157,7 +157,7 @@ def quadrature(
     ``idle``: so far out a parameter's slope may be no number.
     """
     with torch.no_grad():
-        todo, done = panels, panels[torch.zeros(0, dtype=torch.long)]
+        todo, done = panels, panels[torch.zeros(0, dtype=torch.long, device=panels.low.device)]
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
         whole = torch.zeros_like(panels.low[0])
         for _ in range(MOST_ROUNDS):
@@ -318,7 +318,9 @@ def _steps() -> tuple[float, ...]:
 
 def _span(q: Distribution) -> tuple[Tensor, Tensor]:
     """Whole numbers beyond which ``q`` has less than 1e-100."""
-    start, end = (torch.as_tensor(end, dtype=torch.float64).expand(q.batch_shape) for end in line.ends(q))
+    start, end = (
+        torch.as_tensor(end, dtype=torch.float64, device=q.mean.device).expand(q.batch_shape) for end in line.ends(q)
+    )
     mean = q.mean.floor()
     width = 4 * q.stddev + 10
     low, high = mean - width, mean + width

@@ -102,7 +102,9 @@ class MMD(Divergence):
         if kind == "categories":
             value = ((log_masses(p).exp() - log_masses(q).exp()) ** 2).sum(0)
             return Estimate(value, torch.zeros_like(value).detach(), "sum")
-        h = torch.as_tensor(self.bandwidth or median_distance(p, q, kind), dtype=torch.float64)
+        h = torch.as_tensor(
+            self.bandwidth or median_distance(p, q, kind), dtype=torch.float64, device=line.components(p)[0].mean.device
+        )
         each = [mean_kernel(a, b, h) for a, b in ((p, p), (q, q), (p, q))]
         if each[0] is not None and each[1] is not None and each[2] is not None:
             return Estimate((each[0] + each[1] - 2 * each[2]).clamp_min(0.0), None, "closed form")
@@ -236,7 +238,7 @@ def median_distance(p: Distribution, q: Distribution, kind: str) -> Tensor:
         x = x.reshape(len(x), *batch, -1)
         apart = torch.linalg.vector_norm(x.unsqueeze(0) - x.unsqueeze(1), dim=-1)
     else:
-        levels = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
+        levels = (torch.arange(64, dtype=torch.float64, device=line.components(p)[0].mean.device) + 0.5) / 64
         upper, shape = levels > 0.5, (-1, *(1,) * len(batch))
         u = torch.minimum(levels, 1 - levels).reshape(shape).expand(-1, *batch)
         x = torch.cat([line.quantile(d.expand(batch), u, upper.reshape(shape)) for d in (p, q)])
@@ -271,7 +273,10 @@ def _(p: Normal, q: Normal, h: Tensor) -> Tensor:
 @means.register(MultivariateNormal, MultivariateNormal)
 def _(p: MultivariateNormal, q: MultivariateNormal, h: Tensor) -> Tensor:
     h = h[..., None, None]
-    wide = torch.eye(p.loc.shape[-1], dtype=p.loc.dtype) + (p.covariance_matrix + q.covariance_matrix) / h**2
+    wide = (
+        torch.eye(p.loc.shape[-1], dtype=p.loc.dtype, device=p.loc.device)
+        + (p.covariance_matrix + q.covariance_matrix) / h**2
+    )
     root = torch.linalg.cholesky(wide)
     z = torch.linalg.solve_triangular(root, ((p.loc - q.loc).unsqueeze(-1)) / h, upper=False)
     log_root = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -274,7 +274,7 @@ class Wasserstein2(_Transport):
             raise refused(self.title, q, p, reason)
         if any(heavy):
             shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)  # type: ignore[no-untyped-call]
-            infinite = torch.full(shape, math.inf, dtype=torch.float64)
+            infinite = torch.full(shape, math.inf, dtype=torch.float64, device=p.mean.device)
             return Estimate(infinite, torch.zeros_like(infinite), "quadrature")
 
         def gap(v: Tensor) -> Tensor:
@@ -330,9 +330,10 @@ def _levels(p: Distribution, q: Distribution) -> Panels:
         # Quantiles of many counts are smooth, and dear; else levels where densities change their course.
         points = [] if line.kind(p) == "counts" else _turns(p, q, shape)
         reach = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 690.0]
-        ends = torch.tensor([0.0, *reach, *(-v for v in reach)], dtype=torch.float64)
+        device = line.components(p)[0].mean.device
+        ends = torch.tensor([0.0, *reach, *(-v for v in reach)], dtype=torch.float64, device=device)
         points.append(ends.reshape(-1, *(1,) * len(shape)).expand(-1, *shape))
-        nowhere = torch.full((1, *shape), math.inf, dtype=torch.float64)
+        nowhere = torch.full((1, *shape), math.inf, dtype=torch.float64, device=device)
         return Panels.between(torch.cat(points), nowhere)
 
 
