@@ -3,7 +3,7 @@ r"""The CRPS of a normal seen through a smooth map, Y = u g(X) with X ~ N(m, s),
 .. math:: \mathrm{CRPS} = u \int (\Phi(z) - 1\{z \ge z_y\})^2 g'(m + s z) \, s \, dz
 
 is smooth on either side of z_y, where Gauss-Legendre nodes are laid. g' has its bend at x = 0, of width about 1: no
-hindrance while s ≤ 1. Where s is larger and the bend inside the normal's range, nodes are equal in asinh(x / 3) instead of
+hindrance while s ≤ 2. Where s is larger and the bend inside the normal's range, nodes are equal in asinh(x / 3) instead of
 x, and more of them are taken as s grows. Beyond z_y, where Φ is 0 or 1, nothing is left but a difference of g.
 """
 
@@ -24,10 +24,10 @@ Map = Callable[[Tensor], Tensor]
 REACH = 6.2
 """How many standard deviations from the middle Φ (1 − Φ) still counts: 3e-10."""
 WIDTH = 3.0
-FEW = 22
-"""Nodes on either side of z_y while s ≤ 1."""
+FEW = ((1.0, 22), (2.0, 34))
+"""Nodes on either side of z_y for s up to each limit, equal in x."""
 MORE = ((4.0, 28), (16.0, 40), (256.0, 64), (math.inf, 96))
-"""Nodes for s up to each limit."""
+"""Likewise, equal in asinh(x / 3)."""
 ROOT_HALF = math.sqrt(0.5)
 
 
@@ -39,9 +39,9 @@ def _legendre(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Ten
 
 
 @functools.cache
-def _panels(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+def _panels(order: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
     """Nodes z = a + c k and widths b + c w of [−REACH, k] and [k, REACH] for a break k, and the signs of F − 1{z ≥ k}."""
-    t, w = _legendre(FEW, torch.float64, torch.device("cpu"))
+    t, w = _legendre(order, torch.float64, torch.device("cpu"))
     found = (
         torch.cat([-REACH * (1 - t), REACH * t]),
         torch.cat([t, 1 - t]),
@@ -62,9 +62,11 @@ def warped_normal(
         x_y: g⁻¹(y / unit). ratio: y / unit.
     """
     z_y = ((x_y - loc) / scale).clamp(-1e18, 1e18)
-    if bool((scale <= 1).all()):
+    largest = float(scale.max())
+    order = next((order for limit, order in FEW if largest <= limit), 0)
+    if order:
         middle = z_y.clamp(-REACH, REACH)
-        base, per, start, share, sign = _panels(loc.dtype, loc.device)
+        base, per, start, share, sign = _panels(order, loc.dtype, loc.device)
         z = torch.addcmul(base, middle.unsqueeze(-1), per)
         x = torch.addcmul(loc.unsqueeze(-1), scale.unsqueeze(-1), z)
         widths = torch.addcmul(start, middle.unsqueeze(-1), share)

@@ -33,13 +33,11 @@ def matched(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tenso
 
     Levels are multiples of 1/(n m), held as integers, so that no rounding splits or joins them.
     """
-    of_x = torch.arange(1, n + 1, device=device) * m
-    of_y = torch.arange(1, m + 1, device=device) * n
-    levels = torch.cat([of_x, of_y[:-1]]).sort().values if m > 1 else of_x
-    i = torch.searchsorted(of_x, levels)
-    j = torch.searchsorted(of_y, levels)
-    before = torch.cat([levels.new_zeros(1), levels[:-1]])
-    return i, j, (levels - before).double() / (n * m)
+    levels = np.concatenate([np.arange(1, n + 1) * m, np.arange(1, m) * n])
+    levels.sort()
+    share = np.diff(levels, prepend=0) / (n * m)
+    i, j, amount = (torch.from_numpy(value).to(device) for value in ((levels - 1) // m, (levels - 1) // n, share))
+    return i, j, amount
 
 
 def weighed(x_weights: Tensor, y_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 Function = Callable[..., tuple[Any, Sequence[Any]]]
-"""(wanted, *arguments) → value, and for each argument its elementwise derivative, None where it was not wanted."""
+"""(wanted, *arguments) → value, and for each argument its elementwise derivative, None where it was not wanted.
+
+Of arguments that are vectors, (..., k), with a value for each vector, (...,), a derivative is (..., k).
+"""
 
 
 def with_slopes(function: Function, *arguments: Tensor, numpy: bool = False) -> Tensor:
@@ -58,5 +61,11 @@ class _WithSlopes(torch.autograd.Function):
         (grad,), slopes = grads, iter(ctx.saved_tensors)
         found: list[Tensor | None] = [None, None, None]
         for needed, (shape, dtype) in zip(ctx.wanted, ctx.like, strict=True):
-            found.append((grad * next(slopes)).sum_to_size(shape).to(dtype) if needed else None)
+            if not needed:
+                found.append(None)
+                continue
+            slope = next(slopes)
+            part = grad * slope if slope.dim() <= grad.dim() else grad.unsqueeze(-1) * slope
+            part = part if part.shape == shape else part.sum_to_size(shape)
+            found.append(part if part.dtype == dtype else part.to(dtype))
         return tuple(found)

@@ -72,7 +72,7 @@ def wasserstein_1d(
         x, y = sorted_values(x), sorted_values(y)
         if x.shape[-1] != y.shape[-1]:
             i, j, amount = matched(x.shape[-1], y.shape[-1], x.device)
-            x, y = x[..., i], y[..., j]
+            x, y = x.index_select(-1, i), y.index_select(-1, j)
     else:
         (x, of_x), (y, of_y) = _in_order(x, x_weights, "x_weights"), _in_order(y, y_weights, "y_weights")
         lead = torch.broadcast_shapes(x.shape[:-1], y.shape[:-1], of_x.shape[:-1], of_y.shape[:-1])  # type: ignore[no-untyped-call]
