@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.distributions import Categorical, Gamma, NegativeBinomial, Normal, Poisson
+from torch.distributions import Categorical, Gamma, LogNormal, NegativeBinomial, Normal, Poisson
 
+from trine.divergences import crps
 from trine.evaluation.calibration import calibrate
-from trine.rules import MixedCategorical, Recalibrated, cdf, mixture, over_parameters, point, quantile, spread
+from trine.rules import MixedCategorical, Recalibrated, cdf, mixture, over_parameters, point, probit, quantile, spread
 
 
 def normals(n: int, factor: float, seed: int = 0) -> tuple[Normal, np.ndarray]:
@@ -154,3 +155,49 @@ def test_isotonic_maps_rise_and_mixtures_over_theta_keep_their_shares() -> None:
     sharper = calibrate(classes, np.zeros(40, dtype=int), "temperature")(classes)
     assert isinstance(sharper, MixedCategorical)
     assert sharper.probs[:, 0].mean() > classes.probs[:, 0].mean()
+
+
+def test_a_widened_normal_is_the_normal_that_it_should_be() -> None:
+    base = Normal(torch.full((7,), 2.0).double(), torch.full((7,), 0.5).double())
+    q = Recalibrated(base, torch.tensor([-1.0, 1.0]).double(), torch.tensor([-0.25, 0.25]).double())
+    exact = Normal(base.loc, 4 * base.scale)
+    # To 40 standard deviations of the base, where its distribution function is 0 or 1 in floating point.
+    at = torch.tensor([-18.0, -8.0, 1.0, 2.0, 4.5, 12.0, 22.0])
+    torch.testing.assert_close(q.log_prob(at), exact.log_prob(at.double()), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(q.cdf(at), exact.cdf(at.double()), rtol=1e-9, atol=1e-30)
+    torch.testing.assert_close(q.mean, exact.mean, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(q.variance, exact.variance, rtol=1e-3, atol=0.0)
+    torch.testing.assert_close(crps(q, at), crps(exact, at.double()), rtol=1e-5, atol=1e-6)
+
+
+def test_normal_scores_hold_in_the_far_tails() -> None:
+    log_normal = LogNormal(torch.tensor(1.0).double(), torch.tensor(0.1).double())
+    torch.testing.assert_close(
+        probit(log_normal, torch.tensor([4.0, -3.0]).double().exp()), torch.tensor([30.0, -40.0]).double()
+    )
+    assert probit(log_normal, torch.tensor(-1.0).double()) == -torch.inf
+    alike = mixture(Normal(torch.zeros(3, 1).double(), torch.ones(3, 1).double()))
+    z = torch.tensor([[-300.0], [-20.0], [-3.0], [0.0], [7.0], [9.0], [1e6]]).double()
+    torch.testing.assert_close(probit(alike, z), z, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("members", [3, 100])
+def test_moments_of_a_recalibrated_mixture_are_those_of_its_density(members: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    loc, scale = (f(members, 4, generator=generator).double() for f in (torch.randn, torch.rand))
+    bent = torch.tensor([-1.2, -0.3, 0.4, 1.1]).double(), torch.tensor([-0.8, -0.3, 0.2, 0.9]).double()
+    q = Recalibrated(over_parameters(Normal(loc, scale + 0.05)), *bent)
+    at = torch.linspace(-25, 25, 60_001).double().unsqueeze(1)
+    p = q.log_prob(at).exp() * (at[1] - at[0])
+    mean = (p * at).sum(0)
+    torch.testing.assert_close(q.mean, mean, rtol=0.0, atol=2e-3)
+    torch.testing.assert_close(q.variance, (p * (at - mean) ** 2).sum(0), rtol=0.01, atol=0.0)
+
+
+def test_a_row_that_q_holds_impossible_decides_nothing() -> None:
+    y = np.abs(np.random.default_rng(0).normal(size=100))
+    y[3] = 0.0
+    q = Gamma(torch.full((100,), 2.0).double(), torch.ones(100).double())
+    found = calibrate(q, y, None)
+    assert found.kind == "none"
+    assert "likelihood of 0" in found.said

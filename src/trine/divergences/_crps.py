@@ -33,7 +33,7 @@ from torch.distributions import (
 from torch.nn.functional import one_hot, softplus
 
 from trine.errors import ChoiceError
-from trine.rules import Logistic, LogitNormal, OrderedCategorical, SoftplusNormal
+from trine.rules import Logistic, LogitNormal, OrderedCategorical, Recalibrated, SoftplusNormal
 
 from . import _crps_shaped as shaped
 from . import _crps_warped as warped
@@ -154,6 +154,11 @@ def _(q: OrderedCategorical, y: Tensor) -> Tensor:
     codes = torch.arange(q.logits.shape[-1], device=y.device)
     reached = (codes >= y.unsqueeze(-1)).to(q.logits.dtype)
     return ((q.probs.cumsum(-1) - reached)[..., :-1] ** 2).sum(-1)
+
+
+@crps.register
+def _(q: Recalibrated, y: Tensor) -> Tensor:
+    return crps_counts(q, y) if q.discrete else crps_continuous(q, y)
 
 
 @crps.register

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily
 
-from trine.rules import cdf, map_arguments, quantile
+from trine.rules import Recalibrated, cdf, map_arguments, quantile
 
 LEVELS = (1e-8, 1e-6, 1e-4, 2e-3, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1 - 2e-3, 1 - 1e-4, 1 - 1e-6, 1 - 1e-8)
 ORDER = 12
 MOST_COUNTS = 4096
+MOST_ENDS = 60
+"""Ends of panels for a recalibrated mixture, however many its components: a node costs a look at each of them."""
 HELD = 1 << 22
 """Values of a distribution function that are held at a time, but where a gradient keeps them all."""
 
@@ -49,7 +51,8 @@ def _integral(q: Distribution, y: Tensor, function: Callable[[Tensor, Tensor], T
     """∫ function(F(t), whether t > y) dt, over so many panels at a time as may be held in memory."""
     ends = _ends(q, y)
     nodes, weights = (value.to(y.device).reshape(-1, 1, *(1,) * y.dim()) for value in _gauss_legendre())
-    members = q.component_distribution.batch_shape[-1] if isinstance(q, MixtureSameFamily) else 1
+    each = _parts(q)
+    members = each.batch_shape[-1] if len(each.batch_shape) > y.dim() else 1
     size = max(1, HELD // (ORDER * members * max(1, y.numel())))
     total = torch.zeros((), dtype=torch.float64, device=y.device)
     for first in range(0, len(ends) - 1, size):
@@ -60,12 +63,22 @@ def _integral(q: Distribution, y: Tensor, function: Callable[[Tensor, Tensor], T
     return total
 
 
+def _parts(q: Distribution) -> Distribution:
+    """What has quantiles at little cost: a mixture's components, of what a recalibrated distribution is made of too."""
+    q = q.base if isinstance(q, Recalibrated) else q
+    return q.component_distribution if isinstance(q, MixtureSameFamily) else q
+
+
 @torch.no_grad()
 def _ends(q: Distribution, y: Tensor) -> Tensor:
     """Where panels end, (ends, *batch): at quantiles of ``q``, or of all its components, and at ``y``."""
-    each = q.component_distribution if isinstance(q, MixtureSameFamily) else q
-    ends = quantile(each, torch.tensor(LEVELS, dtype=torch.float64, device=y.device))  # (levels, *batch[, members])
+    levels = torch.tensor(LEVELS, dtype=torch.float64, device=y.device)
+    # (levels, *batch[, members])
+    ends = q.places(levels) if isinstance(q, Recalibrated) else quantile(_parts(q), levels)
     ends = ends.movedim(0, -1).reshape(*q.batch_shape, -1)
+    if isinstance(q, Recalibrated) and ends.shape[-1] > MOST_ENDS:
+        some = torch.linspace(0, ends.shape[-1] - 1, MOST_ENDS, dtype=torch.float64, device=y.device).round().long()
+        ends = ends.sort(-1).values[..., some]
     return torch.cat([ends, y.unsqueeze(-1)], -1).sort(-1).values.movedim(-1, 0)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution
 
-from trine.rules import OrderedCategorical, Recalibrated, cdf, map_arguments
+from trine.rules import OrderedCategorical, Recalibrated, cdf, map_arguments, probit
 
 FOLDS = 5
 """Of the rows, to judge a map by rows that it was not fitted on."""
@@ -28,6 +28,8 @@ CLEAR = 1.96
 """Standard errors by which a score must improve: its 95 % interval is clear of zero."""
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Central intervals that conformal calibration makes right; between and beyond them by interpolation."""
+FARTHEST = 20.0
+"""Standard deviations: a row that lies farther off counts as if it lay there."""
 KINDS = ("temperature", "isotonic")
 """What is looked at where nothing is asked for."""
 
@@ -96,8 +98,11 @@ def calibrate(q: Distribution, y: NDArray[Any], wanted: str | None, seed: int = 
         for kind in KINDS:
             each = before - _left_out(q, truth, kind, seed)
             found[kind] = (float(each.mean()), float(each.std() / math.sqrt(rows)))
-        best = max(found, key=lambda kind: found[kind][0])
+        # One that is not finite tells nothing.
+        best = max(found, key=lambda kind: found[kind][0] if math.isfinite(found[kind][0]) else -math.inf)
         gain, error = found[best]
+        if not math.isfinite(gain):
+            return Calibration("none", {}, f"left as it is: a row of {rows:,} held out has a likelihood of 0", rows)
         told = f"{best} would change the log-likelihood of a row left out by {gain:+.4f} ± {CLEAR * error:.4f}"
         if gain <= CLEAR * error:
             return Calibration("none", {}, f"looked at by {rows:,} rows held out and left as it is: {told}", rows)
@@ -151,12 +156,13 @@ def _fitted(q: Distribution, y: Tensor, kind: str) -> dict[str, Tensor]:
         return _temperature_of_classes(q, y) if kind == "temperature" else _isotonic_of_classes(q, y)
     from torch.special import ndtri
 
-    below = cdf(q, y).double()
     part: Any = q.component_distribution if hasattr(q, "component_distribution") else q
     if part.support.is_discrete:
         # In the middle of a jump.
-        below = below - 0.5 * q.log_prob(y).double().exp()
-    t: Tensor = ndtri(below.clamp(1e-12, 1 - 1e-12))
+        t: Tensor = ndtri(cdf(q, y).double() - 0.5 * q.log_prob(y).double().exp())
+    else:
+        t = probit(q, y)
+    t = t.clamp(-FARTHEST, FARTHEST)
     n = len(t)
     if kind == "temperature":
         # The likelihood of t under N(0, 1/a²) is largest there; one more row, of an exact q, keeps few rows from extremes.

@@ -17,7 +17,7 @@ from trine.errors import DataError
 from trine.evaluation._base import MISTAKES, Evaluation, Metric, Values, evaluate, row_numbers
 from trine.evaluation._bootstrap import Floats, Score, average, intervals, values
 from trine.evaluation._marginal import empirical_crps, marginal_fit
-from trine.rules import cdf, map_arguments, point, quantile
+from trine.rules import Recalibrated, cdf, map_arguments, point, quantile
 
 NUMBER_METRICS = ("rmse", "mae", "r2", "nll", "crps", "coverage_90", "poisson_deviance")
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -189,7 +189,9 @@ def _inside(below: Floats, jump: Floats, level: float) -> Values:
 def _crps(q: Distribution, at: Tensor) -> Floats:
     """(n,) CRPS of an evenly spread sample of rows, NaN for the others."""
     n = len(at)
-    closed = not isinstance(q, MixtureSameFamily) or isinstance(q.component_distribution, Normal)
+    closed = not isinstance(q, Recalibrated | MixtureSameFamily) or (
+        isinstance(q, MixtureSameFamily) and isinstance(q.component_distribution, Normal)
+    )
     most, size = (SCORED, SCORED) if closed else (SCORED_BY_QUADRATURE, CHUNK)
     some = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
     found = np.full(n, np.nan)

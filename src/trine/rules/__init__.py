@@ -21,6 +21,7 @@ from ._parameters import map_arguments as map_arguments
 from ._parameters import parameters as parameters
 from ._parameters import point as point
 from ._recalibrated import Recalibrated as Recalibrated
+from ._recalibrated import probit as probit
 from ._units import affine as affine
 from .cumulative import OrderedCategorical as OrderedCategorical
 from .logistic import Logistic as Logistic

@@ -24,7 +24,7 @@ from torch.distributions import (
     constraints,
 )
 
-from ._parameters import double
+from ._parameters import double, map_arguments
 from .special import betainc, gammainc, scipy_elementwise, stdtr
 
 
@@ -142,7 +142,15 @@ def icdf(q: Distribution, p: Tensor) -> Tensor:
 def _kind(q: Distribution) -> tuple[torch.dtype, torch.device]:
     if isinstance(q, Categorical):
         return torch.int64, q.logits.device
-    return q.mean.dtype, q.mean.device
+    # Of an argument: the mean of some families is an integral.
+    found: list[Tensor] = []
+
+    def see(value: Tensor) -> Tensor:
+        found.append(value)
+        return value
+
+    map_arguments(q, see)
+    return found[0].dtype, found[0].device
 
 
 def _support(q: Distribution) -> object:
