@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from trine.data import Field, Schema, Store
 from trine.domains import Category, Domain, Labels
-from trine.rules import map_arguments
+from trine.rules import map_arguments, tensors_of
 from trine.rules.autoregressive import Autoregressive
 
 LARGEST, SMALLEST, NUMBERS = 2048, 64, 200_000
@@ -62,7 +62,7 @@ def concatenate(parts: Sequence[Distribution]) -> Distribution:
         return parts[0]
     if isinstance(parts[0], Autoregressive):
         return _sequences([part for part in parts if isinstance(part, Autoregressive)])
-    found = [_arguments(part) for part in parts]
+    found = [tensors_of(part) for part in parts]
     joined = iter([torch.cat(values) for values in zip(*found, strict=True)])
     return map_arguments(parts[0], lambda _: next(joined))
 
@@ -76,18 +76,6 @@ def _sequences(parts: Sequence[Autoregressive]) -> Autoregressive:
         memory.append((torch.cat(states), torch.cat([part.memory[i][1] for part in parts])))
     first = parts[0]
     return Autoregressive(first.decoder, torch.cat([part.z for part in parts]), memory, first.longest, first.offset)
-
-
-def _arguments(q: Distribution) -> list[Tensor]:
-    """The tensors that a distribution is made of, in the order in which ``map_arguments`` visits them."""
-    found: list[Tensor] = []
-
-    def note(value: Tensor) -> Tensor:
-        found.append(value)
-        return value
-
-    map_arguments(q, note)
-    return found
 
 
 def select(q: Distribution, rows: Tensor) -> Distribution:

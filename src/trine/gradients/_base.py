@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from trine.errors import ChoiceError
 from trine.registry import Registry
-from trine.rules import map_arguments
+from trine.rules import tensors_of
 
 Integrand = Callable[[Tensor], Tensor]
 """f: (..., *batch, *event) → (..., *batch), of each event its number; the leading dimensions are draws."""
@@ -147,21 +147,9 @@ def values_of(f: Integrand, x: Tensor, q: Distribution) -> Tensor:
     return values
 
 
-def leaves(q: Distribution) -> list[Tensor]:
-    """The tensors that ``q`` is made of: logits, locations, scales …"""
-    found: list[Tensor] = []
-
-    def keep(value: Tensor) -> Tensor:
-        found.append(value)
-        return value
-
-    map_arguments(q, keep)
-    return found
-
-
 def features_of(q: Distribution) -> Tensor:
     """(*batch, numbers): the parameters of each element of the batch side by side, detached."""
-    parts = [v.detach().expand((*q.batch_shape, *v.shape[len(q.batch_shape) :])) for v in leaves(q)]
+    parts = [v.detach().expand((*q.batch_shape, *v.shape[len(q.batch_shape) :])) for v in tensors_of(q)]
     return torch.cat([part.reshape(*q.batch_shape, -1) for part in parts], -1)
 
 

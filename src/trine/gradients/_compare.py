@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.distributions import Binomial, Distribution
 
 from trine.errors import ChoiceError
-from trine.rules import map_arguments
+from trine.rules import map_arguments, tensors_of
 
-from ._base import Estimator, Integrand, described, estimator, estimators, leaves, values_of
+from ._base import Estimator, Integrand, described, estimator, estimators, values_of
 from ._support import MOST, base_of, continuous, counts, points, support
 
 AT_ONCE = 1 << 21
@@ -177,7 +177,7 @@ def _gradients(surrogate: Tensor, parameters: list[Tensor]) -> Tensor:
 def _measure(
     one: Estimator, q: Distribution, f: Integrand, truth: NDArray[np.float64], samples: int, repeats: int
 ) -> Measured:
-    numbers = max(sum(v.numel() for v in leaves(q)), q.event_shape.numel() * max(q.batch_shape.numel(), 1))
+    numbers = max(sum(v.numel() for v in tensors_of(q)), q.event_shape.numel() * max(q.batch_shape.numel(), 1))
     chunk = max(1, min(repeats, AT_ONCE // (samples * numbers)))
     _warm_up(one, q, f, samples, chunk)
     found: list[Tensor] = []

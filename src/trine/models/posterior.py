@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 
 from trine.blocks.mean_field import mean_field, weight_posterior
 from trine.divergences import Value
-from trine.rules import map_arguments, over_parameters
+from trine.rules import map_arguments, over_parameters, tensors_of
 
 Outputs = dict[str, Value]
 
@@ -454,16 +454,7 @@ def floating(base: nn.Module) -> tuple[str, ...]:
 
 
 def _tensors(value: Value) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    found: list[Tensor] = []
-
-    def note(part: Tensor) -> Tensor:
-        found.append(part)
-        return part
-
-    map_arguments(value, note)
-    return found
+    return [value] if isinstance(value, Tensor) else tensors_of(value)
 
 
 def _rebuilt(form: Value, tensors: list[Tensor]) -> Value:

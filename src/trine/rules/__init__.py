@@ -20,6 +20,7 @@ from ._parameters import arguments as arguments
 from ._parameters import map_arguments as map_arguments
 from ._parameters import parameters as parameters
 from ._parameters import point as point
+from ._parameters import tensors_of as tensors_of
 from ._recalibrated import Recalibrated as Recalibrated
 from ._recalibrated import probit as probit
 from ._units import affine as affine

@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from ._cdf import cdf, icdf
-from ._parameters import map_arguments, parameters
+from ._parameters import map_arguments, parameters, tensors_of
 from .cumulative import OrderedCategorical
 
 
@@ -49,7 +49,7 @@ def _mixed(q: Distribution, kind: type[Mixture]) -> Mixture:
     members = q.batch_shape[0]
     last = len(q.batch_shape) - 1
     components = map_arguments(q, lambda value: value.movedim(0, last))
-    example = next(iter(_tensors(q)))
+    example = next(iter(tensors_of(q)))
     weights = Categorical(logits=example.new_zeros(*q.batch_shape[1:], members), validate_args=False)
     return kind(weights, components, validate_args=False)
 
@@ -207,14 +207,3 @@ def _entropy(logits: Tensor) -> Tensor:
 
 def _bernoulli_entropy(logits: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, logits.sigmoid(), reduction="none")
-
-
-def _tensors(q: Distribution) -> list[Tensor]:
-    found: list[Tensor] = []
-
-    def see(value: Tensor) -> Tensor:
-        found.append(value)
-        return value
-
-    map_arguments(q, see)
-    return found

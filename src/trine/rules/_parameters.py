@@ -60,6 +60,18 @@ def _(q: TransformedDistribution, change: Callable[[Tensor], Tensor]) -> Distrib
     return rebuilt(q, {name: change(value) for name, value in arguments(q).items()})
 
 
+def tensors_of(q: Distribution) -> list[Tensor]:
+    """The tensors that ``q`` is made of (logits, locations, scales …), in the order in which ``map_arguments`` visits them."""
+    found: list[Tensor] = []
+
+    def note(value: Tensor) -> Tensor:
+        found.append(value)
+        return value
+
+    map_arguments(q, note)
+    return found
+
+
 def double(q: Distribution) -> Distribution:
     """``q`` in float64."""
     return map_arguments(q, Tensor.double)
