@@ -102,7 +102,7 @@ def _(q: LogNormal, y: Tensor) -> Tensor:
     z = (y.clamp_min(torch.finfo(q.loc.dtype).tiny).log() - q.loc) / q.scale
     log_mean = q.loc + q.scale**2 / 2
     spread = torch.exp(log_mean + torch.special.log_ndtr(q.scale / -SQRT2))
-    below = torch.exp(log_mean + torch.special.log_ndtr(z - q.scale))
+    below = torch.exp(log_mean + torch.special.log_ndtr((z - q.scale).clamp_min(-1e3)))
     return y * torch.erf(z / SQRT2) + 2 * (spread - below)
 
 
