@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Independent, MixtureSameFamily, MultivariateNormal, Normal
+from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from trine.cli import main
 from trine.cli._distributions import FAMILIES, LISTED, parse
@@ -181,6 +181,12 @@ def test_mistakes_in_a_distribution(run: Run, text: str, said: str) -> None:
     assert said in message
     assert "Traceback" not in message
     assert not Path("hacked").exists()
+
+
+def test_a_compilation_does_not_make_mistakes_pass(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Distribution, "_validate_args", False)
+    assert "its scale is outside its range" in run("--p", "normal(20, -1)", "--q", "normal(0, 1)", status=2)
+    assert Distribution._validate_args is False
 
 
 def test_other_mistakes(run: Run) -> None:

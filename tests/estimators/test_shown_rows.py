@@ -67,8 +67,8 @@ def test_mistaken_sounds_are_kept_as_pictures_and_the_rest_as_words(tmp_path: Pa
     for mistake in mistakes:
         index = int(mistake["row"]) - 1
         voice, curve = voices[index], series[index]
-        assert (mistake["image"] is None) == (voice is None)
-        assert voice is None or mistake["image"].startswith("data:image/png;base64,")
+        assert (mistake["image"] is None) == (voice is None and curve is None)
+        assert mistake["image"] is None or mistake["image"].startswith("data:image/png;base64,")
         assert mistake["values"]["voice"] == ("missing" if voice is None else f"{len(voice):,} steps")
         words = "missing" if curve is None else f"{len(curve)} steps" if len(curve) > 12 else None
         assert mistake["values"]["curve"] == (words or " ".join(f"{number:.6g}" for number in curve))

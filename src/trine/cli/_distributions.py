@@ -168,6 +168,9 @@ class _Reader:
         return self._built(name, lambda: family.build(*(given[each] for each in family.names)))
 
     def _built(self, name: str, build: Callable[[], Distribution]) -> Distribution:
+        # A compilation anywhere in the process switches torch's checks off for good.
+        checked = Distribution._validate_args
+        Distribution.set_default_validate_args(True)
         try:
             return build()
         except (ValueError, RuntimeError) as error:
@@ -177,6 +180,8 @@ class _Reader:
             words = str(error).split()
             which = f"its {words[2]} is" if words[:2] == ["Expected", "parameter"] else "a parameter is"
             raise self._mistake(f"{name} is not defined there: {which} outside its range") from None
+        finally:
+            Distribution.set_default_validate_args(checked)
 
     def _shares(self, values: list[float], named: bool) -> Tensor:
         if named or len(values) < 2 or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
