@@ -39,10 +39,10 @@ INK, SOFT, LINE = "#1f2430", "#5c6370", "#d9dce3"
 
 READING = (
     "Without outliers all medians are alike. At 5 % the normal likelihood breaks: it follows squared errors. Cramér's distance, "
-    "whose pull on the location is at most 1, gives little, and the Student's likelihood less. At 20 % on one side these two give "
-    "way as well: a normal, or a Student of finite variance, that is to hold both groups is wide and lies between them. E |Y − y| "
-    "holds longest, since its location is a median; but it is no proper score, and its intervals are too narrow even without "
-    "outliers."
+    "whose pull on the location is at most 1, holds at 5 % and gives way at 20 % on one side: a normal that is to hold both groups "
+    "is wide and lies between them. The Student's likelihood holds there too, as its tail takes the outliers in, and so does "
+    "E |Y − y|, whose location is a median; but that is no proper score, and its intervals are too narrow even without outliers. "
+    "With outliers about, intervals of the others cover more than they say on clean rows: they learned of rows that are not there."
 )
 
 Rows = tuple[NDArray[np.float64], NDArray[np.float64]]
