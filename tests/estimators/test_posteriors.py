@@ -9,7 +9,7 @@ from sklearn.datasets import load_diabetes, load_digits, load_wine
 from torch.distributions import Categorical
 
 import trine
-from trine import Classifier, Regressor
+from trine import Classifier, MultiLabelClassifier, MultiTarget, Regressor, Transducer
 from trine.errors import ChoiceError
 from trine.rules import OverParameters, spread
 
@@ -96,3 +96,18 @@ def test_the_derivation_says_what_is_mixed_and_counts_the_rows_once() -> None:
     assert "4 networks drawn and trained apart, in one vectorised pass" in text
     assert f"−log p(θ)/{rows}, each weight ~ laplace(0.3)" in text
     assert model.derivation_.choices.weight_decay == 0.0
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_every_supervised_estimator_has_posteriors_and_a_sequence_says_why_not(posterior: str) -> None:
+    X, y = load_diabetes(return_X_y=True)
+    small = SMALL | {"hidden": (8,), "epochs": 2, "sampling_steps": 20}
+    several = MultiTarget(posterior=posterior, **small).fit(X[:120], {"a": y[:120], "b": (y[:120] > 140).astype(str)})
+    q = several.predict_distributions(X[120:130])
+    assert all(isinstance(part, OverParameters) for part in q.values())
+    labels = MultiLabelClassifier(posterior=posterior, **small).fit(
+        X[:120], np.stack([y > 100, y > 150], 1)[:120].astype(int)
+    )
+    assert labels.predict(X[120:130]).shape == (10, 2)
+    with pytest.raises(ChoiceError, match="posterior=none"):
+        Transducer(posterior=posterior, epochs=1).fit([["ab"], ["ba"]] * 20, ["x", "yx"] * 20)

@@ -61,6 +61,12 @@ class SupervisedMethod(Method):
         rules = {target: rule_for(domain, named.get(target)) for target, domain in schema.y.items()}
         for target, rule in rules.items():
             check_scores(choices.divergence, target, rule, schema.y[target])
+        written = [target for target, rule in rules.items() if rule.reads_memory]
+        if written and kind.mixes:
+            raise ChoiceError(
+                f"posterior={choices.posterior} mixes what many θ's say of y, and {written[0]!r} is a sequence, whose decoding "
+                "follows one θ; choose posterior=none, with a prior if you like."
+            )
         terms = [
             Term(_divergence(choices.divergence, rule, kind.exact), f"y_hat.{name}", f"y.{name}", name=name)
             for name, rule in rules.items()
