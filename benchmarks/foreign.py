@@ -108,7 +108,7 @@ def table(results: dict[str, Any]) -> str:
         "",
         f"`taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.foreign --rows {rows}` — trained on {rows:,} rows of MNIST with "
         f"defaults (the ensemble of 5), judged on {SHOWN:,} test rows, the same turned, and {SHOWN:,} of Fashion-MNIST; "
-        "mean over seeds.",
+        "mean over seeds. Seconds are the clock's, on a machine that had other work.",
         "",
         "| | seeds | accuracy | NLL | ECE | AUROC, entropy | AUROC, epistemic | "
         + " | ".join(f"NLL at {angle}°" for angle in ANGLES)
