@@ -127,8 +127,8 @@ def table(results: dict[str, Any]) -> str:
             "",
             f"## {name}",
             "",
-            "| | splits | RMSE | NLL | CRPS | coverage | seconds |",
-            "|---|---|---|---|---|---|---|",
+            HEAD,
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for title, (rmse, nll) in zip(
             ("published: MC dropout", "published: deep ensemble"), PUBLISHED.get(name, ()), strict=False
@@ -137,9 +137,7 @@ def table(results: dict[str, Any]) -> str:
         for way in WAYS:
             found = [value for key, value in results.items() if key.startswith(f"{name}/{way}/")]
             if found:
-                cells = [
-                    _cell([part[score] for part in found], name, score) for score in ("rmse", "nll", "crps", "coverage")
-                ]
+                cells = [_cell([part[score] for part in found]) for score in SCORES]
                 seconds = sum(part["seconds"] for part in found) / len(found)
                 lines.append(f"| {way} | {len(found)} | {' | '.join(cells)} | {seconds:.0f} |")
     where = results["conditions"]
@@ -147,7 +145,7 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(values: Sequence[float], name: str, score: str) -> str:
+def _cell(values: Sequence[float]) -> str:
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
     digits = 3 if abs(mean) < 100 else 0
     return f"{mean:,.{digits}f} ± {error:,.{digits}f}"
