@@ -146,9 +146,11 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _cell(values: Sequence[float]) -> str:
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+    mean = float(np.mean(values))
     digits = 3 if abs(mean) < 100 else 0
-    return f"{mean:,.{digits}f} ± {error:,.{digits}f}"
+    if len(values) == 1:
+        return f"{mean:,.{digits}f}"
+    return f"{mean:,.{digits}f} ± {float(np.std(values, ddof=1)) / len(values) ** 0.5:,.{digits}f}"
 
 
 def main() -> None:
