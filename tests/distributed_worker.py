@@ -26,8 +26,15 @@ from trine.criterion import Criterion, Term
 from trine.data import Batches, Shares, Store
 from trine.data._store import Field
 from trine.divergences import KL
+from trine.domains import Category
 from trine.errors import RunError
+from trine.models import Chains, Draws, Ensemble, LinearisedDraws
 from trine.procedures import Descent
+from trine.procedures.ensemble import EnsembleDescent
+from trine.procedures.langevin import Langevin
+from trine.procedures.laplace import Laplace
+from trine.procedures.swag import SWAG
+from trine.rules import rules
 from trine.training import distributed, train
 
 
@@ -59,7 +66,37 @@ def classifier() -> miniatures.Parts:
     return model, criterion, procedure
 
 
-METHODS = {**miniatures.METHODS, "classifier": classifier, "normed": normed}
+class Ruled(nn.Module):
+    """A classifier with a decision rule, as posteriors want it."""
+
+    targets = ("y",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(64, 16), nn.ReLU())
+        labels = tuple("0123456789")
+        self.rules = nn.ModuleList([rules["softmax"](16, Category(labels=labels, shares=(0.1,) * 10))])
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        z = self.first(batch["x"].flatten(1))
+        return {"z": z, "y_hat.y": self.rules[0](z)}
+
+
+def posterior(model: nn.Module, procedure: Descent) -> miniatures.Parts:
+    return model, Criterion(Term(KL(), "y_hat.y", "y")), procedure
+
+
+METHODS = {
+    **miniatures.METHODS,
+    "classifier": classifier,
+    "normed": normed,
+    "ensemble": lambda: posterior(Ensemble([Ruled() for _ in range(3)]), EnsembleDescent(step_size=1e-3, clip=0.5)),
+    "laplace": lambda: posterior(LinearisedDraws(Ruled(), 3), Laplace(step_size=1e-3, curvature="kron")),
+    "swag": lambda: posterior(Draws(Ruled(), 3), SWAG(step_size=1e-3, clip=0.5, collect=10)),
+    "langevin": lambda: posterior(
+        Chains([Ruled() for _ in range(2)], 4), Langevin(step_size=1e-3, rows=1797, steps=60)
+    ),
+}
 
 
 def weighed_digits() -> Store:
@@ -80,9 +117,13 @@ class OneNoise(TorchFunctionMode):
         super().__init__()
         self.whole = 0
         model.register_forward_pre_hook(self._note)
+        model.register_forward_hook(self._forget)
 
     def _note(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self.whole = getattr(inputs[0], "whole", 0)
+
+    def _forget(self, *_: Any) -> None:
+        self.whole = 0  # noise of other than rows, as of draws of θ, is every rank's own
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -67,6 +67,11 @@ class SupervisedMethod(Method):
                 f"posterior={choices.posterior} mixes what many θ's say of y, and {written[0]!r} is a sequence, whose decoding "
                 "follows one θ; choose posterior=none, with a prior if you like."
             )
+        if choices.sharding == "full" and kind.mixes:
+            raise ChoiceError(
+                f"posterior={choices.posterior} draws whole θ's, and sharding=full leaves each process a part of one; choose "
+                "sharding=none, with which several processes do train a posterior, or posterior=none."
+            )
         terms = [
             Term(_divergence(choices.divergence, rule, kind.exact), f"y_hat.{name}", f"y.{name}", name=name)
             for name, rule in rules.items()

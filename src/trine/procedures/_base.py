@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -44,6 +45,12 @@ class Feed(Protocol):
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]: ...
 
     def order(self, epoch: int) -> Tensor: ...
+
+
+def endless(batches: Feed) -> Iterator[Batch]:
+    """Batches of epoch after epoch, of epochs that training does not have."""
+    for epoch in itertools.count(1_000_000):
+        yield from batches.epoch(epoch)
 
 
 class State(abc.ABC):

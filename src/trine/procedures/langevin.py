@@ -15,7 +15,7 @@ from trine.criterion import Criterion
 from trine.data import Batch
 from trine.errors import ChoiceError, TrainingError, nearest
 from trine.models import Chains
-from trine.procedures._base import Feed, State, procedures
+from trine.procedures._base import Feed, State, endless, procedures
 from trine.procedures._diagnostics import effective_draws, split_r_hat
 from trine.procedures.ensemble import EnsembleDescent
 from trine.rules import point
@@ -173,7 +173,7 @@ class Langevin(EnsembleDescent):
         shares = [module.p for module in quiet]
         for module in quiet:
             module.p = 0.0
-        feed = (batch.to(parameters[0].device) for batch in _endless(batches))
+        feed = (batch.to(parameters[0].device) for batch in endless(batches))
         safe = [value.clone() for value in model.floating().values()]
         for t in range(steps):
             if t <= steps // 2 and (t % CHECK == 0 or t in measure):
@@ -269,8 +269,7 @@ class Langevin(EnsembleDescent):
         many = f"as many and at least {LEAST_STEPS:,}" if self.steps is None else f"{self.steps:,}"
         return (
             f"{super().describe()}\nthen {self.sampler} from there, {many} steps from {self.sampling_step:g} of the largest "
-            f"stable one, annealed as t^−⅓: "
-            f"n U(θ) = −log p(θ, data), n = {self.rows:,}"
+            f"stable one, annealed as t^−⅓: n U(θ) = −log p(θ, data), n = {self.rows:,}"
         )
 
 
@@ -329,9 +328,3 @@ def _told(model: Chains, batch: Mapping[str, Tensor]) -> Tensor:
         found.append(value.double().flatten(1))
     model.train()
     return torch.cat(found, 1)
-
-
-def _endless(batches: Feed) -> Iterator[Batch]:
-    """Batches of epochs that training did not have, one after the other."""
-    for epoch in itertools.count(2_000_000):
-        yield from batches.epoch(epoch)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trine.criterion import Criterion
-from trine.data import Batch
 from trine.models import Draws
-from trine.procedures._base import Feed, State, procedures
+from trine.procedures._base import Feed, State, endless, procedures
 from trine.procedures.descent import Descent
 from trine.procedures.schedules import Constant
 
@@ -54,7 +52,7 @@ class SWAG(Descent):
         deviations: list[Tensor] = []
         model.train()
         criterion.train()
-        for batch in itertools.islice(_endless(batches), self.collect * every):
+        for batch in itertools.islice(endless(batches), self.collect * every):
             wandering.step(own, model, criterion, batch.to(own.device))
             if own.t % every == 0:
                 flat, count = model.flat(), own.t // every
@@ -64,8 +62,8 @@ class SWAG(Descent):
         model.eval()
         criterion.eval()
         std = (square - mean.square()).clamp_min(0.0).sqrt()
-        noise = torch.randn(model.draws, len(std), device=std.device)
-        mixes = torch.randn(model.draws, len(deviations), device=std.device) / (len(deviations) - 1) ** 0.5
+        noise = torch.randn(model.draws, len(std)).to(std)
+        mixes = torch.randn(model.draws, len(deviations)).to(std) / (len(deviations) - 1) ** 0.5
         # Half of the variance each: their sum has the iterates'.
         theta = mean + (std * noise + mixes @ torch.stack(deviations)) / 2**0.5
         model.base.load_state_dict(model.base.state_dict() | model.unflat(mean))
@@ -77,12 +75,6 @@ class SWAG(Descent):
             f"{super().describe()}\nthen {self.wander:.0%} as many steps at {self.level * self.schedule.peak:.3g}: "
             f"{self.collect} iterates give p(θ | data) ≈ N(mean, ½ (variances + last {self.rank} deviations))"
         )
-
-
-def _endless(batches: Feed) -> Iterator[Batch]:
-    """Batches of epochs that training did not have, one after the other."""
-    for epoch in itertools.count(1_000_000):
-        yield from batches.epoch(epoch)
 
 
 def _within(theta: Tensor, model: Draws) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trine import collective
 from trine.criterion import Criterion
-from trine.data import Batch
+from trine.data import Batch, Shares
 from trine.errors import RunError, TrainingError
 from trine.procedures import Feed, Procedure, State, Step, total_norm
 from trine.training import distributed, generators, signals
@@ -206,11 +206,15 @@ class _Training:
         )
 
     def _conclude(self) -> None:
-        """What the procedure does once θ* is found. It is not part of a checkpoint: stopped in it, a run does it again."""
+        """What the procedure does once θ* is found. It is not part of a checkpoint: stopped in it, a run does it again.
+
+        Of several processes each does all of it, with all rows and the same noise, since a curvature or a chain is of all rows.
+        """
         self.criterion.eval()
+        feed = _Shown(self.batches.batches if isinstance(self.batches, Shares) else self.batches, self.progress)
         try:
-            with generators.seeded(self.seed), self.procedure.precision(self.device):
-                self.procedure.conclude(self.state, self.model, self.criterion, _Shown(self.batches, self.progress))
+            with collective.by_itself(), generators.seeded(self.seed), self.procedure.precision(self.device):
+                self.procedure.conclude(self.state, self.model, self.criterion, feed)
         except KeyboardInterrupt:
             if self.run is None:
                 raise
