@@ -27,6 +27,7 @@ ROOMS = [
     ("gradients",),
     ("divergences",),
     ("criterion",),
+    ("latents",),
     ("models",),
     ("procedures",),
     ("training",),

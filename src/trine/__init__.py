@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Autoencoder": "trine.estimators",
     "Batch": "trine.data",
     "Choices": "trine.choices",
     "Classifier": "trine.estimators",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from trine.data import read as read
     from trine.divergences import divergence as divergence
     from trine.errors import TrineError as TrineError
+    from trine.estimators import Autoencoder as Autoencoder
     from trine.estimators import Classifier as Classifier
     from trine.estimators import MultiLabelClassifier as MultiLabelClassifier
     from trine.estimators import MultiTarget as MultiTarget

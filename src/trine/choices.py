@@ -62,6 +62,17 @@ class Choices:
             share of the largest stable one; how many steps.
         prior: p(θ) of the weights: ``normal(width)``, ``laplace(width)`` or ``spike-slab(share, slab, spike)``.
         calibration: ``none``, ``temperature``, ``isotonic`` or ``conformal``; None adopts what clearly pays on rows held out.
+        code: numbers in the code of an autoencoder.
+        shape: how codes are shaped to their prior: ``none``, ``kl`` (row by row: variational), or a divergence between the codes
+            and the prior as wholes: ``mmd``, ``cramer``, ``wasserstein``, or with a critic ``js`` and its kin.
+        shape_weight: of that term. free_bits: nats of each number of a code that it leaves free. warmup: share of the steps in
+            which its weight grows from 0.
+        code_prior: p(z): ``normal``, ``ball``, ``mixture(10)``, ``vamp(100)``, ``categorical(8, 10)``, ``vq(512)``.
+        sparsity: of the code: ``topk(k)``, ``lifetime(share)`` or ``l1(weight)``. corruption: share of the inputs destroyed,
+            that the network has to restore. contraction: weight of ‖∂z/∂x‖².
+        image: how pictures are read: ``convolutional`` (the maximum over places is kept), ``positional`` (convolutional, all places
+            are kept) or ``dense``; an autoencoder draws them likewise.
+        reconstruction: decision rule of x's columns by name (or a mapping from column to name).
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -106,6 +117,17 @@ class Choices:
     sampling_step: Positive | None = None
     sampling_steps: AtLeastOne | None = None
     prior: str | None = None
+    code: AtLeastOne | None = None
+    shape: str | None = None
+    shape_weight: NonNegative | None = None
+    free_bits: NonNegative | None = None
+    warmup: Annotated[float, Field(ge=0, le=1)] | None = None
+    code_prior: str | None = None
+    sparsity: str | None = None
+    corruption: Share | None = None
+    contraction: NonNegative | None = None
+    image: Literal["convolutional", "positional", "dense"] | None = None
+    reconstruction: str | dict[str, str] | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 

@@ -39,5 +39,5 @@ KIND = {
 }
 """Rule → the domain above that it is tried on."""
 
-ELSEWHERE = ("bernoulli-set", "autoregressive")
-"""Rules over sets and sequences, which have tests of their own."""
+ELSEWHERE = ("bernoulli-set", "autoregressive", "pixel-bernoulli", "pixel-logistic", "pixel-normal")
+"""Rules over sets, sequences and pictures, which have tests of their own."""

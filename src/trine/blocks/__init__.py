@@ -2,6 +2,7 @@
 
 from trine.registry import import_all
 
+from ._base import field_decoder as field_decoder
 from ._base import field_encoder as field_encoder
 from .activations import activations as activations
 from .augmentation import Augment as Augment

@@ -28,3 +28,22 @@ def field_encoder(first: Domain, domains: Sequence[Domain], choices: Choices) ->
         SchemaError: no block reads this domain yet.
     """
     raise SchemaError(f"No block reads an x of domain {first.kind!r} yet; leave the column out of x.")
+
+
+@functools.singledispatch
+def field_decoder(domain: Domain, features: int, outputs: int, choices: Choices) -> nn.Module:
+    """The block that draws one field from features; open by ``field_decoder.register(DomainType)`` beside the block.
+
+    Args:
+        domain: the fitted domain of the field.
+        features: width of the features that it reads.
+        outputs: numbers wanted for each place of the field, e.g. the parameters of a distribution there.
+        choices: the user's choices; a choice left at None takes the block's documented default.
+
+    Returns:
+        A module from (batch, features) to ``outputs`` numbers a place: of a picture (batch, outputs, height, width).
+
+    Raises:
+        SchemaError: no block draws this domain.
+    """
+    raise SchemaError(f"No block draws an x of domain {domain.kind!r} from a code yet; leave the column out of x.")

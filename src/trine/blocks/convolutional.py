@@ -90,9 +90,9 @@ class Convolutional(nn.Module):
     """Images in [0, 1] → features: (batch, channels_in, height, width) → (batch, features).
 
     Input standardised by buffers; a first unit; then stages until the shorter side is below 7 pixels, each a unit that
-    widens and pools, and a residual unit; then the maximum over positions. Photos first pass strided convolutions until
-    their shorter side is at most 64. (He et al., `Deep Residual Learning for Image Recognition`, 2016; the shallow wide
-    form: Page, `How to Train Your ResNet`, 2018.)
+    widens and pools, and a residual unit; then the maximum over positions, or all of them. Photos first pass strided
+    convolutions until their shorter side is at most 64. (He et al., `Deep Residual Learning for Image Recognition`, 2016;
+    the shallow wide form: Page, `How to Train Your ResNet`, 2018.)
 
     Args:
         channels_in: colour channels of the image.
@@ -104,6 +104,7 @@ class Convolutional(nn.Module):
         normalization: ``batch``, ``layer`` (over channels and positions), ``rms`` (over channels) or ``none``.
         residual: whether stages have their residual unit.
         dropout: share of features zeroed while training.
+        positional: whether the features of all positions are kept, as what draws the picture again needs them.
 
     Raises:
         ChoiceError: an unknown activation or normalisation.
@@ -125,6 +126,7 @@ class Convolutional(nn.Module):
         normalization: str = "batch",
         residual: bool = True,
         dropout: float = 0.0,
+        positional: bool = False,
     ) -> None:
         super().__init__()
         if normalization not in normalizations:
@@ -140,11 +142,11 @@ class Convolutional(nn.Module):
 
         side = min(height, width)
         channels = channels or (32 if side <= _PHOTO else 16)
-        before, reads = channels_in, "linear"
+        before, reads, halvings = channels_in, "linear", 0
         self.stages = nn.Sequential()
         while side > _PHOTO:
             self.stages.append(Stem(before, channels, activation, reads))
-            before, side, reads = channels, side // 2, activation
+            before, side, reads, halvings = channels, side // 2, activation, halvings + 1
         self.stages.append(ConvUnit(before, channels, activation, normalization, reads))
         before = channels
         while side >= 7:
@@ -152,23 +154,26 @@ class Convolutional(nn.Module):
             self.stages.append(ConvUnit(before, after, activation, normalization, activation, pool=True))
             if residual:
                 self.stages.append(Residual(after, activation, normalization))
-            before, side = after, side // 2
+            before, side, halvings = after, side // 2, halvings + 1
         self.dropout = nn.Dropout(dropout) if dropout else None
-        self.features = before
+        self.positional = positional
+        self.features = before * (height >> halvings) * (width >> halvings) if positional else before
         for parameter in self.parameters():
             if parameter.ndim == 4:  # faster on CPUs and on tensor cores
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         x = ((images - self.mean) * self.inverse_std).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.stages(x).amax((2, 3))
+        states: Tensor = self.stages(x)
+        out = states.flatten(1) if self.positional else states.amax((2, 3))
         return out if self.dropout is None else self.dropout(out)
 
     def title(self) -> str:
         """The row of the derivation."""
         size = " × ".join(map(str, self.shape))
         convolutions = sum(isinstance(module, nn.Conv2d) for module in self.modules())
-        return f"image {size}, {convolutions} convolutions, {self.words}, maximum over positions"
+        kept = "all positions" if self.positional else "maximum over positions"
+        return f"image {size}, {convolutions} convolutions, {self.words}, {kept}"
 
 
 class Stem(nn.Module):
@@ -194,12 +199,33 @@ def _per_channel(values: float | Sequence[float], channels: int) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32).expand(channels).clone().view(-1, 1, 1)
 
 
-class Pictures(nn.Sequential):
-    """Augmentation, then convolutions: the reader of an image's own field."""
+class DenseImage(nn.Module):
+    """Standardised pixels side by side: (batch, channels, height, width) → (batch, channels · height · width)."""
 
-    def __init__(self, augment: Augment, convolutional: Convolutional) -> None:
-        super().__init__(augment, convolutional)
-        self.features = convolutional.features
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, domain: Image) -> None:
+        super().__init__()
+        self.shape = (domain.channels, domain.height, domain.width)
+        self.features = math.prod(self.shape)
+        self.register_buffer("mean", _per_channel(domain.mean, domain.channels))
+        self.register_buffer("inverse_std", 1.0 / _per_channel(domain.std, domain.channels).clamp_min(1e-3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) * self.inverse_std).flatten(1)
+
+    def title(self) -> str:
+        """The row of the derivation."""
+        return f"image {' × '.join(map(str, self.shape))}, its pixels side by side"
+
+
+class Pictures(nn.Sequential):
+    """Augmentation, then the reader of the pixels: the block of an image's own field."""
+
+    def __init__(self, augment: Augment, reader: Convolutional | DenseImage) -> None:
+        super().__init__(augment, reader)
+        self.features = reader.features
 
 
 SHIFT = 3 / 32
@@ -210,6 +236,9 @@ SHIFT = 3 / 32
 def pictures(first: Image, domains: Sequence[Domain], choices: Choices) -> Pictures:
     """The block of an image's own field; by default batch-normalised, residual, shifted while training."""
     shift = round(SHIFT * min(first.height, first.width)) if choices.augment is not False else 0
+    augment = Augment(shift, choices.flip or "none")
+    if choices.image == "dense":
+        return Pictures(augment, DenseImage(first))
     convolutional = Convolutional(
         first.channels,
         first.height,
@@ -221,5 +250,6 @@ def pictures(first: Image, domains: Sequence[Domain], choices: Choices) -> Pictu
         normalization=choices.normalization or "batch",
         residual=choices.residual is not False,
         dropout=choices.dropout or 0.0,
+        positional=choices.image == "positional",
     )
-    return Pictures(Augment(shift, choices.flip or "none"), convolutional)
+    return Pictures(augment, convolutional)

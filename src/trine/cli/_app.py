@@ -32,6 +32,14 @@ Data = Annotated[
     ),
 ]
 Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
+Method = Annotated[
+    str | None,
+    typer.Option("--method", metavar="NAME", help="supervised (default), or of x alone: autoencoder."),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COL", help="Of x alone: a column left out of x, which colours the report."),
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Option("--x", metavar="COL", help="Input column; repeat. Default: all other columns. none: y by itself."),
@@ -86,6 +94,8 @@ def _main(
 def derive(
     data: Data,
     y: Target = None,
+    method: Method = None,
+    label: Label = None,
     x: Inputs = None,
     domain: Domains = None,
     sets: Sets = None,
@@ -101,6 +111,8 @@ def derive(
     derivation, sample = derive_(
         data,
         y=y,
+        method=method,
+        label=label,
         x=_inputs(x),
         domains=assignments(domain or [], "--domain"),
         seed=seed,
@@ -124,6 +136,8 @@ def fit(
         str | None, typer.Argument(metavar="DATA", help="As for `derive`; may stand in the run file.")
     ] = None,
     y: Target = None,
+    method: Method = None,
+    label: Label = None,
     x: Inputs = None,
     domain: Domains = None,
     sets: Sets = None,
@@ -175,6 +189,8 @@ def fit(
         estimator = fit_(
             source,
             y=y or columns,
+            method=method or run.method,
+            label=label or run.label,
             x=_inputs(x or run.x),
             domains={**run.domain, **assignments(domain or [], "--domain")},
             out=directory,

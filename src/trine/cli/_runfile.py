@@ -20,6 +20,8 @@ class RunFile(BaseModel):
 
     data: str | None = None
     y: str | list[str] | None = None
+    method: str | None = None
+    label: str | None = None
     x: list[str] | None = None
     domain: dict[str, str] = {}
     set: dict[str, Any] = {}

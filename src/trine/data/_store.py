@@ -96,7 +96,8 @@ class Batch(Mapping[str, Tensor]):
 
     A name is a field (``"x.numbers"``, (batch, k)), or a logical column in it (``"x.age"``, (batch,)), or
     ``"<name>.present"``, (batch,) bool, or ``"<name>.length"``, (batch,) int64, of a field padded to (batch, longest,
-    ...). The short names ``"x"`` and ``"y"`` stand for the only column of their side.
+    ...). The short names ``"x"`` and ``"y"`` stand for the only column of their side. Of a column in a pack, which marks what
+    is missing, ``"<name>.present"`` is read from the marks: NaN in numbers, below 0 in codes.
     """
 
     def __init__(
@@ -113,6 +114,9 @@ class Batch(Mapping[str, Tensor]):
             return found
         view = self.views.get(name)
         if view is None:
+            if (packed := self._packed(name)) is not None:
+                part = self.tensors[packed[0]][:, packed[1]]
+                return ~part.isnan().any(1) if part.is_floating_point() else (part >= 0).all(1)
             raise KeyError(name)
         field, columns = view
         tensor = self.tensors[field]
@@ -122,7 +126,15 @@ class Batch(Mapping[str, Tensor]):
         return part.squeeze(1) if part.shape[1] == 1 else part
 
     def __contains__(self, name: object) -> bool:
-        return name in self.tensors or (name in self.views and self.views[str(name)][0] in self.tensors)
+        own = name in self.tensors or (name in self.views and self.views[str(name)][0] in self.tensors)
+        return own or self._packed(str(name)) is not None
+
+    def _packed(self, name: str) -> tuple[str, slice] | None:
+        """(field, columns) of the packed column of which ``name`` asks whether it is present."""
+        if not name.endswith(".present"):
+            return None
+        field, columns = self.views.get(name.removesuffix(".present"), ("", None))
+        return (field, columns) if columns is not None and field in self.tensors else None
 
     def __iter__(self) -> Iterator[str]:
         yield from self.tensors

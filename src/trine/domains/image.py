@@ -47,6 +47,7 @@ class Image(Domain):
         on_bad: what an unreadable file does: ``"stop"`` raises; ``"skip"`` counts it as missing, with a warning that
             tells how many there are.
         missing: share of training rows without a picture.
+        binary: whether all pixels looked at are black or white.
     """
 
     kind: ClassVar[str] = "image"
@@ -62,6 +63,7 @@ class Image(Domain):
     std: tuple[float, ...] = ()
     on_bad: str = "stop"
     missing: float = 0.0
+    binary: bool = False
 
     @property
     def fitted(self) -> bool:
@@ -97,7 +99,11 @@ class Image(Domain):
         mean, square = moments.mean(axis=0)
         std = np.sqrt(np.maximum(square - mean**2, 0.0))
         return dataclasses.replace(
-            located, mean=tuple(mean.tolist()), std=tuple(std.tolist()), missing=float(column.missing.mean())
+            located,
+            mean=tuple(mean.tolist()),
+            std=tuple(std.tolist()),
+            missing=float(column.missing.mean()),
+            binary=all(_two_levels(pixels[i], 2**located.bits - 1) for i in np.flatnonzero(known)),
         )
 
     def encode(self, column: Column) -> np.ndarray:
@@ -263,6 +269,11 @@ def _moments(pixels: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and mean square of each channel of one picture, in [0, 1]."""
     unit = pixels.reshape(len(pixels), -1) / most
     return unit.mean(axis=1), np.square(unit).mean(axis=1)
+
+
+def _two_levels(pixels: np.ndarray, most: int) -> bool:
+    """Whether one picture is black and white alone."""
+    return bool(((pixels == 0) | (pixels == most)).all())
 
 
 def _channelled(column: Column) -> np.ndarray:

@@ -8,6 +8,7 @@ from ._workflow import derive as derive
 from ._workflow import describe_run as describe_run
 from ._workflow import fit as fit
 from ._workflow import resume as resume
+from .autoencoding import Autoencoder as Autoencoder
 from .classification import Classifier as Classifier
 from .labelling import MultiLabelClassifier as MultiLabelClassifier
 from .regression import Regressor as Regressor

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from trine.estimators._training import Fitted, fit
 from trine.evaluation.calibration import Calibration
 from trine.evaluation.novelty import NoveltyDetector
 from trine.methods import Derivation, Facts, derive
-from trine.models import Posterior
+from trine.models import Autoencoder, Posterior
 from trine.registry import Registry
 
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
@@ -57,6 +58,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         names = {field.name for field in dataclasses.fields(Choices)}
         return Choices.of({k: v for k, v in self.get_params(deep=False).items() if k in names})
 
+    @classmethod
+    def parameters_of(cls, choices: Mapping[str, Any]) -> dict[str, Any]:
+        """What of ``choices``, name → value, are parameters of this estimator, under its own names."""
+        names = set(cls().get_params(deep=False))
+        return {name: value for name, value in choices.items() if name in names}
+
     # Fitting -----------------------------------------------------------------------------------------------------
 
     def _plan(self, y: Sequence[str], domains: Mapping[str, Any]) -> Plan:
@@ -75,7 +82,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             method=self.method,
             choices=self.get_choices(),
             stop_fraction=parameters["validation_fraction"],
-            class_weight=_pairs(parameters["class_weight"]),
+            class_weight=_pairs(parameters.get("class_weight")),
             seed=seed,
             threads=parameters["threads"],
             budget=parameters["budget"],
@@ -127,12 +134,35 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "derivation_")
 
+    def _check_inputs(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, str]]:
+        """X as a table, checked as scikit-learn checks it; and the domains that its form implies.
+
+        A plain array of numbers is what its author says it is: numbers, none of them taken for an identifier or a code.
+        """
+        from sklearn.utils.validation import validate_data
+
+        array = isinstance(X, np.ndarray | torch.Tensor)
+        if hasattr(X, "columns") and not array:
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return read(X), {}
+        if array and X.ndim > 2:
+            return read(X), {}
+        checked = validate_data(
+            self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
+        )
+        if checked.dtype.kind in "biuf":
+            table = read(checked.astype(np.float64))
+            return table, dict.fromkeys(table.names, "real")
+        return read(checked), {}
+
     def _table(self, data: Any) -> Table:
         """``data`` as a table that has every input column.
 
         Raises:
             DataError: a column that training had is not there; names it and the nearest.
         """
+        if self._from_arrays() and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
+            data = self._check_inputs(data, reset=False)[0]
         table = data if isinstance(data, Table) else self.plan_.shaped(read(data))
         absent = [name for name in self.schema_.x if name not in table]
         if absent:
@@ -173,7 +203,25 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                     outputs["novelty"] = assess_pass(self.novelty_, watch, outputs["z"], batch)
                 yield batch, outputs
 
-    def sample(self, data: Any, rows: int = 2) -> Batch:
+    def represent(self, data: Any) -> NDArray[np.float32]:
+        """(rows, features) z of each row: what the decision rule reads; of weight-sharing members their mean.
+
+        Of an autoencoder it is the code's mean. Of many θ's, the representation under the one that is shown.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        store, _ = self._encode(data)
+        model = self.derivation_.model.eval()
+        network = model.network if isinstance(model, Posterior) else model
+        parts: list[Tensor] = []
+        with torch.inference_mode():
+            for batch in store.batches(torch.split(torch.arange(store.rows), chunk_of(store, self.schema_))):
+                z: Tensor = network.encode(batch)[1] if isinstance(network, Autoencoder) else _z(network, batch)
+                parts.append(z.float().flatten(0, -3).mean(0) if z.dim() > 2 else z.float())
+        return torch.cat(parts).numpy()
+
+    def first(self, data: Any, rows: int = 2) -> Batch:
         """The batch of the first ``rows`` rows of ``data``, e.g. to show the shapes that pass between the blocks."""
         store, _ = self._encode(data)
         return store.batch(torch.arange(min(rows, store.rows)))
@@ -249,9 +297,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 f"{path} does not fit together ({first}): it was altered, or written by a trine whose parts differ "
                 f"({(manifest.get('versions') or {}).get('trine', 'unknown')}; this is {versions()['trine']})."
             ) from None
-        names = set(cls().get_params(deep=False))
-        given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
-        estimator = cls(**given, random_state=plan.seed)
+        estimator = cls(**cls.parameters_of(dataclasses.asdict(plan.choices)), random_state=plan.seed)
         if (arrays := manifest.get("arrays")) is not None:
             estimator.from_arrays_ = True
             estimator.n_features_in_ = int(arrays["columns"])
@@ -295,6 +341,10 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{source} holds an estimator {kind!r} that this trine does not know; a newer one wrote it."
         )
     return estimators[str(kind)]._restore(manifest, tensors, str(source))
+
+
+def _z(network: Any, batch: Batch) -> Any:
+    return network.encoder(batch)
 
 
 def versions() -> dict[str, str]:

@@ -38,6 +38,7 @@ class Plan:
         memory: bytes that the process may take; None: the machine's. Columns that are too large for it go to files.
         on_bad: ``"stop"`` or ``"skip"``: what an unreadable image or sound does.
         long: (key, time) columns of a table with a row a step. group: column → pattern of the columns that are its steps.
+        label: a column of neither x nor y, by which codes are coloured in a report; None where there is none.
         fewest: rows that each class of y needs: 2 to learn from and to test on; 1 for arrays, as scikit-learn has it.
     """
 
@@ -56,6 +57,7 @@ class Plan:
     memory: int | None = None
     on_bad: str = "stop"
     fewest: int = 2
+    label: str | None = None
     long: tuple[str, str] | None = None
     group: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -185,7 +187,9 @@ def prepare(
 
 
 def _labelled(table: Table, schema: Schema) -> np.ndarray:
-    """Rows that have at least one target; the others teach a supervised method nothing."""
+    """Rows that have at least one target; the others teach a supervised method nothing. All, where there is no target."""
+    if not schema.y:
+        return np.arange(table.rows)
     known = np.zeros(table.rows, dtype=bool)
     for name in schema.y:
         known |= ~table.column(name).missing
@@ -202,9 +206,10 @@ def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> R
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
     rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held])
     if len(rows.train) < 2:
+        have = f"have a value of {' or '.join(map(repr, schema.y))}" if schema.y else "are there"
         raise DataError(
-            f"{len(labelled)} rows have a value of {' or '.join(map(repr, schema.y))} and {len(rows.train)} are left to train "
-            "on; at least 2 are needed. Give more rows or hold out a smaller share."
+            f"{len(labelled)} rows {have} and {len(rows.train)} are left to train on; at least 2 are needed. Give more rows or "
+            "hold out a smaller share."
         )
     return rows
 
@@ -223,7 +228,7 @@ def _strata(table: Table, schema: Schema, labelled: np.ndarray) -> np.ndarray | 
 def _weights(plan: Plan, table: Table, schema: Schema, rows: Rows, weight: np.ndarray | None) -> np.ndarray | None:
     if plan.class_weight is None:
         return weight
-    name, domain = next(iter(schema.y.items()))
+    name, domain = next(iter(schema.y.items()), ("", None))
     if len(schema.y) != 1 or not isinstance(domain, Category):
         raise ChoiceError(
             "class_weight needs one categorical target; leave it out, or weigh the rows by sample_weight."

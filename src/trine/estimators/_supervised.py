@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.distributions import Distribution
 
-from trine.data import Store, Table, read
+from trine.data import Store, Table
 from trine.domains import Domain
 from trine.errors import ArtefactError, DataError, SchemaError
 from trine.estimators._answers import answer, divided, written
@@ -237,32 +237,6 @@ class Supervised(Estimator):
     def _target_domain(self, table: Table, name: str) -> str | Domain:
         """What kind of y this estimator takes the target for."""
         raise NotImplementedError
-
-    def _check_inputs(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, str]]:
-        """X as a table, checked as scikit-learn checks it; and the domains that its form implies.
-
-        A plain array of numbers is what its author says it is: numbers, none of them taken for an identifier or a code.
-        """
-        from sklearn.utils.validation import validate_data
-
-        array = isinstance(X, np.ndarray | torch.Tensor)
-        if hasattr(X, "columns") and not array:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return read(X), {}
-        if array and X.ndim > 2:
-            return read(X), {}
-        checked = validate_data(
-            self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
-        )
-        if checked.dtype.kind in "biuf":
-            table = read(checked.astype(np.float64))
-            return table, dict.fromkeys(table.names, "real")
-        return read(checked), {}
-
-    def _table(self, data: Any) -> Table:
-        if self._from_arrays() and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
-            return super()._table(self._check_inputs(data, reset=False)[0])
-        return super()._table(data)
 
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         super()._finish(prepared, fitted)

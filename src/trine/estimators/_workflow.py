@@ -33,6 +33,8 @@ def fit(
     data: Any,
     y: str | Sequence[str] | None = None,
     *,
+    method: str | None = None,
+    label: str | None = None,
     x: Sequence[str] | None = None,
     domains: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -57,6 +59,9 @@ def fit(
         data: path of a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or of a folder of class folders of images or sounds; a
             data frame (pandas, polars), a mapping of arrays, or a tuple ``(X, y)`` of arrays or tensors.
         y: target column(s). May be left out where the data name it: a folder's ``label``, the ``y`` of arrays.
+        method: ``"supervised"``, or of x alone ``"autoencoder"``; None: supervised.
+        label: of a method without a y, a column that is left out of x and colours the report; by default the one that the data
+            name as their target.
         x: input columns; all others by default.
         domains: column → kind (``"category"``) or :class:`~trine.domains.Domain`, where the inference is overridden.
         out: a new directory for the run: checkpoints, log, artefact and what the report needs. None keeps nothing on disk.
@@ -80,8 +85,8 @@ def fit(
         **choices: any of :class:`~trine.choices.Choices`.
 
     Returns:
-        :class:`Classifier`, :class:`Regressor`, :class:`MultiLabelClassifier` or :class:`MultiTarget`, by y's domain,
-        fitted; ``evaluations_`` holds the metrics on the ``valid`` rows. Among several processes (see
+        :class:`Classifier`, :class:`Regressor`, :class:`MultiLabelClassifier` or :class:`MultiTarget`, by y's domain, or
+        :class:`Autoencoder`, fitted; ``evaluations_`` holds the metrics on the ``valid`` rows. Among several processes (see
         :mod:`trine.training.distributed`) None on ranks other than 0.
 
     Raises:
@@ -90,12 +95,11 @@ def fit(
     """
     limit = None if memory is None else bytes_of(memory)
     table = reshape(read(data, on_bad=on_bad, memory=limit), long, group)
-    targets = targets_of(table, y)
+    stated = stated_of(table, method, y, label, domains)
     aside = None if isinstance(valid, int | float) else reshape(read(valid, on_bad=on_bad, memory=limit), long, group)
     plan = Plan(
-        y=targets,
+        **stated,
         x=tuple(x) if x is not None else None,
-        domains=dict(domains or {}),
         choices=Choices.of(choices),
         held_out=float(valid) if isinstance(valid, int | float) else 0.0,
         stop_fraction=stop_fraction,
@@ -160,7 +164,8 @@ def _complete(
         estimator.provenance_["source"] = str(run.data["source"]["data"])
         estimator.provenance_["fingerprint"] = run.data["fingerprint"]
     if aside is not None:
-        estimator.marginal_ = prepared.marginal()
+        if derivation.schema.y:
+            estimator.marginal_ = prepared.marginal()
         estimator.evaluations_ = estimator.evaluate_all(aside)
         estimator.metrics_ = {k: v.to_json()["metrics"] for k, v in estimator.evaluations_.items()}
         estimator.provenance_["rows"]["held_out"] = aside.rows
@@ -220,6 +225,8 @@ def derive(
     data: Any,
     y: str | Sequence[str] | None = None,
     *,
+    method: str | None = None,
+    label: str | None = None,
     x: Sequence[str] | None = None,
     domains: Mapping[str, Any] | None = None,
     stop_fraction: float = 0.1,
@@ -236,9 +243,8 @@ def derive(
     """
     table = reshape(read(data, on_bad=on_bad), long, group)
     plan = Plan(
-        y=targets_of(table, y),
+        **stated_of(table, method, y, label, domains),
         x=tuple(x) if x is not None else None,
-        domains=dict(domains or {}),
         choices=Choices.of(choices),
         held_out=valid,
         stop_fraction=stop_fraction,
@@ -280,6 +286,48 @@ def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     }
 
 
+WITHOUT_TARGET = ("autoencoder",)
+"""Methods of x alone."""
+
+
+def stated_of(
+    table: Table,
+    method: str | None,
+    y: str | Sequence[str] | None,
+    label: str | None,
+    domains: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a plan says of the columns: method, targets, label and stated domains.
+
+    Of x alone, a y that is named, or that the data name, is taken for the label: it is no part of x.
+
+    Raises:
+        SchemaError: a supervised method without y; a label beside a y, or several.
+    """
+    known = dict(domains or {})
+    if (method or "supervised") not in WITHOUT_TARGET:
+        if label is not None:
+            raise SchemaError(
+                f"label is for methods of x alone, {', '.join(WITHOUT_TARGET)}; leave it out, or name a method."
+            )
+        return {"method": method or "supervised", "y": targets_of(table, y), "domains": known}
+    named = [y] if isinstance(y, str) else list(y or ())
+    if label is not None and named:
+        raise SchemaError(
+            f"Both y ({named[0]!r}) and label ({label!r}) are named, and {method} has no y; name the label alone."
+        )
+    labels = [label] if label is not None else named or list(table.targets)
+    for name in labels:
+        if name not in table:
+            table.column(name)  # raises, with what the table knows to say
+    return {
+        "method": method,
+        "y": (),
+        "label": labels[0] if labels else None,
+        "domains": {**known, **dict.fromkeys(labels, "ignore")},
+    }
+
+
 def targets_of(table: Table, y: str | Sequence[str] | None) -> tuple[str, ...]:
     """The target columns that were named, or the one that the data's form names.
 
@@ -311,10 +359,11 @@ def _taken_at_its_word(run: Path) -> Iterator[None]:
 
 def _estimator_for(schema: Schema, plan: Plan, verbose: bool) -> Any:
     """An unfitted estimator of the kind that y's domain asks for."""
-    kind = estimators["several" if len(schema.y) > 1 else estimator_of(next(iter(schema.y.values())))]
-    names = set(kind().get_params(deep=False))
-    given = {k: v for k, v in dataclasses.asdict(plan.choices).items() if k in names}
-    return kind(**given, random_state=plan.seed, verbose=verbose)
+    if not schema.y:
+        kind = estimators[plan.method]
+    else:
+        kind = estimators["several" if len(schema.y) > 1 else estimator_of(next(iter(schema.y.values())))]
+    return kind(**kind.parameters_of(dataclasses.asdict(plan.choices)), random_state=plan.seed, verbose=verbose)
 
 
 @functools.singledispatch

@@ -97,7 +97,7 @@ class Derivation:
                 line
                 for target, rule in zip(targets, rules, strict=True)
                 for line in (
-                    f"{target}: {type(self.schema.y[target]).__name__} → {rule.formula}",
+                    f"{target}: {_kind_of(self.schema, target)} → {rule.formula}",
                     f"−log q({target}) = {rule.identity}",
                 )
             ],
@@ -151,6 +151,12 @@ def derive(method: str, schema: Schema, choices: Choices, facts: Facts, seed: in
         torch.manual_seed(seed)
         model, criterion, procedure = how.build(schema, resolved, facts)
     return Derivation(method, schema, resolved, reasons, facts, model, criterion, procedure)
+
+
+def _kind_of(schema: Schema, target: str) -> str:
+    """The kind of domain of what a rule decides; of several columns together, how they are called in the model."""
+    domain = schema.y.get(target) or schema.x.get(target)
+    return "columns of Real" if domain is None else type(domain).__name__
 
 
 def _show(value: Any) -> str:

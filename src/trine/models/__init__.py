@@ -1,5 +1,6 @@
 """A batch's named tensors → named outputs: tensors and distributions."""
 
+from .autoencoder import Autoencoder as Autoencoder
 from .posterior import Chains as Chains
 from .posterior import Draws as Draws
 from .posterior import DropoutDraws as DropoutDraws

@@ -2,6 +2,7 @@
 
 from ._base import Linear as Linear
 from ._base import Rule as Rule
+from ._base import default_reconstruction as default_reconstruction
 from ._base import default_rule as default_rule
 from ._base import in_units as in_units
 from ._base import rule_for as rule_for
@@ -24,8 +25,11 @@ from ._parameters import tensors_of as tensors_of
 from ._recalibrated import Recalibrated as Recalibrated
 from ._recalibrated import probit as probit
 from ._units import affine as affine
+from .columns import KnownNormal as KnownNormal
+from .columns import NormalColumns as NormalColumns
 from .cumulative import OrderedCategorical as OrderedCategorical
 from .logistic import Logistic as Logistic
 from .logit_normal import LogitNormal as LogitNormal
+from .pixels import DiscretisedLogistic as DiscretisedLogistic
 from .softmax import SoftmaxCategorical as SoftmaxCategorical
 from .softplus_normal import SoftplusNormal as SoftplusNormal

@@ -38,6 +38,7 @@ class Rule(nn.Module, abc.ABC):
         reads_memory: whether ``forward`` also takes the encoder's memory, the states over time of every sequence in x.
             Such a rule is built with the keywords ``memory`` (their widths), ``units`` and ``dropout``, and serves one
             member: its features are (batch, features).
+        wants_choices: whether it is built with the keyword ``choices`` as well, as one that draws a picture is.
     """
 
     serves: ClassVar[tuple[type[Domain], ...]]
@@ -45,6 +46,7 @@ class Rule(nn.Module, abc.ABC):
     identity: ClassVar[str]
     beta: ClassVar[float] = 0.0
     reads_memory: ClassVar[bool] = False
+    wants_choices: ClassVar[bool] = False
 
     def __init__(self, features: int, domain: Domain, linear: Linear = nn.Linear) -> None:
         super().__init__()
@@ -57,6 +59,15 @@ class Rule(nn.Module, abc.ABC):
 def default_rule(domain: Domain) -> str:
     """The name of the rule for ``domain`` when the user names none; open by ``default_rule.register(DomainType)``."""
     raise SchemaError(f"No decision rule gives a {domain.kind!r} y yet.")
+
+
+@functools.singledispatch
+def default_reconstruction(domain: Domain) -> str:
+    """The name of the rule that gives a column of x again from a code; open by ``default_reconstruction.register(DomainType)``.
+
+    By default it is the one that decides a y of this domain.
+    """
+    return default_rule(domain)
 
 
 def rule_for(domain: Domain, name: str | None = None) -> type[Rule]:

@@ -8,7 +8,7 @@ from torch.distributions import Normal
 
 from trine.domains import Real
 
-from ._base import Linear, Rule, default_rule, rules
+from ._base import Linear, Rule, default_reconstruction, default_rule, rules
 from ._links import Head, inverse_softplus, positive, spread
 
 
@@ -62,3 +62,8 @@ class NormalFixedRule(Rule):
 @default_rule.register
 def _(domain: Real) -> str:
     return "normal"
+
+
+@default_reconstruction.register
+def _(domain: Real) -> str:
+    return "normal-fixed"

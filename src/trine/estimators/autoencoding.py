@@ -1,0 +1,424 @@
+"""x alone: codes that x can be had from again, samples and what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from torch import Tensor
+from torch.distributions import Distribution
+
+from trine.choices import Choices
+from trine.data import Store
+from trine.domains import Domain, Image
+from trine.errors import ChoiceError, DataError
+from trine.estimators._answers import answer
+from trine.estimators._batched import chunk_of
+from trine.estimators._estimator import Estimator, estimators
+from trine.estimators._plan import Prepared
+from trine.estimators._training import Fitted
+from trine.estimators.classification import _tag_inputs
+from trine.evaluation import Evaluation
+from trine.evaluation.reconstruction import evaluate_reconstruction
+from trine.models import Autoencoder as Network
+from trine.rules import in_units
+
+SHOWN_AT_ONCE = 1024
+"""Codes decoded at a time."""
+
+
+@estimators.register("autoencoder")
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):  # type: ignore[misc]
+    """A code for each x that x can be had from again, for x of any domains; its codes shaped to a prior by choice.
+
+    The reconstruction is a likelihood in x's own domain, each column by its own rule, so that a squared error or a
+    cross-entropy is derived and not assumed. With ``shape="kl"`` it is the variational autoencoder.
+
+    Args:
+        code: numbers in a code.
+        shape: None or ``none`` (plain), ``kl`` (row by row), or a divergence between all codes and the prior: ``mmd``,
+            ``cramer``, ``wasserstein``, or with a critic ``js`` and its kin.
+        prior: p(z): ``normal``, ``ball``, ``mixture(k)``, ``vamp(k)``, ``categorical(variables, classes)``, ``vq(k)``.
+        shape_weight: of the shape's term (β, λ).
+        free_bits: nats of each number of a code that the term leaves free.
+        warmup: share of the steps in which its weight grows from 0.
+        sparsity: ``topk(k)``, ``lifetime(share)`` or ``l1(weight)``.
+        corruption: share of the inputs destroyed in training, which the network has to restore.
+        contraction: weight of ‖∂z/∂x‖².
+        image: ``positional`` (convolutional) or ``dense``.
+        reconstruction: decision rule of x's columns by name, or a mapping from column to name.
+        hidden: widths of the dense layers of the encoder; the decoder has them in reverse.
+        activation: ``relu``, ``gelu``, ``silu``, ``tanh`` or ``sigmoid``.
+        normalization: ``none``, ``layer``, ``batch`` or ``rms``.
+        residual: whether layers of equal width add their input.
+        dropout: share of hidden units zeroed while training, in [0, 1).
+        numbers: how numbers enter: ``piecewise``, ``periodic`` or ``plain``.
+        categories: how categories enter: ``embedding`` or ``onehot``.
+        channels: width of the first stage of a convolutional network.
+        sequence: how series and texts are read: ``convolutional``, ``gru``, ``lstm`` or ``rnn``.
+        units: width of a recurrent layer.
+        audio: how sound enters: ``mel`` or ``waveform``.
+        optimiser: ``adamw``, ``sgd`` or ``momentum``.
+        step_size: (peak) step size.
+        schedule: ``constant``, ``robbins-monro``, ``cosine`` or ``onecycle``.
+        weight_decay: decoupled decay of the weights.
+        clip: bound on the gradient's norm; 0 for none.
+        ema: decay of the exponential moving average of the weights; 0 for none.
+        batch_size: examples a step.
+        epochs: passes over the training rows.
+        patience: epochs without a better held-out score before stopping; 0 never stops early.
+        autocast: ``none`` or ``bf16``.
+        compile: whether to compile with ``torch.compile``.
+        validation_fraction: share of the rows that decide when to stop.
+        random_state: None, an integer or a numpy random state.
+        threads: torch threads; None chooses.
+        budget: seconds that training may take; None for no bound.
+        verbose: whether to show progress on standard error.
+
+    A parameter that is None is derived; ``print(model.derivation_)`` tells what was derived, and why.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> X = load_iris().data
+        >>> model = Autoencoder(code=2, epochs=5, random_state=0).fit(X)
+        >>> model.transform(X).shape, model.inverse_transform(model.transform(X)).shape
+        ((150, 2), (150, 4))
+    """
+
+    kind = "autoencoder"
+    method = "autoencoder"
+
+    def __init__(
+        self,
+        code: int | None = None,
+        shape: str | None = None,
+        prior: str | None = None,
+        *,
+        shape_weight: float | None = None,
+        free_bits: float | None = None,
+        warmup: float | None = None,
+        sparsity: str | None = None,
+        corruption: float | None = None,
+        contraction: float | None = None,
+        image: str | None = None,
+        reconstruction: str | Mapping[str, str] | None = None,
+        hidden: tuple[int, ...] | None = None,
+        activation: str | None = None,
+        normalization: str | None = None,
+        residual: bool | None = None,
+        dropout: float | None = None,
+        numbers: str | None = None,
+        categories: str | None = None,
+        channels: int | None = None,
+        sequence: str | None = None,
+        units: int | None = None,
+        audio: str | None = None,
+        optimiser: str | None = None,
+        step_size: float | None = None,
+        schedule: str | None = None,
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        ema: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        autocast: str | None = None,
+        compile: bool = False,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        threads: int | None = None,
+        budget: float | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.code = code
+        self.shape = shape
+        self.prior = prior
+        self.shape_weight = shape_weight
+        self.free_bits = free_bits
+        self.warmup = warmup
+        self.sparsity = sparsity
+        self.corruption = corruption
+        self.contraction = contraction
+        self.image = image
+        self.reconstruction = reconstruction
+        self.hidden = hidden
+        self.activation = activation
+        self.normalization = normalization
+        self.residual = residual
+        self.dropout = dropout
+        self.numbers = numbers
+        self.categories = categories
+        self.channels = channels
+        self.sequence = sequence
+        self.units = units
+        self.audio = audio
+        self.optimiser = optimiser
+        self.step_size = step_size
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.ema = ema
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.autocast = autocast
+        self.compile = compile
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.threads = threads
+        self.budget = budget
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        _tag_inputs(tags)
+        tags.target_tags.required = False
+        return tags
+
+    def get_choices(self) -> Choices:
+        """The parameters that are choices; the prior of codes is ``code_prior`` among them."""
+        names = set(self.get_params(deep=False)) - {"prior"}
+        known = {name for name in Choices.__dataclass_fields__ if name in names}
+        return Choices.of({**{name: getattr(self, name) for name in known}, "code_prior": self.prior})
+
+    @classmethod
+    def parameters_of(cls, choices: Mapping[str, Any]) -> dict[str, Any]:
+        """What of ``choices`` are parameters of this estimator, under its own names."""
+        return {**super().parameters_of(choices), "prior": choices["code_prior"]}
+
+    # Fitting -----------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Derive model, criterion and procedure from X and train.
+
+        Args:
+            X: (rows, columns) array or data frame (numbers, text, missing values allowed), or (rows, height, width[,
+                channels]) pixels.
+            y: ignored, as in every transformer.
+
+        Raises:
+            TrineError (a ValueError): what was wrong, where, and what to do.
+        """
+        self.from_arrays_ = True
+        table, domains = self._check_inputs(X, reset=True)
+        return self._fit(self._plan([], domains), table)
+
+    def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
+        super()._finish(prepared, fitted)
+        self.evaluations_: dict[str, Evaluation] = {}
+        if len(prepared.rows.held_out):
+            self.evaluations_ = {"x": self._evaluate_store(prepared.store, prepared.rows.held_out)}
+            self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
+        return self
+
+    @property
+    def _network(self) -> Network:
+        network = self.derivation_.model
+        assert isinstance(network, Network)
+        return network
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._network.latent.width
+
+    # Codes -------------------------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """(rows, code) the code of each row; of a stochastic code its mean."""
+        return self.represent(X)
+
+    def inverse_transform(self, Z: ArrayLike) -> Any:
+        """What the codes (rows, code) stand for, in the user's units: the mean of numbers, the likeliest category.
+
+        An array where it was fitted on one, else a mapping from column to values.
+
+        Raises:
+            DataError: another number of columns than a code has numbers.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        z = self._codes(Z)
+        parts: list[dict[str, NDArray[Any]]] = []
+        with torch.inference_mode():
+            for part in torch.split(z, SHOWN_AT_ONCE):
+                parts.append(self._shown(self._network.decode(part)))
+        return self._as_given({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+    def reconstruct(self, X: Any) -> Any:
+        """The rows of ``X`` as they come back from their codes, in the form of :meth:`inverse_transform`."""
+        return self.inverse_transform(self.transform(X))
+
+    def sample(self, n: int = 1, *, noise: bool | None = None, seed: int | None = None) -> Any:
+        """``n`` new rows: z ~ p(z), then x given z, in the form of :meth:`inverse_transform`.
+
+        Args:
+            n: how many.
+            noise: whether x is drawn from q(x given z), or its mean given; None: drawn, but of pictures the mean.
+            seed: of the draw; None: the estimator's own.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        if n < 1:
+            raise ChoiceError(f"n is {n}; at least 1 row is drawn.")
+        parts: list[dict[str, NDArray[Any]]] = []
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            for size in [len(part) for part in torch.split(torch.empty(n), SHOWN_AT_ONCE)]:
+                parts.append(self._shown(self._network.decode(self._drawn(size)), drawn=noise, draw=True))
+        return self._as_given({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+    def _drawn(self, n: int) -> Tensor:
+        """(n, width) z's from what codes are drawn from."""
+        return self._network.latent.prior().sample((n,))
+
+    def interpolate(self, a: Any, b: Any, steps: int = 8) -> Any:
+        """What lies between each row of ``a`` and the same row of ``b``: codes on the straight line between theirs, decoded.
+
+        Returns:
+            Rows in the form of :meth:`inverse_transform`: ``steps`` for the first pair, from a to b, then for the second.
+
+        Raises:
+            DataError: ``a`` and ``b`` have different numbers of rows. ChoiceError: fewer than 2 steps.
+        """
+        first, last = torch.from_numpy(self.transform(a)), torch.from_numpy(self.transform(b))
+        if len(first) != len(last):
+            raise DataError(f"a has {len(first)} rows and b {len(last)}; give them in pairs.")
+        if steps < 2:
+            raise ChoiceError(f"steps is {steps}; a way has at least 2, its ends.")
+        along = torch.linspace(0, 1, steps).view(1, -1, 1)
+        return self.inverse_transform(torch.lerp(first[:, None], last[:, None], along).flatten(0, 1).numpy())
+
+    def _codes(self, Z: ArrayLike) -> Tensor:
+        codes = np.asarray(Z, dtype=np.float32)
+        width = self._network.latent.width
+        if codes.ndim != 2 or codes.shape[1] != width:
+            raise DataError(
+                f"The codes have the shape {codes.shape}; a code has {width} numbers: give (rows, {width})."
+            )
+        if not np.isfinite(codes).all():
+            row = int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])
+            raise DataError(f"The code in row {row + 1} has a number that is not finite.")
+        return torch.from_numpy(codes)
+
+    def _shown(
+        self, found: Mapping[str, Distribution], drawn: bool | None = False, draw: bool = False
+    ) -> dict[str, NDArray[Any]]:
+        """Column → values in the user's units."""
+        shown: dict[str, NDArray[Any]] = {}
+        for name, q in found.items():
+            domain = self.schema_.x[name]
+            noisy = not isinstance(domain, Image) if drawn is None and draw else bool(drawn)
+            shown[name] = values_of(domain, q, noisy)
+        return shown
+
+    def _as_given(self, columns: dict[str, NDArray[Any]]) -> Any:
+        """Columns in the form that X had: one array, of pictures or of numbers; else the columns."""
+        if not self._from_arrays() or set(columns) != set(self.schema_.x):
+            return columns
+        if len(columns) == 1 and isinstance(next(iter(self.schema_.x.values())), Image):
+            return next(iter(columns.values()))
+        if getattr(self, "feature_names_in_", None) is not None:
+            return columns
+        return np.stack([columns[name] for name in self.schema_.x], axis=1)
+
+    # How good ----------------------------------------------------------------------------------------------------
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-likelihood of the rows, in nats: see :meth:`score_samples`. The larger the better."""
+        return float(np.mean(self.score_samples(X)))
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """(rows,) log q(x given z) at each row's own code, in nats; of a stochastic code less KL(code ‖ prior): a lower bound of
+        log p(x).
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        store, _ = self._encode(X)
+        parts = [part["elbo"] for part in self._scored(store, np.arange(store.rows))]
+        return np.concatenate(parts)
+
+    def evaluate(self, data: Any) -> Evaluation:
+        """How well rows come back from their codes, with bootstrap intervals, beside the columns' means and shares."""
+        store, _ = self._encode(data)
+        return self._evaluate_store(store, np.arange(store.rows))
+
+    def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
+        """Refused: there is no y.
+
+        Raises:
+            ChoiceError: always; says what there is in its place.
+        """
+        raise ChoiceError(
+            "An autoencoder has no y to predict; `trine encode` writes codes and `trine reconstruct` what comes back from them."
+        )
+
+    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+        """``{"x": evaluation}``, as other estimators have one a target."""
+        return {"x": self.evaluate(data)}
+
+    def _evaluate_store(self, store: Store, rows: NDArray[np.int64]) -> Evaluation:
+        parts = list(self._scored(store, rows))
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return evaluate_reconstruction(found, self.schema_.x, rows + 1, self.plan_.seed)
+
+    def _scored(self, store: Store, rows: NDArray[np.int64]) -> Iterator[dict[str, NDArray[np.float64]]]:
+        """A chunk of rows at a time: ``elbo``, ``divergence`` and, for each term of the reconstruction, its ``nll:<name>``; of
+        numbers and categories ``error:<column>``, ``trivial:<column>``, ``known:<column>`` (see :mod:`trine.evaluation`).
+        """
+        from trine.methods.autoencoder import reconstruction_terms
+
+        network = self._network.eval()
+        terms = reconstruction_terms(network)
+        index = torch.from_numpy(rows)
+        with torch.inference_mode():
+            for batch in store.batches(torch.split(index, chunk_of(store, self.schema_))):
+                outputs = network(batch)
+                found: dict[str, NDArray[np.float64]] = {}
+                total = torch.zeros(batch.size, dtype=torch.float64)
+                for term in terms:
+                    value = term.values(outputs, batch).double()
+                    total -= value
+                    found[f"nll:{term.name}"] = value.numpy()
+                divergence = torch.zeros_like(total)
+                if isinstance(outputs["code"], Distribution):
+                    divergence = row_divergence(outputs["prior"], outputs["code"]).double()
+                found["divergence"] = divergence.numpy()
+                found["elbo"] = (total - divergence).numpy()
+                for name, q in network.decode(outputs["z"]).items():
+                    found |= measured(self.schema_.x[name], name, q, batch)
+                yield found
+
+
+def row_divergence(prior: Distribution, code: Distribution) -> Tensor:
+    """(rows,) KL(code ‖ prior)."""
+    from trine.divergences import KL
+
+    found: Tensor = KL()(prior, code)
+    return found
+
+
+def measured(domain: Domain, name: str, q: Distribution, batch: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
+    """Of one column: squared error of a number (per pixel of a picture) or 0/1 of a category, what the training rows' mean or
+    commonest category would have had, and which rows have a value.
+    """
+    from trine.evaluation.reconstruction import compared
+
+    return {f"{kind}:{name}": value for kind, value in compared(domain, q, batch, f"x.{name}").items()}
+
+
+def values_of(domain: Domain, q: Distribution, noisy: bool) -> NDArray[Any]:
+    """(rows, ...) of a column in the user's units: drawn from q, or its mean or likeliest value."""
+    if isinstance(domain, Image):
+        pixels = q.sample() if noisy else q.mean
+        return domain.decode(pixels.float().numpy())
+    if not noisy:
+        return answer(domain, in_units(domain, q))
+    drawn = q.sample()
+    return domain.decode(drawn.numpy() if drawn.dtype.is_floating_point else drawn.numpy().astype(np.int64))

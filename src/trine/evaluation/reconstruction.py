@@ -1,0 +1,150 @@
+"""How well rows come back from their codes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributions import Distribution
+
+from trine.domains import Category, Domain, Image, Numeric, Vector
+from trine.errors import DataError
+from trine.rules import point
+
+from ._base import MISTAKES, Evaluation, Metric
+from ._bootstrap import Score, average, intervals
+
+Rows = dict[str, NDArray[np.float64]]
+
+
+@functools.singledispatch
+def compared(domain: Domain, q: Distribution, batch: Mapping[str, Tensor], name: str) -> Rows:
+    """``error``, ``trivial`` and ``known``, each (rows,), of one column; open by ``compared.register(DomainType)``.
+
+    ``error`` is the squared distance of the prediction in encoded units, a mean over the numbers of a value, or 0/1 of a category;
+    ``trivial`` that of the training rows' mean or commonest category. Nothing for a domain without such a measure.
+
+    Args:
+        domain: fitted.
+        q: of the column, in encoded units.
+        batch: where the column's values are, under ``name``.
+    """
+    return {}
+
+
+@compared.register(Numeric)
+def _(domain: Numeric, q: Distribution, batch: Mapping[str, Tensor], name: str) -> Rows:
+    value = batch[name].double()
+    known = ~value.isnan()
+    value = value.nan_to_num(0.0)
+    return _rows((point(q).double() - value).square(), (domain.mean - value).square(), known)
+
+
+@compared.register(Image)
+@compared.register(Vector)
+def _(domain: Any, q: Distribution, batch: Mapping[str, Tensor], name: str) -> Rows:
+    value = batch[name].double().nan_to_num(0.0)
+    present = batch.get(f"{name}.present")
+    known = torch.ones(len(value), dtype=torch.bool) if present is None else present
+    mean = torch.tensor(domain.mean).double().view(-1, *(1,) * (value.dim() - 2))
+    return _rows(_mean((q.mean.double() - value).square()), _mean((mean - value).square()), known)
+
+
+@compared.register
+def _(domain: Category, q: Distribution, batch: Mapping[str, Tensor], name: str) -> Rows:
+    code = batch[name]
+    commonest = int(np.argmax(domain.shares))
+    return _rows((point(q) != code).double(), (code != commonest).double(), code >= 0)
+
+
+def _rows(error: Tensor, trivial: Tensor, known: Tensor) -> Rows:
+    return {"error": error.numpy(), "trivial": trivial.numpy(), "known": known.double().numpy()}
+
+
+def _mean(value: Tensor) -> Tensor:
+    return value.flatten(1).mean(1)
+
+
+def evaluate_reconstruction(
+    found: Mapping[str, NDArray[np.float64]], domains: Mapping[str, Domain], rows: NDArray[np.int64], seed: int = 0
+) -> Evaluation:
+    """Metrics with 95 % bootstrap intervals, from what is known of each row.
+
+    ``elbo``: log q(x given z) at the code's mean, less ``divergence`` = KL(code ‖ prior) where codes are distributions, in
+    nats a row, the larger the better. ``unexplained``: squared error of all numbers, each column in units of its variance about
+    the training mean, so that 1 is the trivial prediction. ``wrong``: share of categories not recovered.
+
+    Args:
+        found: ``elbo``, ``divergence``, ``nll:<term>``, and what :func:`compared` gave as ``error:<column>`` …, each (n,).
+        domains: column → fitted domain. rows: (n,) the user's row numbers. seed: of the bootstrap.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    n = len(rows)
+    if not n:
+        raise DataError("There is no row to evaluate; give at least one.")
+    scores = {"elbo": _score(found["elbo"], better=True, unit="nats", low=-np.inf)}
+    if found["divergence"].any():
+        scores["divergence"] = _score(found["divergence"], better=None, unit="nats")
+    columns = []
+    ratios, wrongs, misses = [], [], []
+    for name, domain in domains.items():
+        if f"error:{name}" not in found:
+            continue
+        known = found[f"known:{name}"]
+        error, trivial = found[f"error:{name}"] * known, found[f"trivial:{name}"] * known
+        base, count = trivial.sum(), max(known.sum(), 1.0)
+        if isinstance(domain, Category):
+            wrongs.append(error)
+            misses.append(trivial)
+            columns.append(_column(name, domain, "accuracy", 1 - error.sum() / count, 1 - base / count))
+        elif base > 0:
+            ratios.append((error, trivial / base * count, base / count))
+            columns.append(_column(name, domain, "variance explained", 1 - error.sum() / base, 0.0))
+    baselines: dict[str, float | None] = {}
+    if ratios:
+        scores["unexplained"] = _score(np.mean([error / scale for error, _, scale in ratios], axis=0), unit="share")
+        baselines["unexplained"] = 1.0
+    if wrongs:
+        scores["wrong"] = _score(np.mean(wrongs, axis=0), unit="share")
+        baselines["wrong"] = float(np.mean(misses))
+    measured = intervals(scores, None, seed)
+    metrics = {
+        name: Metric(*measured[name], baselines.get(name), scores[name].higher_is_better, scores[name].unit)
+        for name in scores
+    }
+    worst = np.argsort(found["elbo"], kind="stable")[:MISTAKES]
+    figures: dict[str, Any] = {
+        "columns": columns,
+        "terms": [
+            {"name": key.removeprefix("nll:"), "nats": float(value.mean())}
+            for key, value in found.items()
+            if key.startswith("nll:")
+        ],
+        "elbo": np.quantile(found["elbo"], np.linspace(0, 1, 101)).tolist(),
+    }
+    mistakes = [
+        {"row": int(rows[i]), "truth": "", "prediction": "", "confidence": float(found["elbo"][i])} for i in worst
+    ]
+    return Evaluation("reconstruction", n, metrics, figures, mistakes)
+
+
+def _score(values: NDArray[np.float64], better: bool | None = False, unit: str = "", low: float = 0.0) -> Score:
+    statistics, value = average(values)
+    return Score(statistics, value, better, unit, (low, np.inf))
+
+
+def _column(name: str, domain: Domain, measure: str, value: float, trivial: float) -> dict[str, Any]:
+    return {
+        "column": name,
+        "domain": type(domain).__name__,
+        "measure": measure,
+        "value": float(value),
+        "trivial": float(trivial),
+    }

@@ -1,0 +1,236 @@
+"""x alone: encoder → code → z → a rule for each column; L(θ) = Σ over columns of D(x, x_hat) + D(code, prior)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from trine.blocks import Dense, Encoder
+from trine.choices import Choices
+from trine.criterion import Criterion, Term
+from trine.data import Schema
+from trine.divergences import KL
+from trine.domains import Domain, Image, Numeric, Real
+from trine.errors import ChoiceError, SchemaError
+from trine.latents import latent_for
+from trine.methods._base import Facts, Method, methods
+from trine.methods._shapes import shape_terms, stochastic
+from trine.methods.defaults import resolve
+from trine.models import Autoencoder
+from trine.procedures import Descent, Procedure
+from trine.rules import NormalColumns, Rule, default_reconstruction, rule_for
+
+CODE = {"pictures": 16, "most": 16}
+"""Numbers in a code by default: of pictures, and at most of a table."""
+
+
+@methods.register("autoencoder")
+class AutoencoderMethod(Method):
+    """A representation of x that x can be had from again, its codes shaped to a prior by choice."""
+
+    def resolve(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, dict[str, str]]:
+        """Defaults by what x is; see :mod:`trine.methods.defaults`."""
+        if schema.y:
+            raise SchemaError(
+                "An autoencoder has no target: leave y out, or name the column that is to colour the codes with --label COL."
+            )
+        if not schema.x:
+            raise SchemaError("An autoencoder needs an x; name at least one input column.")
+        _refuse(choices)
+        if choices.image == "convolutional":
+            raise ChoiceError(
+                "image=convolutional keeps the maximum over places, from which no picture can be drawn; choose positional or dense."
+            )
+        wanted = derived(schema, choices, facts)
+        open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
+        resolved, reasons = resolve(
+            schema, choices.replace(**{name: value for name, (value, _) in open_.items()}), facts
+        )
+        _check_width(schema, resolved)
+        return resolved, reasons | {name: why for name, (_, why) in open_.items()}
+
+    def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
+        """The three parts."""
+        model = network(schema, choices)
+        return model, Criterion(*reconstruction_terms(model), *shape_terms(choices)), _descent(choices)
+
+
+def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Choice → (value, why), where an autoencoder differs from a network with a target."""
+    pictures = any(isinstance(domain, Image) for domain in schema.x.values())
+    width = numbers_in(schema)
+    code = CODE["pictures"] if pictures else max(1, min(CODE["most"], math.ceil(width / 2)))
+    found: dict[str, tuple[Any, str]] = {
+        "code": (code, "numbers in a code of pictures" if pictures else f"half of x's {width} numbers, at most {code}"),
+        "shape": ("none", "nothing is asked of the codes but that x can be had from them"),
+        "code_prior": ("normal", "what codes are drawn from"),
+        "members": (1, "one network, one code"),
+        "unknown": (0.0, "there is no answer to give to a row with nothing known"),
+        "augment": (False, "a picture is to be given as it was"),
+        "flip": ("none", "a picture is to be given as it was"),
+        "dropout": (0.0, "codes are to tell small differences"),
+        "weight_decay": (0.0, "a narrow code regularises"),
+        "step_size": (1e-3, "held on pictures and tables"),
+        "schedule": ("cosine", "large steps early, small ones late"),
+    }
+    if pictures:
+        batch = 2 ** round(math.log2(min(max(facts.rows / 100, 32), 128)))
+        found |= {
+            "image": ("positional", "what draws a picture needs to know where things are"),
+            "batch_size": (batch, f"about a hundredth of {facts.rows:,} rows, a power of two from 32 to 128"),
+            "epochs": (
+                min(max(round(600_000 / facts.rows), 10), 100),
+                "to see about 600,000 examples, within 10 to 100 epochs",
+            ),
+        }
+        if choices.image == "dense":
+            found |= {
+                "hidden": ((400,), "one wide layer either way"),
+                "normalization": ("none", "of the dense layers"),
+                "residual": (False, "one dense layer needs no shortcut"),
+                "autocast": ("none", "the products of a dense network are small"),
+            }
+    return found
+
+
+def network(schema: Schema, choices: Choices) -> Autoencoder:
+    """The model that resolved choices describe."""
+    encoder = Encoder(schema.x, choices)
+    assert choices.code is not None
+    latent = latent_for(
+        choices.code_prior or "normal", encoder.features, choices.code, stochastic(choices.shape or "none")
+    )
+    hidden = () if _drawn(schema, choices) else tuple(reversed(choices.hidden or (256, 256)))
+    trunk = Dense(
+        latent.width,
+        hidden,
+        activation=choices.activation or "relu",
+        normalization=choices.normalization or "none",
+        prenorm=bool(choices.prenorm),
+        residual=bool(choices.residual),
+        dropout=choices.dropout or 0.0,
+    )
+    kinds = reconstructed(schema, choices)
+    shared = [name for name, kind in kinds.items() if kind == "normal-fixed" and isinstance(schema.x[name], Real)]
+    shared = shared if len(shared) > 1 else []
+    rules = {
+        name: _rule(rule_for(schema.x[name], kind), trunk.features, schema.x[name], choices)
+        for name, kind in kinds.items()
+        if name not in shared
+    }
+    together = None
+    if shared:
+        numeric = [domain for domain in (schema.x[name] for name in shared) if isinstance(domain, Numeric)]
+        together = (NormalColumns(trunk.features, numeric), shared, [_places(schema)[name] for name in shared])
+    return Autoencoder(encoder, latent, trunk, rules, together)
+
+
+def reconstructed(schema: Schema, choices: Choices) -> dict[str, str]:
+    """Column of x → name of the rule that gives it again; columns whose domain has none are read and not given.
+
+    Raises:
+        SchemaError: no column has one. ChoiceError: a rule is asked for a column that is not there.
+    """
+    asked = choices.reconstruction if isinstance(choices.reconstruction, dict) else {}
+    if unknown := sorted(set(asked) - set(schema.x)):
+        raise ChoiceError(
+            f"reconstruction names the column {unknown[0]!r}, which x has not; it has {', '.join(schema.x)}."
+        )
+    found: dict[str, str] = {}
+    why = ""
+    for name, domain in schema.x.items():
+        wanted = choices.reconstruction if isinstance(choices.reconstruction, str) else asked.get(name)
+        try:
+            found[name] = wanted or default_of(domain)
+        except SchemaError as error:
+            why = str(error)
+    if not found:
+        raise SchemaError(f"No column of x can be given again from a code. {why}")
+    return found
+
+
+def default_of(domain: Domain) -> str:
+    """The default rule of a column; registered by the rules' own files, which are read first."""
+    from trine.rules import rules
+
+    rules.load()
+    return default_reconstruction(domain)
+
+
+def reconstruction_terms(model: Autoencoder) -> list[Term]:
+    """−log q of each column given z, summed."""
+    return [Term(KL(), f"x_hat.{name}", f"x.{name}", name=name.strip("()")) for name in model.targets]
+
+
+def numbers_in(schema: Schema) -> int:
+    """Numbers that a row of x is made of, a category counting as one."""
+    return sum(size_of(domain) for domain in schema.x.values())
+
+
+def size_of(domain: Domain) -> int:
+    """Numbers in one value; a sequence counts as many."""
+    if isinstance(domain, Image):
+        return domain.channels * domain.height * domain.width
+    return 10**6 if domain.ragged else int(getattr(domain, "size", domain.width))
+
+
+def _check_width(schema: Schema, choices: Choices) -> None:
+    """Refuse a plain code that could hold a copy of x."""
+    width, bounded = numbers_in(schema), choices.sparsity or choices.corruption or choices.contraction
+    assert choices.code is not None
+    if choices.code >= width > 1 and choices.shape == "none" and not bounded:
+        raise ChoiceError(
+            f"code is {choices.code} and x has {width} numbers: a code as wide as x is a copy and learns nothing. Choose a code "
+            f"below {width}, or bound it: shape=kl, sparsity='topk(3)', corruption=0.3 or contraction=0.1."
+        )
+
+
+def _refuse(choices: Choices) -> None:
+    """Choices that have no meaning without a y."""
+    if choices.posterior not in (None, "none") or choices.prior is not None:
+        raise ChoiceError(
+            "posterior and prior are about θ of a network with a target; the prior of an autoencoder's codes is code_prior "
+            "(prior= of trine.Autoencoder)."
+        )
+    if (choices.members or 1) > 1:
+        raise ChoiceError(f"An autoencoder has one network, and members is {choices.members}; leave it out.")
+    if choices.rule is not None or choices.divergence != "kl":
+        raise ChoiceError(
+            "rule and divergence are about y; the rule of x's columns is reconstruction, the codes' divergence shape."
+        )
+
+
+def _drawn(schema: Schema, choices: Choices) -> bool:
+    """Whether z goes to what draws a picture directly, with no dense layer between."""
+    alone = len(schema.x) == 1 and isinstance(next(iter(schema.x.values())), Image)
+    return alone and choices.image != "dense" and not choices.hidden
+
+
+def _places(schema: Schema) -> Mapping[str, int]:
+    """Column of one number → its place in the field ``x.numbers``."""
+    found: dict[str, int] = {}
+    place = 0
+    for name, domain in schema.x.items():
+        if domain.pack == "numbers":
+            found[name] = place
+            place += domain.width
+    return found
+
+
+def _rule(kind: type[Rule], features: int, domain: Domain, choices: Choices) -> Rule:
+    build: Any = kind
+    more: dict[str, Any] = {"choices": choices} if kind.wants_choices else {}
+    if kind.reads_memory:
+        more = {"memory": [], "units": choices.units, "dropout": choices.dropout}
+    rule: Rule = build(features, domain, nn.Linear, **more)
+    return rule
+
+
+def _descent(choices: Choices) -> Descent:
+    """Descent as choices say, with critics of a slow momentum."""
+    named = ("optimiser", "step_size", "schedule", "weight_decay", "clip", "ema", "autocast", "compile")
+    given = {name: getattr(choices, name) for name in named if getattr(choices, name) is not None}
+    return Descent(**given)
