@@ -89,6 +89,50 @@ class Term(nn.Module):
         return formula if self.weight == 1.0 else f"{self.weight:g} · {formula}"
 
 
+class WarmedTerm(Term):
+    """A term whose weight grows from 0 to its own over the first steps of training; in evaluation it has its own.
+
+    A variational autoencoder so learns to use its code before the code is priced (Sønderby et al., `Ladder Variational
+    Autoencoders`, 2016). The steps taken are a buffer, part of every checkpoint.
+
+    Args:
+        divergence, predicted, target, given, weight, name, training_only: as of :class:`Term`.
+        steps: over which the weight grows; 0: it has its own from the first step.
+    """
+
+    taken: Tensor
+
+    def __init__(
+        self,
+        divergence: Divergence,
+        predicted: str,
+        target: str,
+        given: str | None = None,
+        weight: float = 1.0,
+        name: str | None = None,
+        training_only: bool = False,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(divergence, predicted, target, given, weight, name, training_only)
+        self.steps = steps
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
+        """As of :class:`Term`, times the share of its weight that it has yet."""
+        values = super().values(outputs, batch, tighten=tighten)
+        if tighten or not self.training or not self.steps:
+            return values
+        share = (self.taken / self.steps).clamp_max(1.0)
+        if torch.is_grad_enabled():
+            self.taken += 1
+        return share * values
+
+    def describe(self) -> str:
+        """The term as a formula, with its warm-up."""
+        formula = super().describe()
+        return f"{formula} (its weight growing over {self.steps:,} steps)" if self.steps else formula
+
+
 class PriorTerm(Term):
     """−log p(θ)/n: what a prior adds to a mean over examples of −log q(y), so that their sum is −log p(θ given data)/n + const.
 

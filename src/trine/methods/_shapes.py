@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from trine.blocks import Dense
 from trine.choices import Choices
-from trine.criterion import Term
-from trine.divergences import KL
+from trine.criterion import Term, WarmedTerm
+from trine.divergences import KL, Divergence, Value, two_sample
+from trine.divergences.learned import learned
+from trine.errors import ChoiceError, nearest
 
 BY_ROW = ("kl",)
 """Shapes that compare each row's code with the prior: codes are distributions. The others compare all codes of a batch."""
+BY_SAMPLES = ("mmd", "cramer", "wasserstein")
+"""Shapes that compare the codes of a batch with as many draws of the prior, without a critic."""
+WEIGHT = {"mmd": 1000.0, "cramer": 100.0, "wasserstein": 100.0}
+"""Default weights: these distances are at most of the order of one, and a reconstruction of a hundred nats."""
+CRITIC = 10.0
+"""Default weight of what a critic says: its slope fades where it cannot tell codes from the prior."""
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Of the kernels of MMD, times 2 · width of a code (Tolstikhin et al., 2018, section 4)."""
+
+
+def known_shapes() -> list[str]:
+    """The names that ``shape`` may have."""
+    return ["none", *BY_ROW, *BY_SAMPLES, *(name for name in learned if name not in (*BY_ROW, *BY_SAMPLES))]
 
 
 def stochastic(shape: str) -> bool:
@@ -15,9 +37,113 @@ def stochastic(shape: str) -> bool:
     return shape in BY_ROW
 
 
-def shape_terms(choices: Choices) -> list[Term]:
-    """The terms that follow from ``shape`` and its weight; none for a plain autoencoder."""
-    weight = 1.0 if choices.shape_weight is None else choices.shape_weight
-    if choices.shape in (None, "none"):
+def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
+    """The terms that follow from ``shape`` and its weight; none for a plain autoencoder.
+
+    Args:
+        choices: resolved. steps: of the whole training, of which ``warmup`` is a share.
+
+    Raises:
+        ChoiceError: a shape that is not known; ``free_bits`` where codes are no distributions.
+    """
+    shape = choices.shape or "none"
+    if shape not in known_shapes():
+        known = ", ".join(known_shapes())
+        raise ChoiceError(f"There is no shape called {shape!r}.{nearest(shape, known_shapes())} Known: {known}.")
+    if shape != "kl" and choices.free_bits:
+        raise ChoiceError(f"free_bits are of shape=kl, whose codes are distributions, and shape is {shape}.")
+    if shape == "none":
         return []
-    return [Term(KL(), "prior", "code", weight=weight, name="shape")]
+    warm = round((choices.warmup or 0.0) * steps)
+    if shape == "kl":
+        weight = 1.0 if choices.shape_weight is None else choices.shape_weight
+        divergence = FreeBits(choices.free_bits) if choices.free_bits else KL()
+        return [WarmedTerm(divergence, "prior", "code", weight=weight, name="shape", steps=warm)]
+    given = choices.shape_weight
+    if shape in BY_SAMPLES:
+        weight = WEIGHT[shape] if given is None else given
+        return [WarmedTerm(Samples(shape), "z", "prior", weight=weight, name="shape", steps=warm)]
+    assert choices.code is not None
+    build: Any = learned[shape]
+    critic = nn.Sequential(Dense(choices.code, (256, 256), activation="relu"), nn.Linear(256, 1), nn.Flatten(0))
+    weight = CRITIC if given is None else given
+    # What a critic says of rows held out is no score.
+    return [
+        WarmedTerm(build(critic, r1=0.1), "z", "prior", weight=weight, name="shape", steps=warm, training_only=True)
+    ]
+
+
+class Samples(Divergence):
+    """A distance between the codes of a batch, taken as samples, and as many draws of the prior; alike for every row.
+
+    ``mmd`` with inverse multiquadratic kernels of several widths, ``cramer`` the energy distance, both without bias;
+    ``wasserstein`` the sliced W₂², by as many directions as a code has numbers, and at least 32.
+
+    Args:
+        kind: one of the three.
+
+    References:
+        Tolstikhin et al., `Wasserstein Auto-Encoders`, 2018 (mmd); Kolouri et al., `Sliced Wasserstein Auto-Encoders`, 2019;
+        Knop et al., `Cramer-Wold Auto-Encoder`, 2020 (a kin of the energy distance).
+    """
+
+    formula = "D({p}, {t})"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Tensor)
+        assert isinstance(target, Distribution)
+        n, width = predicted.shape
+        if n < 2:
+            return torch.zeros_like(predicted[:, 0])  # one code has no distribution
+        drawn = target.sample((n,))
+        if self.kind == "mmd":
+            widths = [(scale * width) ** 0.5 for scale in SCALES]
+            value = two_sample.mmd(predicted, drawn, widths, kernel="imq", unbiased=True)
+        elif self.kind == "cramer":
+            value = two_sample.energy_distance(predicted, drawn, unbiased=True)
+        else:
+            directions = max(width, 32)
+            value = two_sample.sliced_wasserstein(predicted, drawn, projections=directions).square()
+        return value.expand(n)
+
+    def describe(self, predicted: str, target: str) -> str:
+        """With the distance's own name."""
+        names = {"mmd": "MMD²", "cramer": "energy distance", "wasserstein": "sliced W₂²"}
+        return f"{names[self.kind]}({predicted} of the batch, {target})"
+
+
+class FreeBits(Divergence):
+    r"""KL(code ‖ prior) with λ nats of each number of a code free: Σ_j max(λ, mean over the batch of KL_j); alike for every row.
+
+    Args:
+        free: λ, 0 or more.
+
+    References:
+        Kingma et al., `Improved Variational Inference with Inverse Autoregressive Flow`, 2016, appendix C.8.
+    """
+
+    formula = "Σ_j max(λ, KL_j({t} ‖ {p}))"
+
+    def __init__(self, free: float) -> None:
+        super().__init__()
+        self.free = free
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        own = isinstance(target, Independent) and isinstance(target.base_dist, Normal)
+        prior = isinstance(predicted, Independent) and isinstance(predicted.base_dist, Normal)
+        if not (own and prior):
+            raise ChoiceError("free_bits are counted number by number: they want code_prior=normal.")
+        assert isinstance(target, Independent)
+        assert isinstance(predicted, Independent)
+        each: Tensor = torch.distributions.kl_divergence(target.base_dist, predicted.base_dist)
+        if not self.training:
+            return each.sum(-1)
+        return each.mean(0).clamp_min(self.free).sum().expand(len(each))
+
+    def describe(self, predicted: str, target: str) -> str:
+        """With λ."""
+        return f"Σ_j max({self.free:g}, KL_j({target} ‖ {predicted}))"

@@ -55,7 +55,10 @@ class AutoencoderMethod(Method):
     def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts."""
         model = network(schema, choices)
-        return model, Criterion(*reconstruction_terms(model), *shape_terms(choices)), _descent(choices)
+        assert choices.batch_size is not None
+        assert choices.epochs is not None
+        steps = choices.epochs * max(facts.rows // choices.batch_size, 1)
+        return model, Criterion(*reconstruction_terms(model), *shape_terms(choices, steps)), _descent(choices)
 
 
 def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:

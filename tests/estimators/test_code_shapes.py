@@ -1,0 +1,87 @@
+"""Codes follow their prior where a shape asks it, by whatever divergence, and the terms are what they say."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch.distributions import Independent, Normal
+
+import trine
+from trine.choices import Choices
+from trine.criterion import WarmedTerm
+from trine.divergences import KL
+from trine.divergences.two_sample import energy_distance, mmd, sliced_wasserstein
+from trine.errors import ChoiceError
+from trine.methods._shapes import FreeBits, Samples, known_shapes, shape_terms
+
+X = load_digits().data
+
+
+@functools.cache
+def distance(shape: str) -> float:
+    """Energy distance of the codes of all digits from as many draws of the prior."""
+    model = trine.Autoencoder(4, shape, epochs=12, hidden=(128,), numbers="plain", random_state=0).fit(X)
+    torch.manual_seed(0)
+    return float(energy_distance(torch.from_numpy(model.transform(X)), torch.randn(len(X), 4)))
+
+
+@pytest.mark.parametrize("shape", ["kl", "mmd", "cramer", "wasserstein", "js", "least_squares", "hellinger"])
+def test_a_shape_brings_codes_to_the_prior(shape: str) -> None:
+    assert distance(shape) < 0.1 * distance("none")
+
+
+def test_samples_are_compared_with_as_many_draws_of_the_prior() -> None:
+    prior = Independent(Normal(torch.zeros(3), torch.ones(3)), 1)
+    z = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + 1
+    for kind, by_hand in (
+        ("mmd", lambda x: mmd(z, x, [(s * 3) ** 0.5 for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)], kernel="imq")),
+        ("cramer", lambda x: energy_distance(z, x, unbiased=True)),
+    ):
+        torch.manual_seed(1)
+        found = Samples(kind)(z, prior)
+        torch.manual_seed(1)
+        assert torch.allclose(found, by_hand(prior.sample((50,))).expand(50))
+    torch.manual_seed(1)
+    found = Samples("wasserstein")(z, prior)
+    torch.manual_seed(1)
+    assert torch.allclose(found[0], sliced_wasserstein(z, prior.sample((50,)), projections=32).square())
+
+
+def test_free_bits_are_free() -> None:
+    code = Independent(Normal(torch.tensor([[0.1, 2.0], [-0.1, 1.0]]), torch.ones(2, 2)), 1)
+    prior = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+    each = (0.005, (2.0 + 0.5) / 2)  # ½ μ² each, averaged over the two rows
+    found = FreeBits(0.2)(prior, code)
+    assert torch.allclose(found, torch.full((2,), 0.2 + each[1]))
+    assert torch.allclose(FreeBits(0.0)(prior, code), torch.full((2,), sum(each)))
+    assert torch.allclose(FreeBits(0.2).eval()(prior, code), KL()(prior, code))
+
+
+def test_a_weight_grows_over_the_first_steps_and_is_part_of_a_checkpoint() -> None:
+    code = Independent(Normal(torch.ones(2, 1), torch.ones(2, 1)), 1)
+    outputs = {"code": code, "prior": Independent(Normal(torch.zeros(1), torch.ones(1)), 1)}
+    term = WarmedTerm(KL(), "prior", "code", steps=4)
+    seen = [float(term.values(outputs, {})[0]) for _ in range(6)]
+    np.testing.assert_allclose(seen, [0, 0.125, 0.25, 0.375, 0.5, 0.5])
+    again = WarmedTerm(KL(), "prior", "code", steps=4)
+    again.load_state_dict({**again.state_dict(), "taken": torch.tensor(2)})
+    assert float(again.values(outputs, {})[0]) == 0.25
+    assert float(again.eval().values(outputs, {})[0]) == 0.5
+
+
+def test_warmup_is_a_share_of_all_steps() -> None:
+    (term,) = shape_terms(Choices(shape="kl", code=2, warmup=0.5), steps=100)
+    assert isinstance(term, WarmedTerm)
+    assert term.steps == 50
+
+
+def test_unknown_shapes_are_refused_with_the_nearest() -> None:
+    assert {"kl", "mmd", "cramer", "wasserstein", "js", "hinge"} <= set(known_shapes())
+    with pytest.raises(ChoiceError, match="wasserstein"):
+        trine.Autoencoder(2, "waserstein").fit(X)
+    with pytest.raises(ChoiceError, match="free_bits"):
+        trine.Autoencoder(2, "mmd", free_bits=0.1).fit(X)
