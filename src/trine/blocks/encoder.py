@@ -51,6 +51,7 @@ class Encoder(nn.Module):
         fields = _fields(domains)
         self.fields = tuple(fields)
         self.packs = tuple(members[0].pack for members in fields.values())
+        self.reads = tuple((field, members[0].pack, members[0]) for field, members in fields.items())
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.blocks = nn.ModuleList(field_encoder(members[0], members, choices) for members in fields.values())
         widths = [_features(block) for block in self.blocks]

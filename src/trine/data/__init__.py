@@ -1,6 +1,7 @@
 """Tables, folders and arrays → schema → compact columns → batches."""
 
 from ._batches import Batches as Batches
+from ._batches import LabelledBatches as LabelledBatches
 from ._cache import cache as cache
 from ._disk import remembered as remembered
 from ._disk import stored as stored

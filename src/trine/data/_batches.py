@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections import deque
@@ -75,6 +76,11 @@ class Batches:
 
     def __len__(self) -> int:
         return self.steps_per_epoch
+
+    @property
+    def last(self) -> int:
+        """Rows of an epoch's last batch."""
+        return len(self.rows) - (self.steps_per_epoch - 1) * self.batch_size
 
     def order(self, epoch: int) -> Tensor:
         """(n,) int64: the rows in the order of ``epoch``."""
@@ -177,6 +183,64 @@ class Batches:
             # Set before the batch is given: a checkpoint after its step goes on with the next.
             self.state = (epoch, index + 1) if index + 1 < self.steps_per_epoch else (epoch + 1, 0)
             yield batch
+
+
+class LabelledBatches(Batches):
+    """Batches of some labelled rows beside unlabelled ones: an epoch is a pass over the unlabelled rows.
+
+    Every batch has ``labelled_size`` rows of ``labelled``, first, and ``batch_size − labelled_size`` of ``unlabelled``. Labelled
+    rows come in random orders one after another, each row once before any comes again, from epoch to epoch too. As of
+    :class:`Batches` the order is a pure function of (seed, epoch).
+
+    Args:
+        store: where the rows are.
+        labelled, unlabelled: (n,) int64 indices of rows, none of them empty.
+        labelled_size: rows of ``labelled`` in a batch, 1 or more.
+        batch_size: rows a batch, more than ``labelled_size``.
+        seed: fixes the order of every epoch.
+
+    Raises:
+        ChoiceError: sizes out of range, or no rows of one kind.
+    """
+
+    def __init__(
+        self, store: Store, labelled: Tensor, unlabelled: Tensor, labelled_size: int, batch_size: int, seed: int = 0
+    ) -> None:
+        super().__init__(store, unlabelled, batch_size - labelled_size, seed, drop_last=True)
+        if labelled_size < 1 or not len(labelled):
+            raise ChoiceError(
+                f"There are {len(labelled)} labelled rows, of which {labelled_size} are to be in a batch."
+            )
+        self.labelled = torch.as_tensor(labelled, dtype=torch.int64)
+        self.labelled_size = labelled_size
+        self.beside, self.batch_size = self.batch_size, batch_size
+        self.steps_per_epoch = max(len(unlabelled) // self.beside, 1)
+
+    @property
+    def last(self) -> int:
+        return self.labelled_size + min(self.beside, len(self.rows))
+
+    def index(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
+        """The rows of each batch of ``epoch`` from number ``start`` on, (batch,) int64."""
+        order = self.order(epoch)
+        for index in range(start, self.steps_per_epoch):
+            first = (epoch * self.steps_per_epoch + index) * self.labelled_size
+            own = order[index * self.beside : (index + 1) * self.beside]
+            yield torch.cat([self._labelled(first), own])
+
+    def _labelled(self, first: int) -> Tensor:
+        """The labelled rows of a batch, of the endless sequence of orders from its place ``first`` on."""
+        n, places = len(self.labelled), torch.arange(first, first + self.labelled_size)
+        parts = [places[places // n == turn] % n for turn in range(first // n, int(places[-1]) // n + 1)]
+        found = [self._turn(first // n + i)[part] for i, part in enumerate(parts)]
+        return torch.cat(found)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - the batches live as long as the training
+    def _turn(self, turn: int) -> Tensor:
+        """(n,) the labelled rows in the order of their pass number ``turn``."""
+        seed = np.random.SeedSequence([self.seed % 2**64, turn, 1]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(seed))
+        return self.labelled[torch.randperm(len(self.labelled), generator=generator)]
 
 
 def _cores() -> int:

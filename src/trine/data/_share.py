@@ -45,14 +45,14 @@ class Shares:
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
         self.batch_size = batches.batch_size
-        ranks, rows = collective.processes(), len(batches.rows)
-        if min(self.batch_size, rows) < ranks:
+        ranks = collective.processes()
+        largest = self.batch_size if batches.steps_per_epoch > 1 else min(self.batch_size, batches.last)
+        if largest < ranks:
             raise ChoiceError(
-                f"{ranks} processes share batches of {min(self.batch_size, rows)} rows, and each needs a row of every "
+                f"{ranks} processes share batches of {largest} rows, and each needs a row of every "
                 f"batch: choose a batch_size of at least {ranks}, or fewer processes."
             )
-        last = rows - (batches.steps_per_epoch - 1) * self.batch_size
-        self.steps_per_epoch = batches.steps_per_epoch - (last < ranks)
+        self.steps_per_epoch = batches.steps_per_epoch - (batches.last < ranks)
 
     def order(self, epoch: int) -> Tensor:
         """(n,) int64: the rows of all ranks in the order of ``epoch``."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from trine.blocks import Dense, Encoder
+from trine.blocks.sparse import Lifetime, TopK
 from trine.choices import Choices
 from trine.criterion import Criterion, Term
 from trine.data import Schema
-from trine.divergences import KL
+from trine.divergences import KL, Divergence, Value
+from trine.divergences.expectation import Expectation
 from trine.domains import Domain, Image, Numeric, Real
 from trine.errors import ChoiceError, SchemaError
 from trine.latents import latent_for
@@ -58,7 +61,11 @@ class AutoencoderMethod(Method):
         assert choices.batch_size is not None
         assert choices.epochs is not None
         steps = choices.epochs * max(facts.rows // choices.batch_size, 1)
-        return model, Criterion(*reconstruction_terms(model), *shape_terms(choices, steps)), _descent(choices)
+        return (
+            model,
+            Criterion(*reconstruction_terms(model), *shape_terms(choices, steps), *bounding_terms(choices)),
+            _descent(choices),
+        )
 
 
 def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
@@ -128,7 +135,16 @@ def network(schema: Schema, choices: Choices) -> Autoencoder:
     if shared:
         numeric = [domain for domain in (schema.x[name] for name in shared) if isinstance(domain, Numeric)]
         together = (NormalColumns(trunk.features, numeric), shared, [_places(schema)[name] for name in shared])
-    return Autoencoder(encoder, latent, trunk, rules, together)
+    return Autoencoder(
+        encoder,
+        latent,
+        trunk,
+        rules,
+        together,
+        corruption=choices.corruption or 0.0,
+        sparsity=sparsity_of(choices)[0],
+        contracts=bool(choices.contraction),
+    )
 
 
 def reconstructed(schema: Schema, choices: Choices) -> dict[str, str]:
@@ -166,6 +182,57 @@ def default_of(domain: Domain) -> str:
 def reconstruction_terms(model: Autoencoder) -> list[Term]:
     """−log q of each column given z, summed."""
     return [Term(KL(), f"x_hat.{name}", f"x.{name}", name=name.strip("()")) for name in model.targets]
+
+
+def sparsity_of(choices: Choices) -> tuple[nn.Module | None, float]:
+    """(what makes codes sparse, or None; the weight of Σ|z|) by the word of ``sparsity``.
+
+    Raises:
+        ChoiceError: another word, numbers out of range, or codes that are distributions.
+    """
+    word = choices.sparsity
+    if word is None:
+        return None, 0.0
+    found = re.fullmatch(r"(topk|lifetime|l1)\(([0-9.eE+-]+)\)", word.replace(" ", ""))
+    if found is None:
+        raise ChoiceError(f"sparsity is {word!r}; it is topk(k), lifetime(share) or l1(weight), e.g. topk(10).")
+    if stochastic(choices.shape or "none"):
+        raise ChoiceError(
+            f"sparsity is of codes that are numbers, and under shape={choices.shape} they are distributions."
+        )
+    try:
+        number = float(found[2])
+    except ValueError:
+        raise ChoiceError(f"sparsity is {word!r}; in the parentheses stands a number.") from None
+    if found[1] == "l1":
+        return None, number
+    return (TopK(round(number)) if found[1] == "topk" else Lifetime(number)), 0.0
+
+
+def bounding_terms(choices: Choices) -> list[Term]:
+    """What bounds a code besides its shape: the sum of its sizes, and how steeply it follows x; in training alone."""
+    weight = sparsity_of(choices)[1]
+    found = []
+    if weight:
+        found.append(Term(AbsoluteSum(), "z", "z", weight=weight, name="sparsity", training_only=True))
+    if choices.contraction:
+        slope = Expectation("‖∂z/∂x‖²")
+        found.append(
+            Term(
+                slope, "contraction", "contraction", weight=choices.contraction, name="contraction", training_only=True
+            )
+        )
+    return found
+
+
+class AbsoluteSum(Divergence):
+    """Σ|z|, whose weight makes numbers of a code exactly small: the likelihood of a Laplace prior."""
+
+    formula = "Σ|{p}|"
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Tensor)
+        return predicted.abs().sum(-1)
 
 
 def numbers_in(schema: Schema) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from trine.blocks.corruption import corrupt, replaced
+from trine.data import Batch
 from trine.divergences import Value
+from trine.domains import Domain
 from trine.latents import Latent
 from trine.rules import KnownNormal, NormalColumns, Rule
 
@@ -31,6 +35,10 @@ class Autoencoder(nn.Module):
         rules: column → decision rule on the trunk's features.
         together: the rule of the columns of real numbers that are given together, with their names and their places in the
             field ``x.numbers``; None where there are none.
+        corruption: share of the inputs that are destroyed before they are read, in training.
+        sparsity: codes → codes of which few numbers are not 0; None leaves them.
+        contracts: whether training has the output ``contraction``, (batch,): an unbiased estimate of ‖∂z/∂x‖² for x in
+            standard deviations.
     """
 
     def __init__(
@@ -40,6 +48,9 @@ class Autoencoder(nn.Module):
         trunk: nn.Module,
         rules: Mapping[str, Rule],
         together: tuple[NormalColumns, Sequence[str], Sequence[int]] | None = None,
+        corruption: float = 0.0,
+        sparsity: nn.Module | None = None,
+        contracts: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.latent, self.trunk = encoder, latent, trunk
@@ -47,6 +58,7 @@ class Autoencoder(nn.Module):
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.drawn = nn.ModuleList(rules.values())
         self.together = None if together is None else together[0]
+        self.corruption, self.sparsity, self.contracts = corruption, sparsity, contracts
         self.grouped = () if together is None else tuple(together[1])
         places = torch.tensor([] if together is None else list(together[2]), dtype=torch.int64)
         self.register_buffer("places", places, persistent=False)
@@ -67,18 +79,22 @@ class Autoencoder(nn.Module):
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` gives."""
         numbers = (f"x.({TOGETHER})",) if self.together is not None else ()
-        short = ("x_hat",) if len(self.targets) == 1 else ()
+        short: tuple[str, ...] = ("x_hat",) if len(self.targets) == 1 else ()
+        short += ("contraction",) if self.contracts else ()
         return ("code", "z", "prior", *(f"x_hat.{name}" for name in self.targets), *numbers, *short)
 
     def encode(self, batch: Mapping[str, Tensor]) -> tuple[Value, Tensor]:
         """(code, z) of the rows of ``batch``."""
+        if self.training and self.corruption:
+            batch = corrupt(batch, self.encoder.reads, self.corruption)  # type: ignore[arg-type]
         features = self.encoder(batch)
         # Codes in full precision, whatever the encoder's products are in.
         with torch.autocast(features.device.type, enabled=False):
-            found: tuple[Value, Tensor] = self.latent(
-                features.float() if features.dtype == torch.bfloat16 else features
-            )
-        return found
+            code, z = self.latent(features.float() if features.dtype == torch.bfloat16 else features)
+        if self.sparsity is None:
+            return code, z
+        z = self.sparsity(z)
+        return z, z
 
     def draw(self, z: Tensor) -> dict[str, Distribution]:
         """Target → q(x given z), z of shape (batch, width)."""
@@ -105,6 +121,9 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         """Named outputs for the rows of ``batch``."""
+        contracts = self.contracts and self.training
+        if contracts:
+            batch, read = _watched(batch, self.encoder.reads)  # type: ignore[arg-type]
         code, z = self.encode(batch)
         drawn = self.draw(z)
         outputs: dict[str, Value] = {"code": code, "z": z, "prior": self.latent.prior()}
@@ -115,4 +134,38 @@ class Autoencoder(nn.Module):
             outputs[f"x.({TOGETHER})"] = numbers if whole else numbers.index_select(1, self.places)
         if len(drawn) == 1:
             outputs["x_hat"] = next(iter(drawn.values()))
+        if contracts:
+            outputs["contraction"] = _slope(z, read)
         return outputs
+
+
+Read = list[tuple[Tensor, Tensor]]
+"""Inputs that have a gradient, and the scale that each of their numbers is measured in."""
+
+
+def _watched(batch: Mapping[str, Tensor], fields: Sequence[tuple[str, str | None, Domain]]) -> tuple[Batch, Read]:
+    """The batch with gradients of its fields of numbers, and those fields with their scales; codes of categories have none."""
+    changed: dict[str, Tensor] = {}
+    read: Read = []
+    for field, pack, domain in fields:
+        if batch[field].is_floating_point():
+            values = changed[field] = batch[field].detach().requires_grad_(True)
+            scale = torch.ones((), device=values.device)
+            std: Any = getattr(domain, "std", None) if pack is None else None
+            if std:
+                scale = torch.as_tensor(std, dtype=values.dtype, device=values.device)
+                scale = scale.view(1, -1, *(1,) * (values.dim() - 2)) if scale.dim() else scale
+            read.append((values, scale))
+    return replaced(batch, changed), read
+
+
+def _slope(z: Tensor, read: Read) -> Tensor:
+    """(batch,) E over u ~ N(0, I) of ‖uᵀ ∂z/∂x‖², by one draw: ‖∂z/∂x‖² without bias (Hutchinson, 1990)."""
+    if not read or not torch.is_grad_enabled():
+        return torch.zeros_like(z[:, 0])
+    slopes = torch.autograd.grad((z * torch.randn_like(z)).sum(), [values for values, _ in read], create_graph=True)
+    parts = [
+        (slope * scale).nan_to_num(0.0).flatten(1).square().sum(1)
+        for slope, (_, scale) in zip(slopes, read, strict=True)
+    ]
+    return torch.stack(parts).sum(0)
