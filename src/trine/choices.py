@@ -73,6 +73,10 @@ class Choices:
         image: how pictures are read: ``convolutional`` (the maximum over places is kept), ``positional`` (convolutional, all places
             are kept) or ``dense``; an autoencoder draws them likewise.
         reconstruction: decision rule of x's columns by name (or a mapping from column to name).
+        unlabelled: what rows without y are used for: ``none``, ``consistency`` (the same answer to another view of x),
+            ``pseudo`` (the network's own sure answers as labels) or ``reconstruct`` (x from a code on the same encoder).
+        unlabelled_weight, confidence: of that term; probability from which an answer of the network's own counts.
+        labelled_size: labelled rows in a batch beside unlabelled ones.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -128,6 +132,10 @@ class Choices:
     contraction: NonNegative | None = None
     image: Literal["convolutional", "positional", "dense"] | None = None
     reconstruction: str | dict[str, str] | None = None
+    unlabelled: Literal["none", "consistency", "pseudo", "reconstruct"] | None = None
+    unlabelled_weight: NonNegative | None = None
+    confidence: Share | None = None
+    labelled_size: AtLeastOne | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 

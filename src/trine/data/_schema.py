@@ -119,8 +119,10 @@ class Schema:
         """Whether every domain has learned from training rows."""
         return all(domain.fitted for domain in (*self.x.values(), *self.y.values()))
 
-    def fit(self, table: Columns, rows: np.ndarray | None = None) -> Self:
+    def fit(self, table: Columns, rows: np.ndarray | None = None, seen: np.ndarray | None = None) -> Self:
         """A copy whose domains have learned from ``rows`` (integer index; None: all) and from no other row.
+
+        Those of x learn from ``seen`` in their place, where it is given: rows of which no y is known tell of x all the same.
 
         The classes of a categorical y are those of the whole table, as inferred; their shares are those of ``rows``.
 
@@ -128,7 +130,7 @@ class Schema:
             DataError: a value that does not belong to its domain; names column, row, value and remedy.
         """
 
-        def learned(name: str, domain: Domain) -> Domain:
+        def learned(name: str, domain: Domain, rows: np.ndarray | None) -> Domain:
             column = table.column(name)
             taken = rows
             if (
@@ -143,8 +145,8 @@ class Schema:
 
         return dataclasses.replace(
             self,
-            x={name: learned(name, domain) for name, domain in self.x.items()},
-            y={name: learned(name, domain) for name, domain in self.y.items()},
+            x={name: learned(name, domain, rows if seen is None else seen) for name, domain in self.x.items()},
+            y={name: learned(name, domain, rows) for name, domain in self.y.items()},
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -276,7 +276,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             plan = Plan.from_json(manifest["plan"])
             data = dict(manifest["facts"])
             invariances = data["invariances"]
-            facts = Facts(data["rows"], None if invariances is None else tuple(invariances), data["evidence"])
+            facts = Facts(
+                data["rows"],
+                None if invariances is None else tuple(invariances),
+                data["evidence"],
+                int(data.get("unlabelled", 0)),
+            )
             derivation = derive(str(manifest["method"]), schema, choices, facts, plan.seed)
             derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
             novelty = {name.removeprefix(NOVELTY): part for name, part in tensors.items() if name.startswith(NOVELTY)}
@@ -367,6 +372,7 @@ def _facts_json(facts: Facts) -> dict[str, Any]:
         "rows": facts.rows,
         "invariances": None if facts.invariances is None else list(facts.invariances),
         "evidence": facts.evidence,
+        "unlabelled": facts.unlabelled,
     }
 
 

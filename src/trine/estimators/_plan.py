@@ -105,6 +105,10 @@ class Plan:
         return cls(**fields)
 
 
+FEW_JUDGES = 200
+"""Labelled rows below which none decide when to stop, where there are at least as many without a label."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rows:
     """Which rows do what; indices into the table."""
@@ -112,6 +116,7 @@ class Rows:
     train: np.ndarray
     stop: np.ndarray
     held_out: np.ndarray
+    unlabelled: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,11 +182,15 @@ def prepare(
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)
     chosen = {"schema": inferred.to_json(), "rows": hashlib.sha256(np.ascontiguousarray(rows.train).data).hexdigest()}
-    fitted = schema or remembered(table, chosen, lambda: inferred.fit(table, rows.train))
+    use = plan.choices.unlabelled
+    beside = len(rows.unlabelled) >= len(rows.train) if use is None else use != "none"
+    seen = np.union1d(rows.train, rows.unlabelled) if beside else None  # of x, rows without y tell as much
+    fitted = schema or remembered(table, chosen, lambda: inferred.fit(table, rows.train, seen))
     weights = _weights(plan, table, fitted, rows, weight)
     store = stored(table, fitted, weight=weights, memory=plan.memory, verbose=verbose)
     if facts is None:
-        facts = Facts(len(rows.train), *measure_invariances(store, fitted, rows.train, plan.choices, plan.seed))
+        found = measure_invariances(store, fitted, rows.train, plan.choices, plan.seed)
+        facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled))
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
     return Prepared(plan, store, rows, derivation)
 
@@ -204,7 +213,11 @@ def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> R
     facts = Facts(len(rest))
     if len(stop) < max((recipe(domain, schema, facts).judges for domain in schema.x.values()), default=8):
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
-    rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held])
+    unlabelled = np.setdiff1d(np.arange(table.rows), labelled) if schema.y else np.zeros(0, dtype=np.int64)
+    if len(unlabelled) >= len(rest) and len(stop) < FEW_JUDGES and plan.choices.unlabelled != "none":
+        # A label teaches more than it tells when to stop.
+        train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
+    rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held], unlabelled)
     if len(rows.train) < 2:
         have = f"have a value of {' or '.join(map(repr, schema.y))}" if schema.y else "are there"
         raise DataError(

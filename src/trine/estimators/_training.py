@@ -12,7 +12,8 @@ from torch import nn
 
 from trine import collective
 from trine.blocks import layer_scales, time_scales
-from trine.data import Batch, Batches, Shares, Store
+from trine.data import Batch, Batches, LabelledBatches, Shares, Store
+from trine.errors import ChoiceError
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.methods import Derivation
@@ -56,7 +57,7 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
     if choices.sharding == "full" and collective.processes() > 1:
         model = distributed.shard(model)
     store = placed(prepared.store, place)
-    batches = Batches(store, torch.from_numpy(rows.train), choices.batch_size, prepared.plan.seed)
+    batches = _batches(store, prepared)
     with _threads(prepared.plan.threads, derivation) as threads:
         result = train(
             model,
@@ -83,6 +84,21 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
         for i, seen in enumerate(result.observations)
     ]
     return Fitted(result, threads, scales)
+
+
+def _batches(store: Store, prepared: Prepared) -> Batches:
+    """The training rows, those without y beside the others where they take part."""
+    choices, rows = prepared.derivation.choices, prepared.rows
+    assert choices.batch_size is not None
+    train = torch.from_numpy(rows.train)
+    if not len(rows.unlabelled) or choices.unlabelled in (None, "none"):
+        return Batches(store, train, choices.batch_size, prepared.plan.seed)
+    beside, own = torch.from_numpy(rows.unlabelled), choices.labelled_size or 1
+    if own >= choices.batch_size:
+        raise ChoiceError(
+            f"labelled_size is {own} and batch_size {choices.batch_size}: no room is left for rows without y; raise batch_size."
+        )
+    return LabelledBatches(store, train, beside, own, choices.batch_size, prepared.plan.seed)
 
 
 def placed(store: Store, place: torch.device, free: int | None = None) -> Store:

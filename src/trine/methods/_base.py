@@ -29,11 +29,13 @@ class Facts:
         invariances: mirror images that leave the meaning of an image as it is, e.g. ``("horizontal",)``, as measured;
             None when not measured.
         evidence: a sentence for the derivation on how the invariances were measured.
+        unlabelled: number of rows without y beside them, of which x may be learned from.
     """
 
     rows: int
     invariances: tuple[str, ...] | None = None
     evidence: str = ""
+    unlabelled: int = 0
 
 
 class Method(abc.ABC):
@@ -104,11 +106,26 @@ class Derivation:
             "criterion": [self.criterion.describe()],
             "procedure": [
                 *self.procedure.describe().splitlines(),
-                f"batches of {self.choices.batch_size} of {self.facts.rows:,} training rows, "
-                f"{self.choices.epochs} epochs",
+                *self._batched(),
             ],
             "choices": _aligned([(choice["name"], choice["value"], choice["reason"]) for choice in self.chosen()]),
         }
+
+    def _batched(self) -> list[str]:
+        """Which rows come in a batch, how many times, and what for."""
+        size, rows, beside = self.choices.batch_size, self.facts.rows, self.facts.unlabelled
+        if not beside:
+            return [f"batches of {size} of {rows:,} training rows, {self.choices.epochs} epochs"]
+        if self.choices.unlabelled == "none":
+            return [
+                f"batches of {size} of {rows:,} training rows, {self.choices.epochs} epochs; {beside:,} rows without y are "
+                "left out"
+            ]
+        own = self.choices.labelled_size or 0
+        return [
+            f"batches of {own} of {rows:,} labelled rows beside {(size or 0) - own} of {beside:,} without y; "
+            f"{self.choices.epochs} passes over the latter"
+        ]
 
     def chosen(self) -> list[dict[str, str]]:
         """Name, value and reason of every choice that is made, by the user or here."""

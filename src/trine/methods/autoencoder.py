@@ -106,9 +106,9 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     return found
 
 
-def network(schema: Schema, choices: Choices) -> Autoencoder:
-    """The model that resolved choices describe."""
-    encoder = Encoder(schema.x, choices)
+def network(schema: Schema, choices: Choices, encoder: Encoder | None = None) -> Autoencoder:
+    """The model that resolved choices describe, on an encoder that there is or on its own."""
+    encoder = Encoder(schema.x, choices) if encoder is None else encoder
     assert choices.code is not None
     latent = latent_for(
         choices.code_prior or "normal", encoder.features, choices.code, stochastic(choices.shape or "none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from trine.blocks import Encoder, MemberLinear
@@ -16,6 +17,7 @@ from trine.data import Schema
 from trine.divergences import KL, Divergence, divergences
 from trine.domains import Domain
 from trine.errors import ChoiceError, SchemaError
+from trine.methods import semi_supervised as few_labels
 from trine.methods._base import Facts, Method, methods
 from trine.methods._scores import check_scores
 from trine.methods.defaults import resolve
@@ -35,6 +37,7 @@ class SupervisedMethod(Method):
             raise SchemaError("Supervised learning needs a target: name a column with --y COL.")
         kind = posteriors[choices.posterior or "none"]
         wanted = {} if choices.posterior in (None, "none") and choices.prior is None else common(kind, choices, facts)
+        wanted = wanted | few_labels.derived(schema, choices, facts)
         open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
         resolved, reasons = resolve(
             schema, choices.replace(**{name: value for name, (value, _) in open_.items()}), facts
@@ -54,9 +57,10 @@ class SupervisedMethod(Method):
                 target: _rule(rule_for(domain, named.get(target)), encoder, domain, linear, choices)
                 for target, domain in schema.y.items()
             }
-            return Supervised(
+            found = Supervised(
                 encoder, rules, blank=bool(choices.unknown), theta=choices.prior is not None and kind.point
             )
+            return few_labels.wrapped(found, schema, choices) if few_labels.uses_unlabelled(choices, facts) else found
 
         rules = {target: rule_for(domain, named.get(target)) for target, domain in schema.y.items()}
         for target, rule in rules.items():
@@ -88,6 +92,14 @@ class SupervisedMethod(Method):
                 )
                 for name, rule in rules.items()
             ]
+        if few_labels.uses_unlabelled(choices, facts):
+            if choices.posterior not in (None, "none"):
+                raise ChoiceError(
+                    f"posterior={choices.posterior} is of the labelled rows' likelihood, and rows without y have no part in it; "
+                    "choose posterior=none or unlabelled=none."
+                )
+            with torch.random.fork_rng(devices=[]):
+                terms += few_labels.terms(network(), schema, choices)
         return kind.build(Ingredients(network, tuple(terms), choices, facts))
 
 

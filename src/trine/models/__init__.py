@@ -8,4 +8,6 @@ from .posterior import Ensemble as Ensemble
 from .posterior import LinearisedDraws as LinearisedDraws
 from .posterior import MeanFieldDraws as MeanFieldDraws
 from .posterior import Posterior as Posterior
+from .semi_supervised import Reconstructing as Reconstructing
+from .semi_supervised import TwoViews as TwoViews
 from .supervised import Supervised as Supervised

@@ -87,7 +87,10 @@ class Autoencoder(nn.Module):
         """(code, z) of the rows of ``batch``."""
         if self.training and self.corruption:
             batch = corrupt(batch, self.encoder.reads, self.corruption)  # type: ignore[arg-type]
-        features = self.encoder(batch)
+        return self._coded(self.encoder(batch))
+
+    def _coded(self, features: Tensor) -> tuple[Value, Tensor]:
+        """(code, z) of the encoder's features."""
         # Codes in full precision, whatever the encoder's products are in.
         with torch.autocast(features.device.type, enabled=False):
             code, z = self.latent(features.float() if features.dtype == torch.bfloat16 else features)
@@ -125,6 +128,16 @@ class Autoencoder(nn.Module):
         if contracts:
             batch, read = _watched(batch, self.encoder.reads)  # type: ignore[arg-type]
         code, z = self.encode(batch)
+        outputs = self._outputs_of(code, z, batch)
+        if contracts:
+            outputs["contraction"] = _slope(z, read)
+        return outputs
+
+    def from_features(self, features: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Value]:
+        """What :meth:`forward` gives, of features that were read already, (batch, features)."""
+        return self._outputs_of(*self._coded(features), batch)
+
+    def _outputs_of(self, code: Value, z: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         drawn = self.draw(z)
         outputs: dict[str, Value] = {"code": code, "z": z, "prior": self.latent.prior()}
         outputs |= {f"x_hat.{name}": q for name, q in drawn.items()}
@@ -134,8 +147,6 @@ class Autoencoder(nn.Module):
             outputs[f"x.({TOGETHER})"] = numbers if whole else numbers.index_select(1, self.places)
         if len(drawn) == 1:
             outputs["x_hat"] = next(iter(drawn.values()))
-        if contracts:
-            outputs["contraction"] = _slope(z, read)
         return outputs
 
 

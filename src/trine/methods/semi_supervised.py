@@ -1,0 +1,125 @@
+"""Few y's: what rows without one add to supervised learning on the same encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from trine.blocks import Encoder
+from trine.blocks.corruption import Views
+from trine.choices import Choices
+from trine.criterion import Term
+from trine.data import Schema
+from trine.divergences.pseudo_labels import PseudoLabels
+from trine.domains import Category, Image
+from trine.errors import ChoiceError
+from trine.methods._base import Facts
+from trine.models import Supervised
+
+WEIGHT = {"consistency": 1.0, "pseudo": 1.0, "reconstruct": 0.1}
+"""Of what rows without y add, by default."""
+OF_CLASSES = ("consistency", "pseudo")
+"""Uses of rows without y that need classes."""
+
+
+def uses_unlabelled(choices: Choices, facts: Facts) -> bool:
+    """Whether rows without y take part."""
+    return bool(facts.unlabelled) and choices.unlabelled not in (None, "none")
+
+
+def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Choice → (value, why) that rows without y ask for; nothing where there are none.
+
+    Raises:
+        ChoiceError: rows without y are asked to be used, and there are none, or this y has no such use.
+    """
+    wanted = choices.unlabelled
+    classes = all(isinstance(domain, Category) for domain in schema.y.values())
+    if not facts.unlabelled:
+        if wanted not in (None, "none"):
+            raise ChoiceError(
+                f"unlabelled is {wanted!r}, and every row has a y; leave rows of y empty to learn from their x alone."
+            )
+        return {}
+    if wanted in OF_CLASSES and not classes:
+        raise ChoiceError(f"unlabelled={wanted} makes labels of classes, and y is none; choose unlabelled=reconstruct.")
+    pictures = any(isinstance(domain, Image) for domain in schema.x.values())
+    found: dict[str, tuple[Any, str]] = {}
+    if wanted is None:
+        few = facts.unlabelled >= facts.rows
+        told = f"{facts.unlabelled:,} rows have no y, and {facts.rows:,} have one"
+        use = ("consistency" if classes and pictures else "reconstruct") if few else "none"
+        found["unlabelled"] = (use, told if few else f"{told}: too few to matter")
+    use = wanted or found["unlabelled"][0]
+    if use == "none":
+        return found
+    found["unlabelled_weight"] = (WEIGHT[use], "of what rows without y add")
+    found["unknown"] = (0.0, "labels are too few to teach what a row with nothing known is")
+    size = min(32, max(facts.rows, 1)) if pictures else 64
+    found["labelled_size"] = (min(size, facts.rows), "in every batch, so that no step is without labels")
+    found["batch_size"] = (found["labelled_size"][0] + (64 if pictures else 192), "labelled rows and more without y")
+    if use in OF_CLASSES:
+        found["confidence"] = (0.95, "an answer of the network's own counts from this probability on")
+    if pictures:
+        found["epochs"] = (max(round(100_000 / facts.unlabelled), 1), "to see about 100,000 rows without y")
+        found["schedule"] = ("cosine", "large steps early, small ones late")
+        found["step_size"] = (3e-3, "held on handwriting")
+        found["image"] = (
+            "positional" if use == "reconstruct" else "convolutional",
+            "as the use of rows without y wants it",
+        )
+    else:
+        found["epochs"] = (max(round(200_000 / facts.unlabelled), 2), "to see about 200,000 rows without y")
+    return found
+
+
+def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised:
+    """The network with what rows without y are asked of."""
+    from trine.methods.autoencoder import network as autoencoder
+    from trine.models import Reconstructing, TwoViews
+
+    rules = dict(zip(network.targets, network.rules, strict=True))
+    if network.reads:
+        raise ChoiceError(
+            "A sequence y is written from what was read, and rows without y have no use there; unlabelled=none."
+        )
+    encoder = network.encoder
+    assert isinstance(encoder, Encoder)
+    if choices.unlabelled == "consistency":
+        return TwoViews(encoder, rules, Views(encoder.reads))  # type: ignore[arg-type]
+    if choices.unlabelled == "reconstruct":
+        made = autoencoder(schema, choices.replace(code=choices.code or 16, members=1), encoder)
+        return Reconstructing(encoder, rules, made)  # type: ignore[arg-type]
+    return network
+
+
+def terms(model: nn.Module, schema: Schema, choices: Choices) -> list[Term]:
+    """What rows without y add to the criterion, in training alone: the score that stops is of the labelled rows."""
+    from trine.methods._shapes import shape_terms
+    from trine.methods.autoencoder import reconstruction_terms
+    from trine.models import Reconstructing
+
+    weight = 1.0 if choices.unlabelled_weight is None else choices.unlabelled_weight
+    if choices.unlabelled in OF_CLASSES:
+        side = "other" if choices.unlabelled == "consistency" else "y_hat"
+        return [
+            Term(
+                PseudoLabels(0.95 if choices.confidence is None else choices.confidence),
+                f"{side}.{target}",
+                f"y_hat.{target}",
+                weight=weight,
+                name=f"{target}, {choices.unlabelled}",
+                training_only=True,
+            )
+            for target in schema.y
+        ]
+    assert isinstance(model, Reconstructing)
+    found = reconstruction_terms(model.decoding)
+    shapes = shape_terms(choices)
+    for term in shapes:
+        term.predicted = "code.z" if term.predicted == "z" else term.predicted
+    for term in (*found, *shapes):
+        term.weight *= weight
+        term.training_only = True
+    return [*found, *shapes]

@@ -1,0 +1,166 @@
+"""Labels on some rows: how the others are used, what it brings, and that a killed run ends in the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_diabetes, load_digits, load_wine
+
+import trine
+from trine.data import LabelledBatches, Store
+from trine.divergences.pseudo_labels import PseudoLabels
+from trine.errors import ChoiceError
+from trine.models import Reconstructing, TwoViews
+
+
+def digits(per_class: int = 3) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(training table with labels on some rows, test table)."""
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.target))
+    test, rest = order[:500], order[500:]
+    names = np.array([f"digit {i}" for i in data.target], dtype=object)
+    own = np.concatenate([rest[data.target[rest] == c][:per_class] for c in range(10)])
+    labels = names.copy()
+    labels[np.setdiff1d(rest, own)] = None
+    return (
+        {"image": data.images[rest], "digit": labels[rest]},
+        {"image": data.images[test], "digit": names[test]},
+    )
+
+
+def accuracy(model: Any, test: dict[str, Any]) -> float:
+    return float((model.predict({"image": test["image"]}) == test["digit"]).mean())
+
+
+def test_every_batch_has_labels_and_an_epoch_sees_every_row_without() -> None:
+    labelled, unlabelled = torch.arange(7), torch.arange(100, 150)
+    store = Store.of(x=torch.arange(150.0))
+    batches = LabelledBatches(store, labelled, unlabelled, 3, 13, seed=1)
+    parts = list(batches.index(0))
+    assert batches.steps_per_epoch == 5
+    assert all((part[:3] < 7).all() and (part[3:] >= 100).all() and len(part) == 13 for part in parts)
+    assert sorted(torch.cat([part[3:] for part in parts]).tolist()) == list(range(100, 150))
+    # Labelled rows come once each before any comes again, from epoch to epoch.
+    drawn = torch.cat([part[:3] for epoch in range(7) for part in batches.index(epoch)])
+    assert all(sorted(drawn[i : i + 7].tolist()) == list(range(7)) for i in range(0, 105, 7))
+    # Any place in it can be gone on from.
+    again = LabelledBatches(store, labelled, unlabelled, 3, 13, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(list(batches.index(4))[2:], again.index(4, 2), strict=True))
+
+
+def test_pseudo_labels_are_the_sure_answers() -> None:
+    seen = torch.distributions.Categorical(probs=torch.tensor([[0.97, 0.03], [0.6, 0.4], [0.01, 0.99]]))
+    other = torch.distributions.Categorical(probs=torch.tensor([[0.5, 0.5], [0.5, 0.5], [0.2, 0.8]]))
+    found = PseudoLabels(0.95)(other, seen)
+    np.testing.assert_allclose(found, [np.log(2), 0.0, -np.log(0.8)], rtol=1e-5)
+    logits = torch.zeros(3, 2, requires_grad=True)
+    PseudoLabels(0.5)(seen, torch.distributions.Categorical(logits=logits)).sum()
+    assert logits.grad is None
+
+
+def test_pictures_without_labels_are_used_and_the_derivation_says_how() -> None:
+    train, test = digits()
+    model = trine.fit(train, y="digit", valid=0.0, epochs=25, channels=8, seed=0)
+    alone = trine.fit(train, y="digit", valid=0.0, unlabelled="none", channels=8, seed=0)
+    assert isinstance(model.derivation_.model, TwoViews)
+    said = model.derivation_.describe()
+    assert "30 of 30 labelled rows beside 64 of 1,267 without y" in said
+    assert "1,267 rows have no y, and 30 have one" in said
+    assert "1,267 rows without y are left out" in alone.derivation_.describe()
+    assert accuracy(model, test) > accuracy(alone, test) - 0.01
+    assert model.provenance_["rows"]["train"] == 30
+
+
+def test_a_table_is_had_again_from_codes_on_the_same_encoder() -> None:
+    data = load_wine()
+    labels = np.array(["a", "b", "c"], dtype=object)[data.target]
+    labels[np.random.default_rng(0).permutation(178)[20:]] = None
+    table = {f"x{i}": data.data[:, i] for i in range(13)} | {"kind": labels}
+    model = trine.fit(table, y="kind", valid=0.0, epochs=40, seed=0)
+    assert isinstance(model.derivation_.model, Reconstructing)
+    assert "0.1 · KL(data ‖ q) = E[−log q((numbers) | z, θ)]" in model.derivation_.criterion.describe()
+    names = np.array(["a", "b", "c"])[data.target]
+    assert (model.predict(table) == names).mean() > 0.85
+    shaped = trine.fit(table, y="kind", valid=0.0, epochs=3, seed=0, shape="kl", code=4)
+    assert "KL(code ‖ prior)" in shaped.derivation_.criterion.describe()
+
+
+def test_numbers_as_y_too() -> None:
+    data = load_diabetes()
+    y = data.target.copy()
+    y[np.random.default_rng(0).permutation(len(y))[60:]] = np.nan
+    table = {f"x{i}": data.data[:, i] for i in range(10)} | {"y": y}
+    model = trine.fit(table, y="y", valid=0.0, epochs=10, seed=0)
+    assert model.derivation_.choices.unlabelled == "reconstruct"
+    assert np.corrcoef(model.predict(table), data.target)[0, 1] > 0.5
+
+
+def test_few_rows_without_labels_are_left_out_as_ever() -> None:
+    data = load_wine()
+    labels = np.array(["a", "b", "c"], dtype=object)[data.target]
+    labels[:20] = None
+    table = {f"x{i}": data.data[:, i] for i in range(13)} | {"kind": labels}
+    model = trine.fit(table, y="kind", valid=0.0, epochs=1)
+    assert model.derivation_.choices.unlabelled == "none"
+    assert "20 rows without y are left out" in model.derivation_.describe()
+
+
+def test_an_artefact_gives_the_same(tmp_path: Any) -> None:
+    train, test = digits()
+    for use in ("consistency", "reconstruct"):
+        model = trine.fit(train, y="digit", valid=0.0, epochs=1, channels=4, unlabelled=use)
+        again = trine.load(model.save(tmp_path / f"{use}.trine"))
+        assert (again.predict_proba({"image": test["image"]}) == model.predict_proba({"image": test["image"]})).all()
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, _ = digits()
+    choices: dict[str, Any] = {"y": "digit", "valid": 0.0, "epochs": 3, "channels": 4, "shape": "kl", "warmup": 0.5}
+    for use in ("consistency", "reconstruct"):
+        own = {key: value for key, value in choices.items() if use == "reconstruct" or key not in ("shape", "warmup")}
+        whole = trine.fit(train, **own, unlabelled=use, out=tmp_path / f"{use} whole")
+        from trine.procedures import Descent
+
+        step, steps = Descent.step, [0]
+
+        def dying(self: Any, *arguments: Any, **named: Any) -> Any:
+            steps[0] += 1  # noqa: B023
+            if steps[0] == 30:  # noqa: B023
+                raise KeyboardInterrupt
+            return step(self, *arguments, **named)  # noqa: B023
+
+        monkeypatch.setattr(Descent, "step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            trine.fit(train, **own, unlabelled=use, out=tmp_path / use)
+        monkeypatch.setattr(Descent, "step", step)
+        resumed = trine.resume(tmp_path / use, data=train)
+        one, two = whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"unlabelled": "reconstruct", "posterior": "ensemble"}, "posterior=none"),
+        ({"unlabelled": "consistency", "batch_size": 20}, "raise batch_size"),
+    ],
+    ids=["posterior", "room"],
+)
+def test_what_has_no_use_is_refused(choices: dict[str, Any], said: str) -> None:
+    train, _ = digits()
+    with pytest.raises(ChoiceError, match=said):
+        trine.fit(train, y="digit", valid=0.0, epochs=1, **choices)
+
+
+def test_uses_that_this_y_has_not_are_refused() -> None:
+    data = load_diabetes()
+    y = data.target.copy()
+    y[100:] = np.nan
+    table = {f"x{i}": data.data[:, i] for i in range(10)} | {"y": y}
+    with pytest.raises(ChoiceError, match="choose unlabelled=reconstruct"):
+        trine.fit(table, y="y", unlabelled="pseudo")
+    with pytest.raises(ChoiceError, match="every row has a y"):
+        trine.fit({**table, "y": data.target}, y="y", unlabelled="reconstruct")
