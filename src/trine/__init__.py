@@ -31,6 +31,7 @@ _WHERE = {
     "Store": "trine.data",
     "Term": "trine.criterion",
     "Transducer": "trine.estimators",
+    "Transfer": "trine.estimators",
     "TrineError": "trine.errors",
     "derive": "trine.estimators",
     "divergence": "trine.divergences",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from trine.estimators import MultiTarget as MultiTarget
     from trine.estimators import Regressor as Regressor
     from trine.estimators import Transducer as Transducer
+    from trine.estimators import Transfer as Transfer
     from trine.estimators import derive as derive
     from trine.estimators import fit as fit
     from trine.estimators import load as load

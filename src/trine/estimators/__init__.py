@@ -14,3 +14,4 @@ from .labelling import MultiLabelClassifier as MultiLabelClassifier
 from .regression import Regressor as Regressor
 from .several import MultiTarget as MultiTarget
 from .transduction import Transducer as Transducer
+from .transferring import Transfer as Transfer

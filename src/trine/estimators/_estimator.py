@@ -261,11 +261,15 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        tensors = dict(self.derivation_.model.state_dict())
+        return artefact.save(path, self.manifest(), self.tensors())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The other half of the artefact."""
+        tensors: dict[str, Tensor] = dict(self.derivation_.model.state_dict())
         if self.novelty_ is not None:
             tensors.update({NOVELTY + name: tensor for name, tensor in self.novelty_.tensors.items()})
         tensors.update(to_tensors(self.calibrations_))
-        return artefact.save(path, self.manifest(), tensors)
+        return tensors
 
     @classmethod
     def _restore(cls, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], path: str) -> Self:
