@@ -122,6 +122,26 @@ class Autoencoder(nn.Module):
         assert isinstance(group, KnownNormal)
         return {**found, **{name: group.column(i) for i, name in enumerate(self.grouped)}}
 
+    def log_prob(self, z: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """(batch,) log q(x given z) of the rows of ``batch``, summed over the columns that are known."""
+        total = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+        for name, q in self.draw(z).items():
+            if name == f"({TOGETHER})":
+                total = total + q.log_prob(self._numbers(batch))
+                continue
+            value, present = batch[f"x.{name}"], batch.get(f"x.{name}.present")
+            if present is not None:
+                own = present.view(-1, *(1,) * (value.dim() - 1))
+                value = torch.where(own, value, torch.ones_like(value) if value.is_floating_point() else 0)
+            each = q.log_prob(value)
+            total = total + (each if present is None else torch.where(present, each, 0.0))
+        return total
+
+    def _numbers(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """(batch, numbers) the columns that are given together."""
+        numbers = batch["x.numbers"]
+        return numbers if len(self.places) == numbers.shape[1] else numbers.index_select(1, self.places)
+
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         """Named outputs for the rows of ``batch``."""
         contracts = self.contracts and self.training
@@ -142,9 +162,7 @@ class Autoencoder(nn.Module):
         outputs: dict[str, Value] = {"code": code, "z": z, "prior": self.latent.prior()}
         outputs |= {f"x_hat.{name}": q for name, q in drawn.items()}
         if self.together is not None:
-            numbers = batch["x.numbers"]
-            whole = len(self.places) == numbers.shape[1]
-            outputs[f"x.({TOGETHER})"] = numbers if whole else numbers.index_select(1, self.places)
+            outputs[f"x.({TOGETHER})"] = self._numbers(batch)
         if len(drawn) == 1:
             outputs["x_hat"] = next(iter(drawn.values()))
         return outputs
