@@ -74,7 +74,8 @@ class Choices:
             are kept) or ``dense``; an autoencoder draws them likewise.
         reconstruction: decision rule of x's columns by name (or a mapping from column to name).
         unlabelled: what rows without y are used for: ``none``, ``consistency`` (the same answer to another view of x),
-            ``pseudo`` (the network's own sure answers as labels) or ``reconstruct`` (x from a code on the same encoder).
+            ``pseudo`` (the network's own sure answers as labels), ``propagation`` (consistency, then labels that spread over a
+            graph of like rows) or ``reconstruct`` (x from a code on the same encoder).
         unlabelled_weight, confidence: of that term; probability from which an answer of the network's own counts.
         labelled_size: labelled rows in a batch beside unlabelled ones.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
@@ -132,7 +133,7 @@ class Choices:
     contraction: NonNegative | None = None
     image: Literal["convolutional", "positional", "dense"] | None = None
     reconstruction: str | dict[str, str] | None = None
-    unlabelled: Literal["none", "consistency", "pseudo", "reconstruct"] | None = None
+    unlabelled: Literal["none", "consistency", "pseudo", "propagation", "reconstruct"] | None = None
     unlabelled_weight: NonNegative | None = None
     confidence: Share | None = None
     labelled_size: AtLeastOne | None = None

@@ -254,6 +254,12 @@ class Criterion(nn.Module):
         return self._sum(self.learned, outputs, batch, tighten=True)
 
     @property
+    def refreshes(self) -> list[Divergence]:
+        """The divergences that take something up from all training rows between two epochs."""
+        own = [term.divergence for term in self._terms]
+        return [divergence for divergence in own if type(divergence).refresh is not Divergence.refresh]
+
+    @property
     def _terms(self) -> list[Term]:
         return [term for term in self.terms if isinstance(term, Term)]
 

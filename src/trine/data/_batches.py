@@ -156,6 +156,10 @@ class Batches:
         """The batches of ``epoch`` from number ``start`` on."""
         return self.cut(self.index(epoch, start))
 
+    def all(self, chunk: int = 1024) -> Iterator[Batch]:
+        """All rows once, in no order that matters, ``chunk`` at a time."""
+        return self.store.batches(torch.split(self.rows, chunk))
+
     def cut(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
         """The batch of each of ``parts``, index tensors."""
         if self.store.mapped:
@@ -219,6 +223,10 @@ class LabelledBatches(Batches):
     @property
     def last(self) -> int:
         return self.labelled_size + min(self.beside, len(self.rows))
+
+    def all(self, chunk: int = 1024) -> Iterator[Batch]:
+        """All rows once, the labelled ones first."""
+        return self.store.batches(torch.split(torch.cat([self.labelled, self.rows]), chunk))
 
     def index(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
         """The rows of each batch of ``epoch`` from number ``start`` on, (batch,) int64."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from trine.data import Batch
 from trine.errors import ChoiceError
 from trine.registry import Registry
 
@@ -102,6 +104,13 @@ class Divergence(nn.Module, abc.ABC):
         """
         reason = "it is known between a distribution and data alone. Choose kl, cramer or wasserstein."
         raise refused(type(self).__name__, q, p, reason)
+
+    def refresh(self, model: nn.Module, rows: Iterable[Batch]) -> None:
+        """What is taken up from all training rows between two epochs; by default nothing.
+
+        Args:
+            model: in evaluation mode, with the solution so far. rows: all of them, a chunk at a time.
+        """
 
     def describe(self, predicted: str, target: str) -> str:
         """The formula with the names of a term put in."""

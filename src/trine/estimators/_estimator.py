@@ -285,6 +285,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 None if invariances is None else tuple(invariances),
                 data["evidence"],
                 int(data.get("unlabelled", 0)),
+                int(data.get("table_rows", 0)),
             )
             derivation = derive(str(manifest["method"]), schema, choices, facts, plan.seed)
             derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
@@ -377,6 +378,7 @@ def _facts_json(facts: Facts) -> dict[str, Any]:
         "invariances": None if facts.invariances is None else list(facts.invariances),
         "evidence": facts.evidence,
         "unlabelled": facts.unlabelled,
+        "table_rows": facts.table_rows,
     }
 
 

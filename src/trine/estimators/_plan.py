@@ -190,7 +190,7 @@ def prepare(
     store = stored(table, fitted, weight=weights, memory=plan.memory, verbose=verbose)
     if facts is None:
         found = measure_invariances(store, fitted, rows.train, plan.choices, plan.seed)
-        facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled))
+        facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled), table_rows=table.rows)
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
     return Prepared(plan, store, rows, derivation)
 

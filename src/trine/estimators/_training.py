@@ -12,7 +12,7 @@ from torch import nn
 
 from trine import collective
 from trine.blocks import layer_scales, time_scales
-from trine.data import Batch, Batches, LabelledBatches, Shares, Store
+from trine.data import Batch, Batches, Field, LabelledBatches, Shares, Store
 from trine.errors import ChoiceError
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
@@ -98,6 +98,9 @@ def _batches(store: Store, prepared: Prepared) -> Batches:
         raise ChoiceError(
             f"labelled_size is {own} and batch_size {choices.batch_size}: no room is left for rows without y; raise batch_size."
         )
+    if choices.unlabelled == "propagation":  # which has a label for each row of the store
+        numbered = Field(torch.arange(store.rows, device=store.device), {}, index=True)
+        store = Store({**store.fields, "row": numbered})
     return LabelledBatches(store, train, beside, own, choices.batch_size, prepared.plan.seed)
 
 

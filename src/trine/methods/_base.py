@@ -30,12 +30,14 @@ class Facts:
             None when not measured.
         evidence: a sentence for the derivation on how the invariances were measured.
         unlabelled: number of rows without y beside them, of which x may be learned from.
+        table_rows: number of all rows, those held out too.
     """
 
     rows: int
     invariances: tuple[str, ...] | None = None
     evidence: str = ""
     unlabelled: int = 0
+    table_rows: int = 0
 
 
 class Method(abc.ABC):

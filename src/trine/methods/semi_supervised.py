@@ -11,15 +11,16 @@ from trine.blocks.corruption import Views
 from trine.choices import Choices
 from trine.criterion import Term
 from trine.data import Schema
+from trine.divergences.propagation import Propagation
 from trine.divergences.pseudo_labels import PseudoLabels
 from trine.domains import Category, Image
 from trine.errors import ChoiceError
 from trine.methods._base import Facts
 from trine.models import Supervised
 
-WEIGHT = {"consistency": 1.0, "pseudo": 1.0, "reconstruct": 0.1}
+WEIGHT = {"consistency": 1.0, "pseudo": 1.0, "propagation": 1.0, "reconstruct": 0.1}
 """Of what rows without y add, by default."""
-OF_CLASSES = ("consistency", "pseudo")
+OF_CLASSES = ("consistency", "pseudo", "propagation")
 """Uses of rows without y that need classes."""
 
 
@@ -49,7 +50,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     if wanted is None:
         few = facts.unlabelled >= facts.rows
         told = f"{facts.unlabelled:,} rows have no y, and {facts.rows:,} have one"
-        use = ("consistency" if classes and pictures else "reconstruct") if few else "none"
+        use = ("propagation" if classes and pictures else "reconstruct") if few else "none"
         found["unlabelled"] = (use, told if few else f"{told}: too few to matter")
     use = wanted or found["unlabelled"][0]
     if use == "none":
@@ -61,15 +62,19 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     found["batch_size"] = (found["labelled_size"][0] + (64 if pictures else 192), "labelled rows and more without y")
     if use in OF_CLASSES:
         found["confidence"] = (0.95, "an answer of the network's own counts from this probability on")
-    if pictures:
+    if use == "propagation":
+        found["epochs"] = (max(round(150_000 / facts.unlabelled), 3), "labels spread between epochs, at least twice")
+    elif pictures:
         found["epochs"] = (max(round(100_000 / facts.unlabelled), 1), "to see about 100,000 rows without y")
+    if pictures:
         found["schedule"] = ("cosine", "large steps early, small ones late")
         found["step_size"] = (3e-3, "held on handwriting")
+        found["channels"] = (16, "a narrow network makes more steps in the time")
         found["image"] = (
             "positional" if use == "reconstruct" else "convolutional",
             "as the use of rows without y wants it",
         )
-    else:
+    elif use != "propagation":
         found["epochs"] = (max(round(200_000 / facts.unlabelled), 2), "to see about 200,000 rows without y")
     return found
 
@@ -86,7 +91,7 @@ def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised
         )
     encoder = network.encoder
     assert isinstance(encoder, Encoder)
-    if choices.unlabelled == "consistency":
+    if choices.unlabelled in ("consistency", "propagation"):
         return TwoViews(encoder, rules, Views(encoder.reads))  # type: ignore[arg-type]
     if choices.unlabelled == "reconstruct":
         made = autoencoder(schema, choices.replace(code=choices.code or 16, members=1), encoder)
@@ -94,7 +99,7 @@ def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised
     return network
 
 
-def terms(model: nn.Module, schema: Schema, choices: Choices) -> list[Term]:
+def terms(model: nn.Module, schema: Schema, choices: Choices, facts: Facts) -> list[Term]:
     """What rows without y add to the criterion, in training alone: the score that stops is of the labelled rows."""
     from trine.methods._shapes import shape_terms
     from trine.methods.autoencoder import reconstruction_terms
@@ -102,17 +107,22 @@ def terms(model: nn.Module, schema: Schema, choices: Choices) -> list[Term]:
 
     weight = 1.0 if choices.unlabelled_weight is None else choices.unlabelled_weight
     if choices.unlabelled in OF_CLASSES:
-        side = "other" if choices.unlabelled == "consistency" else "y_hat"
+        side = "y_hat" if choices.unlabelled == "pseudo" else "other"
+        sure = 0.95 if choices.confidence is None else choices.confidence
+        rows = facts.table_rows
+        spreads = choices.unlabelled == "propagation"
         return [
             Term(
-                PseudoLabels(0.95 if choices.confidence is None else choices.confidence),
+                Propagation(sure, len(domain.labels), rows, target) if spreads else PseudoLabels(sure),
                 f"{side}.{target}",
                 f"y_hat.{target}",
                 weight=weight,
                 name=f"{target}, {choices.unlabelled}",
+                given="row" if spreads else None,
                 training_only=True,
             )
-            for target in schema.y
+            for target, domain in schema.y.items()
+            if isinstance(domain, Category)
         ]
     assert isinstance(model, Reconstructing)
     found = reconstruction_terms(model.decoding)

@@ -99,7 +99,7 @@ class SupervisedMethod(Method):
                     "choose posterior=none or unlabelled=none."
                 )
             with torch.random.fork_rng(devices=[]):
-                terms += few_labels.terms(network(), schema, choices)
+                terms += few_labels.terms(network(), schema, choices, facts)
         return kind.build(Ingredients(network, tuple(terms), choices, facts))
 
 

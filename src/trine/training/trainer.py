@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trine import collective
 from trine.criterion import Criterion
-from trine.data import Batch, Shares
+from trine.data import Batch, Batches, Shares
 from trine.errors import RunError, TrainingError
 from trine.procedures import Feed, Procedure, State, Step, total_norm
 from trine.training import distributed, generators, signals
@@ -253,6 +253,8 @@ class _Training:
 
     def _epoch(self, interrupted: Callable[[], bool]) -> bool:
         """The rest of the epoch: step after step, and what comes between two steps. Whether it was interrupted after the last."""
+        if self.at.index == 0 and self.at.epoch > 0:
+            self._refresh()
         self.model.train()
         self.criterion.train()
         self.started = time.perf_counter()
@@ -349,6 +351,18 @@ class _Training:
         held, precision = _holding(self.model, solution), self.procedure.precision(self.device)
         with held, torch.no_grad(), generators.undisturbed(), precision:
             return collective.from_first(self.evaluate())
+
+    def _refresh(self) -> None:
+        """What divergences take up from all rows between two epochs, with the solution so far in the model."""
+        if not self.criterion.refreshes:
+            return
+        batches = self.batches.batches if isinstance(self.batches, Shares) else self.batches
+        assert isinstance(batches, Batches)
+        held = _holding(self.model, self.procedure.solution(self.state, self.model))
+        self.model.eval()
+        with held, collective.by_itself(), generators.undisturbed(), self.procedure.precision(self.device):
+            for divergence in self.criterion.refreshes:
+                divergence.refresh(self.model, (batch.to(self.device) for batch in batches.all()))
 
     def _pool_sums(self) -> None:
         """Sums of losses over the rows of all ranks, in place of those over one's own."""
