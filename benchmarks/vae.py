@@ -3,10 +3,11 @@
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.vae likelihood --nets dense default
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.vae speed
 
-MNIST is binarised statically at 127.5 of 255 (a threshold, not a draw: likelihoods are higher than those of drawn pixels, and
-comparable with none but these). ``dense`` is the net 784-400-40 and back, ``loop`` the same net in a hand-written loop with the same
-schedule, ``default`` the convolutional network that trine derives. Negative log-likelihood in nats an image, the lower the
-better, with its standard error from the draws, and the bounds with fewer draws. Kept in ``results/vae.json`` and ``results/vae.md``.
+MNIST is binarised statically at 127.5 of 255: a threshold, not a draw, so that likelihoods are higher than those of drawn pixels
+and comparable with none but these. ``dense`` is the net 784-400-40 and back, ``loop`` the same net in a hand-written loop with
+the same schedule, ``default`` the convolutional network that trine derives. Negative log-likelihood in nats an image, the lower
+the better, with its standard error from the draws, and the bounds with fewer draws. Kept in ``results/vae.json`` and
+``results/vae.md``.
 """
 
 from __future__ import annotations

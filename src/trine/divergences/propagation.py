@@ -29,7 +29,7 @@ CHUNK = 1_000
 
 
 class Propagation(PseudoLabels):
-    r"""−log q(ŷ) times how sure ŷ is, a label that came over the graph of like rows; before there is one, the row's own sure answer.
+    r"""−log q(ŷ) times how sure ŷ is, a label that came over the graph of like rows; before that, the row's own sure answer.
 
     Between epochs the representation z of all rows is taken, each row is joined with its nearest by cosine, and labels spread:
     F ← α S F + (1 − α) Y with the symmetrically normalised weights S. How sure a row is: 1 − entropy / log(classes).

@@ -57,6 +57,8 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
     if choices.sharding == "full" and collective.processes() > 1:
         model = distributed.shard(model)
     store = placed(prepared.store, place)
+    if choices.unlabelled == "propagation":  # which has a label for each row of the store
+        store = Store({**store.fields, "row": Field(torch.arange(store.rows, device=store.device), {}, index=True)})
     batches = _batches(store, prepared)
     with _threads(prepared.plan.threads, derivation) as threads:
         result = train(
@@ -98,9 +100,6 @@ def _batches(store: Store, prepared: Prepared) -> Batches:
         raise ChoiceError(
             f"labelled_size is {own} and batch_size {choices.batch_size}: no room is left for rows without y; raise batch_size."
         )
-    if choices.unlabelled == "propagation":  # which has a label for each row of the store
-        numbered = Field(torch.arange(store.rows, device=store.device), {}, index=True)
-        store = Store({**store.fields, "row": numbered})
     return LabelledBatches(store, train, beside, own, choices.batch_size, prepared.plan.seed)
 
 
