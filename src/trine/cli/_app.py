@@ -288,6 +288,61 @@ def sample(
         print("\t".join(map(str, line)) if data is not None else line)
 
 
+@app.command(
+    epilog="Examples: trine transfer runs/encoder labelled.csv --y kind --compare   ·   trine transfer runs/encoder labelled.csv "
+    "--y kind --head boosting --out runs/kind"
+)
+def transfer(
+    encoder: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENCODER",
+            help="A run or artefact of trine, timm:NAME@WEIGHTS.safetensors or transformers:DIRECTORY; nothing is downloaded.",
+        ),
+    ],
+    data: Data,
+    y: Annotated[str, typer.Option("--y", metavar="COL", help="Target column; rows without it are passed over.")],
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Heads on z, boosting on raw x and training from scratch, side by side.")
+    ] = False,
+    labels: Annotated[
+        str | None, typer.Option(metavar="N,…", help="With --compare: numbers of labels. Default: 10,100,1000.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="With --compare: draws of labels.")] = 3,
+    head: Annotated[str, typer.Option(metavar="NAME", help="linear, mlp or boosting.")] = "linear",
+    tune: Annotated[str, typer.Option(metavar="NAME", help="frozen, last, all or gradual.")] = "frozen",
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="classification or regression. Default: by what y looks like.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New directory for the run, or the comparison.")
+    ] = None,
+    valid: Annotated[
+        str | None, typer.Option(metavar="FILE|FRACTION", help="Rows held out. Default: 0.1; of a comparison 0.2.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of tuning. Default: derived.")] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help="Most time to tune, e.g. 90s, 5m.")] = None,
+    seed: Annotated[int, typer.Option(help="Seeds split, draws and training.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: chosen.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put what ENCODER has learned of x to use: fit a head on few labels, or ask honestly whether that pays."""
+    from trine.cli._transfer import run_comparison, run_transfer
+
+    with _interruptible():
+        if compare:
+            run_comparison(
+                encoder, data, y, labels=labels, draws=draws, valid=0.2 if valid is None else held_out(valid),
+                tuned=tune != "frozen", task=task, seed=seed, threads=threads, out=out, quiet=quiet, as_json=as_json,
+            )  # fmt: skip
+        else:
+            run_transfer(
+                encoder, data, y, head=head, tune=tune, task=task, out=out, valid=held_out(valid), epochs=epochs,
+                budget=seconds(budget), seed=seed, threads=threads, quiet=quiet, as_json=as_json,
+            )  # fmt: skip
+
+
 @app.command(epilog="Example: trine info runs/adult")
 def info(run: RunDir, as_json: Json = False) -> None:
     """What a run or an artefact holds: data, domains, parts, state, metrics."""

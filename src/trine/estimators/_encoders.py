@@ -186,7 +186,12 @@ class Fitted(Source):
         table = data if isinstance(data, Table) else estimator.plan_.shaped(read(data))
         absent = [name for name in names if name not in table]
         others = [name for name in table.names if name != y]
-        if absent and len(names) == len(others) == 1:  # the only column is what the only column was
+        if (
+            absent
+            and len(names) == len(others) == 1
+            and estimator.schema_.x[names[0]].recognise(table.column(others[0]))
+        ):
+            # The only column is of the kind that the only column was, under another name.
             table = table.beside(Table.of([dataclasses.replace(table.column(others[0]), name=names[0])]))
             absent = []
         if absent:
@@ -418,6 +423,10 @@ def _as_column(data: Any) -> Any:
     return data
 
 
+class MissingLibrary(ChoiceError):
+    """A library that is optional is not there, or cannot be imported; the message says what to install."""
+
+
 def _library(name: str, extra: str) -> Any:
     import importlib
 
@@ -427,7 +436,7 @@ def _library(name: str, extra: str) -> Any:
             return importlib.import_module(name)
     except Exception as error:  # a broken companion (torchvision without its GPU) raises what it likes
         more = " It needs a torchvision built for this torch." if name == "timm" else ""
-        raise ChoiceError(
+        raise MissingLibrary(
             f"The encoder is a network of {name}, which cannot be imported here ({type(error).__name__}: {_first_line(error)}): "
             f"pip install 'trine[{extra}]'.{more}"
         ) from None

@@ -16,6 +16,7 @@ from torch.distributions import Categorical, Distribution, Normal
 
 from trine.data import split
 from trine.errors import ArtefactError, ChoiceError
+from trine.estimators._encoders import MissingLibrary
 from trine.estimators.classification import Classifier
 from trine.estimators.regression import Regressor
 from trine.registry import Registry
@@ -330,7 +331,7 @@ def xgboost() -> Any:
     try:
         import xgboost as found
     except ImportError as error:
-        raise ChoiceError(
+        raise MissingLibrary(
             f"Boosting needs XGBoost, which cannot be imported ({error}): pip install 'trine[boost]' (the CPU build, "
             "xgboost-cpu), or choose head='linear' or 'mlp'."
         ) from None

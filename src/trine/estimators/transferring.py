@@ -211,16 +211,13 @@ class Transfer(Estimator):
             raise DataError(
                 f"X has {inputs.rows} rows and y has the shape {target.shape}; give one target for each row."
             )
-        return self._fit_inputs(inputs, Table.of([_column(target)]), TARGET, np.arange(inputs.rows), None)
+        return self._fit_inputs(inputs, Table.of([_column(target)]), TARGET, np.arange(inputs.rows))
 
-    def fit_rows(
-        self, table: Table, y: str, rows: NDArray[np.int64] | None = None, *, out: str | os.PathLike[str] | None = None
-    ) -> Self:
+    def fit_rows(self, table: Table, y: str, rows: NDArray[np.int64] | None = None) -> Self:
         """Fit on ``rows`` of a table, whose column ``y`` is the target; z is that of all rows, computed once.
 
         Args:
             table: every row; those without y are passed over. rows: (n,) index; None takes all.
-            out: a new directory for the run; None keeps nothing on disk.
         """
         self._require_choices()
         self.source_ = (
@@ -229,11 +226,9 @@ class Transfer(Estimator):
         column = table.column(y)  # raises, with the nearest name
         inputs = self.source_.inputs(table, y)
         chosen = np.arange(table.rows) if rows is None else rows
-        return self._fit_inputs(inputs, Table.of([column]), y, chosen, out)
+        return self._fit_inputs(inputs, Table.of([column]), y, chosen)
 
-    def _fit_inputs(
-        self, inputs: Inputs, target: Table, name: str, rows: NDArray[np.int64], out: str | os.PathLike[str] | None
-    ) -> Self:
+    def _fit_inputs(self, inputs: Inputs, target: Table, name: str, rows: NDArray[np.int64]) -> Self:
         started = time.perf_counter()
         rows = rows[~target.column(name).missing[rows]]
         if len(rows) < 2:
@@ -264,7 +259,7 @@ class Transfer(Estimator):
         if self.tune == "frozen":
             self._fit_head(inputs, codes, rows)
         else:
-            self._fit_network(inputs, target, rows, out)
+            self._fit_network(inputs, target, rows)
         self.history_ = getattr(self, "history_", []) if self.tune != "frozen" else []
         self.provenance_ = {
             "rows": {"train": len(rows), "stop": 0, "held_out": 0},
@@ -352,9 +347,7 @@ class Transfer(Estimator):
             self.source_.name, z.shape[1], self.head_.describe(), self.schema_, len(rows), self.get_choices()
         )
 
-    def _fit_network(
-        self, inputs: Inputs, target: Table, rows: NDArray[np.int64], out: str | os.PathLike[str] | None
-    ) -> None:
+    def _fit_network(self, inputs: Inputs, target: Table, rows: NDArray[np.int64]) -> None:
         store = inputs.store()
         only_y = dataclasses.replace(self.schema_, x={})
         fields = encode(target, only_y).fields
@@ -369,8 +362,7 @@ class Transfer(Estimator):
         self._start_at_probe(derivation, inputs, target, rows[keep])
         plan = dataclasses.replace(self.plan_, choices=derivation.choices)
         prepared = Prepared(plan, store, Rows(rows[keep], rows[stop], np.zeros(0, dtype=np.int64)), derivation)
-        run = None
-        fitted = train(prepared, run=run, progress=self.verbose)
+        fitted = train(prepared, progress=self.verbose)
         model = derivation.model
         assert isinstance(model, Tuned)
         self.model_ = model.eval()
@@ -577,6 +569,7 @@ class Transfer(Estimator):
             "estimator": self.kind,
             "method": self.method,
             "encoder": encoder,
+            "encoder_name": self.source_.name,
             "head": head,
             "parameters": {
                 name: value
@@ -631,6 +624,7 @@ class Transfer(Estimator):
 
         try:
             source = restored(manifest["encoder"], part("encoder."), encoder, path)
+            source.name = str(manifest["encoder_name"])
             plan = Plan.from_json(manifest["plan"])
             estimator = cls(source, **manifest["parameters"], random_state=plan.seed)
             estimator.source_, estimator.plan_ = source, plan

@@ -1,0 +1,77 @@
+"""Few labels and many: how each way of using them does, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trine.errors import ChoiceError
+
+INK, SOFT, LINE, PAPER = "#1c2733", "#5b6875", "#d9dfe5", "#ffffff"
+STYLES = {
+    "z + linear": ("#2460a7", "-", "o"),
+    "z + net": ("#5a9bd4", "-", "s"),
+    "z + boosting": ("#21845a", "-", "^"),
+    "z tuned": ("#7a4fa3", "-", "D"),
+    "x + boosting": ("#cf5f0a", "--", "^"),
+    "PCA-30 + SVM": ("#97266d", "--", "v"),
+    "from scratch": ("#5b6875", "--", "o"),
+}
+"""Way → colour, line, marker: what rests on z is drawn through."""
+APART = 0.045
+"""Between the marks of one number of labels, in decades, so that intervals do not hide each other."""
+
+
+def draw_comparison(path: Path, comparison: Any, title: str | None = None) -> None:
+    """Draw a :class:`~trine.estimators._transfers.Comparison`.
+
+    Raises:
+        ChoiceError: the file cannot be written.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings: Any = {
+        "font.family": "DejaVu Sans", "font.size": 9.5, "text.color": INK, "axes.edgecolor": LINE, "axes.labelcolor": SOFT,
+        "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": SOFT, "ytick.labelcolor": SOFT,
+        "axes.spines.top": False, "axes.spines.right": False,
+    }  # fmt: skip
+    accuracy = comparison.metric == "accuracy"
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(7.2, 4.2), facecolor=PAPER, layout="constrained")
+        FigureCanvasAgg(figure)
+        ax = figure.add_subplot()
+        ways, counts = comparison.ways, comparison.labels
+        scale = 100.0 if accuracy else 1.0
+        for place, way in enumerate(ways):
+            colour, line, marker = STYLES.get(way, (INK, ":", "o"))
+            shift = 10 ** (APART * (place - (len(ways) - 1) / 2))
+            found = [comparison.of(way, count) for count in counts]
+            middle = [scale * part.value for part in found]
+            below = [max(scale * (part.value - part.low), 0.0) for part in found]
+            above = [max(scale * (part.high - part.value), 0.0) for part in found]
+            ax.errorbar(
+                [count * shift for count in counts], middle, [below, above], color=colour, linestyle=line, marker=marker,
+                markersize=5, linewidth=1.6, elinewidth=1.1, capsize=2, label=way,
+            )  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_xticks(counts, [f"{count:,}" for count in counts])
+        ax.minorticks_off()
+        ax.set_xlim(min(counts) / 1.6, max(counts) * 1.6)
+        ax.grid(axis="y", color=LINE, linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.set_xlabel("labels")
+        ax.set_ylabel("accuracy on held-out rows, %" if accuracy else f"RMSE of {comparison.target} on held-out rows")
+        ax.set_title(
+            title or f"{comparison.target}, learned from few labels",
+            loc="left",
+            fontsize=11,
+            fontweight="bold",
+            color=INK,
+        )
+        figure.legend(loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
+        try:
+            figure.savefig(path, dpi=130)
+        except OSError as error:
+            raise ChoiceError(f"The figure {path} cannot be written: {error.strerror or error}.") from None

@@ -1,0 +1,116 @@
+"""``trine transfer``: a run that predicts, a comparison that is kept, and mistakes in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import trine
+from trine.cli import main
+from trine.estimators import _encoders
+
+X, Y = load_digits(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A labelled file, an encoder of its pictures, and a table of something else."""
+    folder = tmp_path_factory.mktemp("transfer")
+    pictures = X.reshape(-1, 8, 8).astype(np.uint8) * 15
+    np.savez(folder / "digits.npz", image=pictures[:600], digit=Y[:600])
+    encoder = trine.fit(
+        {"image": pictures}, method="autoencoder", code=12, epochs=4, valid=0.0, out=folder / "encoder", threads=1
+    )
+    assert encoder is not None
+    (folder / "other.csv").write_text("a,kind\n" + "".join(f"{i},{'uv'[i % 2]}\n" for i in range(40)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRINE_CACHE", str(tmp_path / "cache"))
+    _encoders.forget()
+
+
+def trine_(*words: object) -> int:
+    """The command's exit status."""
+    try:
+        main([str(word) for word in words])
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize("head", ["linear", "boosting"])
+def test_a_run_that_predicts_and_is_evaluated(
+    head: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert (
+        trine_("transfer", work / "encoder", work / "digits.npz", "--y", "digit", "--head", head, "--out", run, "-q")
+        == 0
+    )
+    assert "accuracy" in capsys.readouterr().out
+    assert (run / "report.html").is_file()
+    assert trine_("evaluate", run, work / "digits.npz", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["digit"]["metrics"]["accuracy"]["value"] > 0.8
+    assert trine_("predict", run, work / "digits.npz", "--out", tmp_path / "p.csv") == 0
+    assert (tmp_path / "p.csv").read_text().startswith('"row","digit","digit_probability"')
+    capsys.readouterr()
+    assert trine_("info", run, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["estimator"] == "Transfer"
+
+
+def test_a_tuned_run(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    told = ("--tune", "gradual", "--epochs", 2, "--out", run, "-q", "--json")
+    assert trine_("transfer", work / "encoder", work / "digits.npz", "--y", "digit", *told) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["digit"]["accuracy"]["value"] > 0.5
+    assert "the head first, then the layers from the top" in trine.load(run).derivation_.describe()
+
+
+def test_a_comparison_is_printed_and_kept(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "comparison"
+    told = ("--compare", "--labels", "10,50", "--draws", 1, "--out", out)
+    assert trine_("transfer", work / "encoder", work / "digits.npz", "--y", "digit", *told) == 0
+    printed = capsys.readouterr()
+    assert all(way in printed.out for way in ("z + linear", "z + net", "z + boosting", "x + boosting", "from scratch"))
+    assert "draw 1 of 1, 50 labels, from scratch" in printed.err
+    kept = json.loads((out / "comparison.json").read_text())
+    assert [(row["way"], row["labels"]) for row in kept["results"]][:2] == [("z + linear", 10), ("z + net", 10)]
+    assert len((out / "comparison.csv").read_text().splitlines()) == 11
+    assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("encoder", "other.csv", "--y", "kind", "--compare"), "lack the column 'image'"),
+        (
+            ("encoder", "digits.npz", "--y", "digit", "--compare", "--labels", "900"),
+            "900 labels are asked for and 480 rows",
+        ),
+        (("encoder", "digits.npz", "--y", "digi", "--compare"), "Did you mean 'digit'"),
+        (("encoder", "digits.npz", "--y", "image", "--compare"), "its answer would be given away"),
+        (("encoder", "digits.npz", "--y", "digit"), "give --out RUN"),
+        (("encoder", "digits.npz", "--y", "digit", "--compare", "--labels", "ten"), "no whole numbers"),
+        (("encoder", "digits.npz", "--y", "digit", "--compare", "--valid", "other.csv"), "holds out a share"),
+        (("encoder", "digits.npz", "--y", "digit", "--out", "encoder"), "holds another run"),
+        (("nowhere", "digits.npz", "--y", "digit", "--compare"), "There is no encoder at"),
+        (("timm:resnet18@w.safetensors", "digits.npz", "--y", "digit", "--compare"), "cannot be read"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else value[-1],
+)
+def test_a_mistake_is_one_sentence_and_status_2(
+    words: tuple[str, ...], says: str, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(work)
+    assert trine_("transfer", *words) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.startswith("trine: ")
+    assert "Traceback" not in error
