@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from trine import collective
 from trine.choices import Choices
 from trine.domains import Domain
 from trine.errors import SchemaError
@@ -133,8 +134,8 @@ class Encoder(nn.Module):
         absent = self.absent[str(i)].to(part.dtype)
         if f"{field}.present" in batch:
             part = torch.where(batch[f"{field}.present"][:, None], part, absent)
-        # Always taken part, so that every process of a distributed run has a gradient for every parameter.
-        return part + 0.0 * absent if self.training else part
+        # Among several processes each has a gradient for every parameter; alone it would only ask for one of the pixels.
+        return part + 0.0 * absent if self.training and collective.processes() > 1 else part
 
 
 MISSING: dict[str, float] = {"numbers": float("nan"), "categories": -1}

@@ -24,19 +24,19 @@ class Gaussian(nn.Module):
 
     def __init__(self, features: int, code: int, stochastic: bool) -> None:
         super().__init__()
-        self.location = nn.Linear(features, code)
-        self.log_scale = nn.Linear(features, code) if stochastic else None
-        nn.init.xavier_uniform_(self.location.weight)
-        nn.init.zeros_(self.location.bias)
-        if self.log_scale is not None:  # σ starts near 1 for every x
-            nn.init.xavier_uniform_(self.log_scale.weight, gain=0.1)
-            nn.init.zeros_(self.log_scale.bias)
+        self.stochastic = stochastic
+        self.linear = nn.Linear(features, code * (1 + stochastic))
+        nn.init.xavier_uniform_(self.linear.weight[:code])
+        nn.init.zeros_(self.linear.bias)
+        if stochastic:  # σ starts near 1 for every x
+            nn.init.xavier_uniform_(self.linear.weight[code:], gain=0.1)
 
     def forward(self, features: Tensor) -> tuple[Value, Tensor]:
-        location = self.location(features)
-        if self.log_scale is None:
-            return location, location
-        scale = self.log_scale(features).clamp(*LOG_SCALE).exp()
+        raw = self.linear(features)
+        if not self.stochastic:
+            return raw, raw
+        location, log_scale = raw.chunk(2, -1)
+        scale = log_scale.clamp(*LOG_SCALE).exp()
         code = Independent(Normal(location, scale, validate_args=False), 1, validate_args=False)
         return code, location + scale * torch.randn_like(location) if self.training else location
 
