@@ -171,6 +171,12 @@ def test_a_tuned_transfer_is_kept(autoencoder: Any, tmp_path: Path) -> None:
     found = trine.load(model.save(tmp_path / "model.trine"))
     assert np.array_equal(found.predict_proba(PICTURES[TEST]), model.predict_proba(PICTURES[TEST]))
     assert not np.array_equal(found.represent(PICTURES[TEST]), autoencoder.represent(PICTURES[TEST]))
+    again = trine.Transfer(found, "linear", random_state=0).fit(
+        PICTURES[TRAIN], Y[TRAIN]
+    )  # goes on from what was tuned
+    assert np.allclose(again.represent(PICTURES[TEST]), found.represent(PICTURES[TEST]), atol=1e-6)
+    kept = trine.load(again.save(tmp_path / "again.trine"))
+    assert np.array_equal(kept.predict(PICTURES[TEST]), again.predict(PICTURES[TEST]))
 
 
 def test_a_head_that_needs_pickle_is_refused_when_it_is_to_be_kept(autoencoder: Any, tmp_path: Path) -> None:
@@ -305,8 +311,18 @@ def test_an_encoder_that_is_none_is_refused(reference: Any, kind: type[TrineErro
         trine.Transfer(reference).fit(X[TRAIN], Y[TRAIN])
 
 
+def transformers_() -> Any:
+    """The library, whose models are imported when they are asked for; skips where they cannot be."""
+    found = pytest.importorskip("transformers")
+    try:
+        found.BertModel, found.ViTModel  # noqa: B018
+    except ImportError as error:
+        pytest.skip(str(error).splitlines()[0])
+    return found
+
+
 def test_a_model_of_transformers_with_its_tokenizer(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = transformers_()
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "very", "not", "a"]
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -331,6 +347,21 @@ def test_a_model_of_transformers_with_its_tokenizer(tmp_path: Path) -> None:
     assert np.allclose(alone, beside, atol=1e-5)
     found = trine.load(model.save(tmp_path / "model.trine"))
     assert np.array_equal(found.predict(np.array(texts, dtype=object)), model.predict(np.array(texts, dtype=object)))
+
+
+def test_a_model_of_pictures_of_transformers(tmp_path: Path) -> None:
+    transformers = transformers_()
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=16, patch_size=4,
+        num_channels=1,
+    )  # fmt: skip
+    transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
+    (tmp_path / "vit" / "preprocessor_config.json").write_text('{"image_mean": [0.5], "image_std": [0.5]}')
+    reference = f"transformers:{tmp_path / 'vit'}"
+    model = trine.Transfer(reference, "linear", "all", epochs=2, random_state=0).fit(PICTURES[TRAIN], Y[TRAIN])
+    found = trine.load(model.save(tmp_path / "model.trine"))
+    assert np.array_equal(found.predict_proba(PICTURES[TEST]), model.predict_proba(PICTURES[TEST]))
+    assert model.score(PICTURES[TEST], Y[TEST]) > 0.2
 
 
 # Mistakes --------------------------------------------------------------------------------------------------------

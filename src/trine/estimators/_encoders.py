@@ -485,7 +485,7 @@ def source_of(encoder: Any) -> Source:
     if isinstance(encoder, Source):
         return encoder
     if isinstance(encoder, Estimator):
-        return Fitted(encoder)
+        return _of_estimator(encoder, None)
     if isinstance(encoder, nn.Module):
         return Module(encoder)
     if isinstance(encoder, str) and encoder.startswith(PREFIXES):
@@ -496,12 +496,27 @@ def source_of(encoder: Any) -> Source:
                 f"There is no encoder at {encoder}. Give an artefact or run directory of trine, "
                 "timm:NAME@/path/to/weights.safetensors or transformers:/path/to/directory."
             )
-        found = load(encoder)
-        return found.source_ if hasattr(found, "source_") else Fitted(found, str(encoder))
+        return _of_estimator(load(encoder), str(encoder))
     raise ChoiceError(
         f"The encoder is {encoder!r}; it is an artefact of trine (a path, a run directory or a fitted estimator), a "
         "torch.nn.Module, or timm:… or transformers:… with a path."
     )
+
+
+def _of_estimator(estimator: Any, name: str | None) -> Source:
+    """An estimator's source: of a transfer its encoder, as it was given or as it was tuned.
+
+    Raises:
+        ChoiceError: it is a tuned network that is not of trine.
+    """
+    source: Source | None = getattr(estimator, "source_", None)
+    if source is None or (estimator.model_ is not None and isinstance(source, Fitted)):
+        return Fitted(estimator, name)
+    if estimator.model_ is not None:
+        raise ChoiceError(
+            f"The encoder is a transfer that tuned {source.name}; give that network itself: model_.encoder of it."
+        )
+    return source
 
 
 def restored(data: Mapping[str, Any], tensors: Mapping[str, Tensor], given: Any, path: str) -> Source:
