@@ -36,6 +36,8 @@ from trine.registry import Registry
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
 
 
+MORE = "more."
+"""Prefix of the tensors that a kind of estimator keeps of its own."""
 NOVELTY = "novelty."
 """Prefix, in an artefact, of the detector's tensors; none of the model's begins so."""
 
@@ -269,6 +271,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if self.novelty_ is not None:
             tensors.update({NOVELTY + name: tensor for name, tensor in self.novelty_.tensors.items()})
         tensors.update(to_tensors(self.calibrations_))
+        tensors.update({MORE + name: tensor.contiguous() for name, tensor in self._more_tensors().items()})
         return tensors
 
     @classmethod
@@ -291,7 +294,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             derivation = dataclasses.replace(derivation, reasons=dict(manifest["reasons"]))
             novelty = {name.removeprefix(NOVELTY): part for name, part in tensors.items() if name.startswith(NOVELTY)}
             derivation.model.load_state_dict(
-                {k: v for k, v in tensors.items() if not k.startswith((NOVELTY, CALIBRATION))}
+                {k: v for k, v in tensors.items() if not k.startswith((NOVELTY, CALIBRATION, MORE))}
             )
             calibrations = restored(manifest, tensors)
             detector = NoveltyDetector.restored(novelty) if novelty else None
@@ -316,11 +319,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         estimator._adopt(derivation, plan)
         derivation.model.eval()
         estimator.novelty_ = detector
+        estimator._take_tensors({k.removeprefix(MORE): v for k, v in tensors.items() if k.startswith(MORE)})
         estimator.calibrations_ = calibrations
         estimator.history_ = []
         estimator.provenance_, estimator.metrics_ = provenance, metrics
         estimator._learn_schema()
         return estimator
+
+    def _more_tensors(self) -> dict[str, Tensor]:
+        """What the artefact keeps besides the model's tensors, by name."""
+        return {}
+
+    def _take_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take what :meth:`_more_tensors` gave."""
 
     def _learn_schema(self) -> None:
         """Set the fitted attributes that scikit-learn expects and the schema holds."""

@@ -31,6 +31,8 @@ from trine.rules import in_units
 
 SHOWN_AT_ONCE = 1024
 """Codes decoded at a time."""
+DENSITY_ROWS, DENSITY_PARTS = 10_000, 10
+"""Training codes that a mixture is fitted to where nothing shaped them, and its most parts."""
 WEIGHTS = 2_000_000
 """Importance weights in memory at a time."""
 
@@ -213,11 +215,46 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         super()._finish(prepared, fitted)
+        self.density_ = self._fit_density(prepared)
         self.evaluations_: dict[str, Evaluation] = {}
         if len(prepared.rows.held_out):
             self.evaluations_ = {"x": self._evaluate_store(prepared.store, prepared.rows.held_out)}
             self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
         return self
+
+    def _fit_density(self, prepared: Prepared) -> dict[str, Tensor]:
+        """Of codes that nothing shaped: a mixture of normals of the training codes, by which samples are drawn (Ghosh et al., `From
+        Variational to Deterministic Autoencoders`, 2020, section 4). Nothing for others.
+        """
+        shaped = self.derivation_.choices.shape not in (None, "none") or self.derivation_.choices.code_prior != "normal"
+        if shaped or not self._network.latent.width:
+            return {}
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+
+        rows = torch.from_numpy(prepared.rows.train[:DENSITY_ROWS])
+        with torch.inference_mode():
+            parts = prepared.store.batches(torch.split(rows, chunk_of(prepared.store, prepared.schema)))
+            codes = torch.cat([self._network.encode(batch)[1] for batch in parts]).double().numpy()
+        mixture = GaussianMixture(
+            max(min(DENSITY_PARTS, len(codes) // (2 * codes.shape[1] + 2)), 1),
+            reg_covar=1e-4,
+            random_state=self.plan_.seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough serves
+            mixture.fit(codes)
+        factors = np.linalg.cholesky(mixture.covariances_)
+        found = {"weights": mixture.weights_, "means": mixture.means_, "factors": factors}
+        return {name: torch.from_numpy(value).float() for name, value in found.items()}
+
+    def _more_tensors(self) -> dict[str, Tensor]:
+        return self.density_
+
+    def _take_tensors(self, tensors: dict[str, Tensor]) -> None:
+        self.density_ = tensors
 
     @property
     def _network(self) -> Network:
@@ -278,8 +315,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         return self._as_given({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def _drawn(self, n: int) -> Tensor:
-        """(n, width) z's from what codes are drawn from."""
-        return self._network.latent.prior().sample((n,))
+        """(n, width) z's from what codes are drawn from: the prior that shaped them, or the mixture fitted to them afterwards."""
+        if not self.density_:
+            return self._network.latent.prior().sample((n,))
+        density = self.density_
+        part = torch.multinomial(density["weights"], n, replacement=True)
+        noise = torch.randn(n, density["means"].shape[1])
+        return density["means"][part] + (density["factors"][part] @ noise[..., None]).squeeze(-1)
 
     def interpolate(self, a: Any, b: Any, steps: int = 8) -> Any:
         """What lies between each row of ``a`` and the same row of ``b``: codes on the straight line between theirs, decoded.
@@ -441,9 +483,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
 def row_divergence(prior: Distribution, code: Distribution) -> Tensor:
     """(rows,) KL(code ‖ prior)."""
-    from trine.divergences import KL
+    from trine.methods._shapes import RowKL
 
-    found: Tensor = KL()(prior, code)
+    found: Tensor = RowKL().eval()(prior, code)
     return found
 
 

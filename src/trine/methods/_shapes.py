@@ -11,7 +11,7 @@ from torch.distributions import Distribution, Independent, Normal
 from trine.blocks import Dense
 from trine.choices import Choices
 from trine.criterion import Term, WarmedTerm
-from trine.divergences import KL, Divergence, Value, two_sample
+from trine.divergences import Divergence, Value, two_sample
 from trine.divergences.learned import learned
 from trine.errors import ChoiceError, nearest
 
@@ -52,13 +52,18 @@ def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
         raise ChoiceError(f"There is no shape called {shape!r}.{nearest(shape, known_shapes())} Known: {known}.")
     if shape != "kl" and choices.free_bits:
         raise ChoiceError(f"free_bits are of shape=kl, whose codes are distributions, and shape is {shape}.")
+    if (choices.code_prior or "").startswith("vq"):
+        if shape != "none":
+            raise ChoiceError(f"code_prior=vq quantises codes, and shape={shape} has no part in it; leave shape out.")
+        weight = 0.25 if choices.shape_weight is None else choices.shape_weight
+        return [Term(Commitment(), "code", "z", weight=weight, name="commitment")]
     if shape == "none":
         return []
     warm = round((choices.warmup or 0.0) * steps)
     if shape == "kl":
         weight = 1.0 if choices.shape_weight is None else choices.shape_weight
-        divergence = FreeBits(choices.free_bits) if choices.free_bits else KL()
-        return [WarmedTerm(divergence, "prior", "code", weight=weight, name="shape", steps=warm)]
+        divergence = FreeBits(choices.free_bits) if choices.free_bits else RowKL()
+        return [WarmedTerm(divergence, "prior", "code", "z", weight=weight, name="shape", steps=warm)]
     given = choices.shape_weight
     if shape in BY_SAMPLES:
         weight = WEIGHT[shape] if given is None else given
@@ -114,6 +119,37 @@ class Samples(Divergence):
         """With the distance's own name."""
         names = {"mmd": "MMD²", "cramer": "energy distance", "wasserstein": "sliced W₂²"}
         return f"{names[self.kind]}({predicted} of the batch, {target})"
+
+
+class RowKL(Divergence):
+    """KL(code ‖ prior), row by row: in closed form where one is known, else log q(z given x) − log p(z) at the z that was drawn.
+
+    In evaluation, where z is the code's mean, a z is drawn for it from torch's generator.
+    """
+
+    formula = "KL({t} ‖ {p})"
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Distribution)
+        assert isinstance(target, Distribution)
+        try:
+            closed: Tensor = torch.distributions.kl_divergence(target, predicted)
+            return closed
+        except NotImplementedError:
+            z = given if self.training and isinstance(given, Tensor) else target.sample()
+            drawn: Tensor = target.log_prob(z) - predicted.log_prob(z)
+            return drawn
+
+
+class Commitment(Divergence):
+    """‖code − z‖², which keeps codes near the vectors that they are quantised to; no gradient of z."""
+
+    formula = "‖{p} − {t}‖²"
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Tensor)
+        assert isinstance(target, Tensor)
+        return (predicted - target.detach()).square().sum(-1)
 
 
 class FreeBits(Divergence):
