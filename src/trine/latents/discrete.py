@@ -123,9 +123,7 @@ class Picked(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Each part's vector drawn by its share, independently."""
         shape = torch.Size(sample_shape)
-        index = (
-            torch.distributions.Categorical(self.shares, validate_args=False).sample(shape).view(-1, len(self.shares))
-        )
+        index = torch.multinomial(self.shares, max(shape.numel(), 1), replacement=True).T
         found = self.vectors[torch.arange(len(self.shares), device=index.device), index]
         return found.flatten(1).view(*shape, -1)
 
