@@ -25,6 +25,7 @@ _WHERE = {
     "Derivation": "trine.methods",
     "MultiLabelClassifier": "trine.estimators",
     "MultiTarget": "trine.estimators",
+    "Novelty": "trine.estimators",
     "Regressor": "trine.estimators",
     "Run": "trine.training",
     "Schema": "trine.data",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from trine.estimators import Classifier as Classifier
     from trine.estimators import MultiLabelClassifier as MultiLabelClassifier
     from trine.estimators import MultiTarget as MultiTarget
+    from trine.estimators import Novelty as Novelty
     from trine.estimators import Regressor as Regressor
     from trine.estimators import Transducer as Transducer
     from trine.estimators import Transfer as Transfer

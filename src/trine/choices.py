@@ -71,7 +71,7 @@ class Choices:
         sparsity: of the code: ``topk(k)``, ``lifetime(share)`` or ``l1(weight)``. corruption: share of the inputs destroyed,
             that the network has to restore. contraction: weight of ‖∂z/∂x‖².
         image: how pictures are read: ``convolutional`` (the maximum over places is kept), ``positional`` (convolutional, all places
-            are kept) or ``dense``; an autoencoder draws them likewise.
+            are kept) or ``dense``; an autoencoder draws them likewise. ``winners``: as a few strokes (winner-take-all maps).
         reconstruction: decision rule of x's columns by name (or a mapping from column to name).
         unlabelled: what rows without y are used for: ``none``, ``consistency`` (the same answer to another view of x),
             ``pseudo`` (the network's own sure answers as labels), ``propagation`` (consistency, then labels that spread over a
@@ -131,7 +131,7 @@ class Choices:
     sparsity: str | None = None
     corruption: Share | None = None
     contraction: NonNegative | None = None
-    image: Literal["convolutional", "positional", "dense"] | None = None
+    image: Literal["convolutional", "positional", "dense", "winners"] | None = None
     reconstruction: str | dict[str, str] | None = None
     unlabelled: Literal["none", "consistency", "pseudo", "propagation", "reconstruct"] | None = None
     unlabelled_weight: NonNegative | None = None

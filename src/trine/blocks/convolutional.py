@@ -18,6 +18,7 @@ from ._base import field_encoder
 from .activations import activation_for
 from .augmentation import Augment
 from .initialisation import init_conv
+from .winners import MAPS, WinnersReader
 
 
 class ChannelRMS(nn.Module):
@@ -223,7 +224,7 @@ class DenseImage(nn.Module):
 class Pictures(nn.Sequential):
     """Augmentation, then the reader of the pixels: the block of an image's own field."""
 
-    def __init__(self, augment: Augment, reader: Convolutional | DenseImage) -> None:
+    def __init__(self, augment: Augment, reader: Convolutional | DenseImage | WinnersReader) -> None:
         super().__init__(augment, reader)
         self.features = reader.features
 
@@ -239,6 +240,8 @@ def pictures(first: Image, domains: Sequence[Domain], choices: Choices) -> Pictu
     augment = Augment(shift, choices.flip or "none")
     if choices.image == "dense":
         return Pictures(augment, DenseImage(first))
+    if choices.image == "winners":
+        return Pictures(augment, WinnersReader(first.channels, first.height, first.width, choices.channels or MAPS))
     convolutional = Convolutional(
         first.channels,
         first.height,

@@ -16,6 +16,7 @@ from ._base import field_decoder
 from .activations import activation_for
 from .convolutional import normalizations
 from .initialisation import gain, init_linear
+from .winners import MAPS, Strokes, maps_of
 
 LEAST_SIDE = 7
 """The first map's shorter side is at most so many places: beyond, it is doubled by a stage."""
@@ -121,10 +122,14 @@ class DensePicture(nn.Module):
 
 
 @field_decoder.register(Image)
-def pictures_of(domain: Image, features: int, outputs: int, choices: Choices) -> Deconvolutional | DensePicture:
-    """What draws an image's field: as it is read, dense or convolutional."""
+def pictures_of(domain: Image, features: int, outputs: int, choices: Choices) -> nn.Module:
+    """What draws an image's field: as it is read, dense, convolutional or by strokes."""
     if choices.image == "dense":
         return DensePicture(features, outputs, domain.height, domain.width)
+    if choices.image == "winners":
+        return Strokes(
+            maps_of(domain.height, domain.width, choices.channels or MAPS), outputs, domain.height, domain.width
+        )
     return Deconvolutional(
         features,
         outputs,

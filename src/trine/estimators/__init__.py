@@ -11,6 +11,7 @@ from ._workflow import resume as resume
 from .autoencoding import Autoencoder as Autoencoder
 from .classification import Classifier as Classifier
 from .labelling import MultiLabelClassifier as MultiLabelClassifier
+from .new_kinds import Novelty as Novelty
 from .regression import Regressor as Regressor
 from .several import MultiTarget as MultiTarget
 from .transduction import Transducer as Transducer

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trine.blocks import Dense, Encoder
 from trine.blocks.sparse import Lifetime, TopK
+from trine.blocks.winners import MAPS, maps_of
 from trine.choices import Choices
 from trine.criterion import Criterion, Term
 from trine.data import Schema
@@ -72,6 +73,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     """Choice → (value, why), where an autoencoder differs from a network with a target."""
     pictures = any(isinstance(domain, Image) for domain in schema.x.values())
     width = numbers_in(schema)
+    strokes = _strokes(schema) if choices.image == "winners" else None
     code = CODE["pictures"] if pictures else max(1, min(CODE["most"], math.ceil(width / 2)))
     found: dict[str, tuple[Any, str]] = {
         "code": (code, "numbers in a code of pictures" if pictures else f"half of x's {width} numbers, at most {code}"),
@@ -97,6 +99,12 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
                 "to see about 600,000 examples, within 10 to 100 epochs",
             ),
         }
+        if strokes is not None:
+            found["channels"] = (MAPS, "strokes to draw with; the paper has 128, some ten times the time")
+            units = math.prod(maps_of(strokes.height, strokes.width, choices.channels or MAPS))
+            found["code"] = (units, "the maps' units, of which few are active")
+            found["code_prior"] = ("unchanged", "codes are the maps' units as they are")
+            found["hidden"] = ((), "strokes are drawn from the active units alone")
         if choices.image == "dense":
             found |= {
                 "hidden": ((400,), "one wide layer either way"),
@@ -236,6 +244,21 @@ class AbsoluteSum(Divergence):
         return predicted.abs().sum(-1)
 
 
+def _strokes(schema: Schema) -> Image:
+    """The one picture that x is, as ``image="winners"`` wants it.
+
+    Raises:
+        ChoiceError: x is another thing, or has more columns.
+    """
+    domain = next(iter(schema.x.values()))
+    if len(schema.x) > 1 or not isinstance(domain, Image):
+        raise ChoiceError(
+            f"image=winners is for an x that is one picture, and x has {', '.join(schema.x)}; choose positional or dense, with "
+            "sparsity='topk(k)' where codes are to be sparse."
+        )
+    return domain
+
+
 def numbers_in(schema: Schema) -> int:
     """Numbers that a row of x is made of, a category counting as one."""
     return sum(size_of(domain) for domain in schema.x.values())
@@ -251,6 +274,7 @@ def size_of(domain: Domain) -> int:
 def _check_width(schema: Schema, choices: Choices) -> None:
     """Refuse a plain code that could hold a copy of x."""
     width, bounded = numbers_in(schema), choices.sparsity or choices.corruption or choices.contraction
+    bounded = bounded or choices.image == "winners"
     assert choices.code is not None
     if choices.code >= width > 1 and choices.shape == "none" and not bounded:
         raise ChoiceError(

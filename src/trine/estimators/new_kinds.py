@@ -1,0 +1,755 @@
+"""New kinds of x: what a sparse autoencoder, iterated from noise, holds to be an x, gathered into types and scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from trine import artefact
+from trine.data import Schema, Store, Table, read
+from trine.data._store import Field
+from trine.domains import Category, Domain, Image, Series
+from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError
+from trine.estimators._estimator import Estimator, estimators, versions
+from trine.estimators._workflow import fit as train
+from trine.estimators._workflow import resume
+from trine.estimators.autoencoding import Autoencoder, values_of
+from trine.evaluation.kinds import (
+    Kind,
+    apart,
+    clusters,
+    kinds,
+    objectness,
+    out_of_class,
+    plane,
+    reduced,
+)
+
+AT_ONCE = 500
+"""Objects that are encoded and decoded at a time."""
+KNOWN = 1500
+"""Known rows, at most, that types are compared with and mapped among."""
+TWO_LEVELS = 0.75
+"""Share of the pixels' variance between dark and light above which pictures are taken for ink on paper."""
+STILL = 1e-3
+"""Mean change of an object in a step, in standard deviations, below which it is taken to be fixed."""
+RUN = "autoencoder"
+"""The autoencoder's run, in the directory of a novelty's own."""
+NEVER = "(all)"
+"""Name of the one known class where rows have no labels."""
+
+
+@estimators.register("novelty")
+class Novelty(Estimator):
+    """Types of x that the data do not hold, by iterating x ← decode(encode(x)) of a sparse autoencoder from noise.
+
+    What is found are fixed points: objects that the autoencoder gives back as they are. Pictures are read as a few strokes
+    (``image="winners"``: winner-take-all convolutional maps), anything else through a code of few active numbers
+    (``sparsity="topk(k)"``). A sparse code knows parts and not what they may be part of, so that parts of known objects
+    make up unknown ones.
+
+    Args:
+        starts: noise objects that ``fit`` starts from. steps: of the iteration, at most.
+        binarise: whether pictures become ink and paper at every step, by a threshold, for each picture its own, that keeps the
+            training pictures' share of ink; None: where the pictures are nearly so themselves.
+        most_types: number of types at most; least: objects that make a type.
+        image: ``winners``, ``dense`` or ``positional``; None: ``winners`` for an x that is one picture.
+        channels: maps of ``winners``. code, sparsity, hidden: of other autoencoders.
+        reconstruction: decision rule of x's columns.
+        step_size, batch_size, epochs: of the autoencoder's training.
+        random_state: seed of everything. threads: torch threads. verbose: whether to show progress.
+
+    Attributes (after ``fit``):
+        types_: list of :class:`~trine.evaluation.kinds.Kind`. scores_: of all objects together. trace_: of each step of the
+            iteration, ``change`` (mean absolute, in standard deviations) and ``fixed`` (share).
+        autoencoder_, classifier_: fitted estimators; the latter None where rows have no labels.
+        assigned_: (objects,) the type of each object, −1 of none. map_: (known, 2) and (objects, 2) places.
+
+    References:
+        Kazakçı, Cherti and Kégl, `Digits that are not: generating new types through deep neural nets`, 2016.
+        Cherti, Kégl and Kazakçı, `Out-of-class novelty generation`, 2017.
+
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> model = Novelty(starts=50, epochs=3, random_state=0).fit(load_digits().images)
+        >>> model.generate(10, seed=1).shape[1:]
+        (8, 8)
+    """
+
+    kind = "novelty"
+    method = "autoencoder"
+
+    def __init__(
+        self,
+        *,
+        starts: int = 1000,
+        steps: int = 100,
+        binarise: bool | None = None,
+        most_types: int = 40,
+        least: int = 3,
+        image: str | None = None,
+        channels: int | None = None,
+        code: int | None = None,
+        sparsity: str | None = None,
+        hidden: tuple[int, ...] | None = None,
+        reconstruction: str | Mapping[str, str] | None = None,
+        step_size: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        random_state: int | None = None,
+        threads: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.starts = starts
+        self.steps = steps
+        self.binarise = binarise
+        self.most_types = most_types
+        self.least = least
+        self.image = image
+        self.channels = channels
+        self.code = code
+        self.sparsity = sparsity
+        self.hidden = hidden
+        self.reconstruction = reconstruction
+        self.step_size = step_size
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.random_state = random_state
+        self.threads = threads
+        self.verbose = verbose
+
+    # Fitting -----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        new: Sequence[Any] = (),
+        autoencoder: Autoencoder | None = None,
+        classifier: Any = None,
+        out: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Learn what is known, find what it could also be, and score the types.
+
+        Args:
+            X: rows: an array, a data frame, a path, a table; pictures as (rows, height, width[, channels]) pixels.
+            y: (rows,) labels, or the name of a column of X that has them; None: what the data name as their target, if any. They
+                are no part of x: they say which known class a type is near, and train the classifier that scores it.
+            new: labels that the autoencoder is not to see; the classifier learns them, and tells how many objects are of them.
+            autoencoder: fitted on rows of the same columns; None trains one on the rows that are not ``new``.
+            classifier: fitted on the same columns, with ``predict_proba``, ``represent`` and ``classes_``; None trains one on all
+                rows, where they have labels.
+            out: directory for the autoencoder's run, so that it can be resumed: the same call goes on with it.
+
+        Raises:
+            TrineError (a ValueError): what was wrong, where, and what to do.
+        """
+        self._check()
+        table, label = _labelled(X, y)
+        names, codes = _classes(table, label)
+        held = _held_out(new, names, label)
+        rows = np.flatnonzero(~np.isin(codes, held))
+        if len(rows) < 2:
+            raise DataError(
+                f"{len(rows)} rows are left to learn from, and at least 2 are needed; name fewer new labels."
+            )
+        inputs = table.select([name for name in table.names if name != label])
+        known = inputs if len(rows) == table.rows else inputs.take(rows)
+        seed = self.random_state or 0
+        self.autoencoder_ = autoencoder if autoencoder is not None else self._train(known, seed, out)
+        self.schema_: Schema = self.autoencoder_.schema_
+        self.derivation_, self.plan_ = self.autoencoder_.derivation_, self.autoencoder_.plan_
+        self.classifier_ = classifier
+        if classifier is None and label is not None and len(names) > 1:
+            self.classifier_ = self._classify(table, label, codes, seed)
+        self.classes_, self.new_ = names, [names[c] for c in held]
+        chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:KNOWN])
+        self.known_: Store = self.autoencoder_._encode(inputs.take(chosen))[0]
+        self.known_classes_: NDArray[np.int64] = codes[chosen]
+        self._learn_look()
+        self.novelty_, self.calibrations_ = None, {}
+        self._explore(self.starts, seed)
+        self.provenance_ = {**self.autoencoder_.provenance_}
+        self.metrics_ = {"novelty": {name: {"value": value} for name, value in self.scores_.items()}}
+        return self
+
+    def _check(self) -> None:
+        for name in ("starts", "steps", "most_types", "least"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ChoiceError(f"{name} is {value!r}; it is a whole number, 1 or more.")
+
+    def _train(self, known: Table, seed: int, out: str | os.PathLike[str] | None) -> Autoencoder:
+        """The sparse autoencoder of the known rows."""
+        directory = None if out is None else Path(out) / RUN
+        if directory is not None and (directory / "run.json").is_file():
+            found: Autoencoder = resume(directory, data=known, verbose=self.verbose)
+            return found
+        choices = self._derived(known)
+        model: Autoencoder = train(
+            known, method="autoencoder", valid=0.0, seed=seed, threads=self.threads, out=directory, verbose=self.verbose,
+            **choices,
+        )  # fmt: skip
+        return model
+
+    def _derived(self, known: Table) -> dict[str, Any]:
+        """Choices of the autoencoder: this estimator's, and what follows from x."""
+        named = (
+            "image",
+            "channels",
+            "code",
+            "sparsity",
+            "hidden",
+            "reconstruction",
+            "step_size",
+            "batch_size",
+            "epochs",
+        )
+        given = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        picture = len(known.names) == 1 and Image.recognise(known.column(known.names[0])) is not None
+        if picture:
+            found: dict[str, Any] = {
+                "image": "winners",
+                "reconstruction": "pixel-bernoulli",
+                "epochs": int(np.clip(150_000 // max(known.rows, 1), 5, 100)),
+            }
+            if given.get("image", "winners") == "winners":
+                found["step_size"] = 3e-3
+            elif "sparsity" not in given:
+                found |= {"code": 500, "sparsity": "topk(25)"}
+            return found | given
+        width = given.get("code", 128)
+        return {"code": width, "sparsity": f"topk({max(width // 16, 2)})"} | given
+
+    def _classify(self, table: Table, label: str, codes: NDArray[np.int64], seed: int) -> Any:
+        """A classifier of all rows that have a label."""
+        labelled = np.flatnonzero(codes >= 0)
+        part = table if len(labelled) == table.rows else table.take(labelled)
+        more: dict[str, Any] = {}
+        if any(isinstance(domain, Image) for domain in self.schema_.x.values()):
+            more = {"epochs": int(np.clip(100_000 // max(len(labelled), 1), 3, 40))}
+        return train(
+            part,
+            label,
+            domains={label: "category"},
+            valid=0.0,
+            seed=seed,
+            threads=self.threads,
+            verbose=self.verbose,
+            **more,
+        )
+
+    def _learn_look(self) -> None:
+        """What objects are measured in: scales of numbers, the share of ink."""
+        batch = self.known_.batch(torch.arange(self.known_.rows))
+        self.scales_: dict[str, tuple[Tensor, Tensor]] = {}
+        for name in self.known_.fields:
+            values = batch[name]
+            if values.is_floating_point() and values.dim() == 2:
+                mean = values.nanmean(0)
+                std = (values - mean).square().nanmean(0).sqrt()
+                self.scales_[name] = (mean, torch.where(std > 1e-6, std, 1.0))
+        self.ink_: dict[str, float] = {}
+        for column, domain in self.schema_.x.items():
+            if not isinstance(domain, Image) or self.binarise is False:
+                continue
+            pixels = batch[f"x.{column}"]
+            light = pixels > 0.5
+            share = float(light.float().mean())
+            if not 0.0 < share < 1.0:
+                continue
+            levels = torch.where(light, pixels[light].mean(), pixels[~light].mean())
+            explained = 1.0 - float((pixels - levels).square().mean() / pixels.var().clamp_min(1e-12))
+            if self.binarise or (domain.channels == 1 and explained > TWO_LEVELS):
+                self.ink_[column] = share
+
+    # Generating --------------------------------------------------------------------------------------------------
+
+    def generate(self, n: int = 100, *, seed: int | None = None, start: Any = None) -> Any:
+        """Objects that the autoencoder gives back as they are, each once: at most ``n``.
+
+        Args:
+            n: noise objects to start from. seed: of the noise; None: the estimator's own.
+            start: rows to start from in the place of noise, as ``X`` of :meth:`fit`.
+
+        Returns:
+            Rows in the user's units: an array of pictures where x is one picture, else a mapping from column to values.
+
+        Raises:
+            ChoiceError: fewer than 1.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        if n < 1:
+            raise ChoiceError(f"n is {n}; generation starts from at least 1 noise object.")
+        first = self._noise(n, (self.random_state or 0) if seed is None else seed) if start is None else read(start)
+        store, fixed, _ = self._iterate(first)
+        rows = self._distinct(store, np.flatnonzero(fixed))
+        return self._values(store, rows)
+
+    @property
+    def objects_values_(self) -> Any:
+        """All objects that ``fit`` found, in the form of :meth:`generate`."""
+        return self._values(self.objects_, np.arange(self.objects_.rows))
+
+    def values_of_type(self, kind: Kind) -> Any:
+        """The objects of a type, from its centre outwards, in the form of :meth:`generate`."""
+        return self._values(self.objects_, np.array(kind.members))
+
+    def _noise(self, n: int, seed: int) -> Table:
+        rng = np.random.default_rng(seed)
+        return read(
+            {
+                name: noise(domain, functools.partial(self._column, self.known_, name), n, rng)
+                for name, domain in self.schema_.x.items()
+            }
+        )
+
+    def _column(self, store: Store, name: str, rows: NDArray[np.int64] | None = None) -> Any:
+        """The column ``name`` of a store, in the user's units."""
+        field, part = store.views[f"x.{name}"]
+        index = torch.arange(store.rows) if rows is None else torch.from_numpy(rows)
+        encoded = store.fields[field].encoded(index)
+        if part is not None:
+            encoded = encoded[:, part]
+            encoded = encoded[:, 0] if encoded.shape[1] == 1 else encoded
+        return self.schema_.x[name].decode(encoded)
+
+    def _values(self, store: Store, rows: NDArray[np.int64]) -> Any:
+        columns = {name: self._column(store, name, rows) for name in self.schema_.x}
+        if len(columns) == 1 and isinstance(next(iter(self.schema_.x.values())), Image):
+            return next(iter(columns.values()))
+        return columns
+
+    def _iterate(self, table: Table) -> tuple[Store, NDArray[np.bool_], list[dict[str, float]]]:
+        """(objects after the last step, which are fixed, what each step changed).
+
+        In the second half of the steps each code is averaged with the one before, which leaves fixed points as they are and
+        ends cycles of two.
+        """
+        model = self.autoencoder_
+        network = model._network.eval()
+        store = model._encode(table)[0]
+        n = store.rows
+        current = self._flat(store)
+        active = np.arange(n)
+        latest: dict[str, Any] = {}
+        still = np.zeros(n, dtype=np.int64)
+        before: Tensor | None = None
+        trace: list[dict[str, float]] = []
+        with torch.inference_mode():
+            for t in range(self.steps):
+                damped = t >= (self.steps + 1) // 2
+                parts: list[dict[str, Any]] = []
+                codes = []
+                for rows in torch.split(torch.arange(store.rows), AT_ONCE):
+                    z = network.encode(store.batch(rows))[1]
+                    codes.append(z)
+                    used = z if before is None or not damped else 0.5 * (z + before[rows])
+                    parts.append(self._drawn(network.decode(used)))
+                columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+                step = model._encode(read(columns))[0]
+                flat = self._flat(step)
+                change = np.abs(flat - current[active]).mean(axis=1)
+                trace.append({"change": float(change.sum() / n), "fixed": 0.0})
+                still[active] = np.where(change <= (0.0 if self.ink_ else STILL), still[active] + 1, 0)
+                current[active] = flat
+                for name, values in columns.items():
+                    latest.setdefault(name, np.empty((n, *values.shape[1:]), values.dtype))
+                    if latest[name].dtype != values.dtype:  # texts of other lengths
+                        latest[name] = latest[name].astype(np.result_type(latest[name], values))
+                    latest[name][active] = values
+                # Under damping one step without a change may be the average's doing; two are not.
+                going = np.flatnonzero(still[active] < (2 if damped else 1))
+                trace[-1]["fixed"] = 1.0 - len(going) / n
+                before = torch.cat(codes)[torch.from_numpy(going)]
+                active = active[going]
+                if not len(active):
+                    break
+                store = model._encode(read({name: values[going] for name, values in columns.items()}))[0]
+        done = np.ones(n, dtype=bool)
+        done[active] = still[active] >= (2 if self.steps > 1 else 1)
+        return model._encode(read(latest))[0], done, trace
+
+    def _drawn(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Column → values in the user's units, of pictures of ink as ink and paper."""
+        shown = {}
+        for name, q in found.items():
+            domain = self.schema_.x[name]
+            if name not in self.ink_:
+                shown[name] = np.asarray(values_of(domain, q, False))
+                continue
+            pixels = q.mean.float()
+            number = max(round(self.ink_[name] * pixels[0].numel()), 1)
+            least = pixels.flatten(1).topk(number, 1).values[:, -1].view(-1, 1, 1, 1)
+            shown[name] = domain.decode((pixels >= least).float().numpy())
+        absent = [name for name in self.schema_.x if name not in shown]
+        if absent:
+            raise SchemaError(
+                f"The autoencoder reads the column {absent[0]!r} and does not give it back, so it cannot be iterated; leave the "
+                "column out."
+            )
+        return shown
+
+    def _flat(self, store: Store, smooth: bool = False) -> NDArray[np.float64]:
+        """(rows, numbers) objects side by side: numbers in standard deviations, categories as 0 and 1, pixels in [0, 1].
+
+        With ``smooth`` as types are compared: ink with its centre in the middle, for a shape is the same wherever it stands, and
+        pixels as means of their neighbours.
+        """
+        parts = []
+        for rows in torch.split(torch.arange(store.rows), AT_ONCE):
+            batch = store.batch(rows)
+            own = []
+            for name, field in self.known_.fields.items():
+                values = batch[name]
+                if name in self.scales_:
+                    mean, std = self.scales_[name]
+                    values = ((values - mean) / std).nan_to_num(0.0)
+                elif not values.is_floating_point():
+                    values = _one_hot(values, field)
+                elif field.lengths is not None:
+                    values = _of_length(values, int(field.lengths.float().median()))
+                elif smooth and values.dim() == 4:
+                    ink = name.removeprefix("x.") in self.ink_
+                    values = F.avg_pool2d(_centred(values) if ink else values, 3, 1, 1)
+                own.append(values.flatten(1).double())
+            parts.append(torch.cat(own, 1))
+        return torch.cat(parts).numpy()
+
+    def _distinct(self, store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of ``rows`` those that are not like an earlier one, to three decimals."""
+        if not len(rows):
+            return rows
+        rounded = np.round(self._flat(store)[rows], 3)
+        return rows[np.sort(np.unique(rounded, axis=0, return_index=True)[1])]
+
+    # Types -------------------------------------------------------------------------------------------------------
+
+    def _explore(self, n: int, seed: int) -> None:
+        """Objects from noise, their types, and the scores of both."""
+        model = self.autoencoder_
+        store, fixed, self.trace_ = self._iterate(self._noise(n, seed))
+        rows = self._distinct(store, np.flatnonzero(fixed))
+        if not len(rows):
+            raise DataError(
+                f"Of {n} objects none came to rest in {self.steps} steps; give more steps, more epochs, or a sparser code."
+            )
+        table = read({name: self._column(store, name, rows) for name in self.schema_.x})
+        self.objects_: Store = model._encode(table)[0]
+        known, new = reduced(self._flat(self.known_, True), self._flat(self.objects_, True), seed)
+        found = clusters(new, seed, self.most_types, self.least)
+        self.assigned_, self.silhouettes_ = found.assigned, found.silhouettes
+        labels, codes = self._known_classes()
+        p, classes, held = self._judged(table)
+        features = self._features(table), self._features(self._known_table())
+        deep = reduced(features[1].astype(np.float64), features[0].astype(np.float64), seed)
+        distances = apart(new, known, codes, len(labels))
+        deeper = apart(deep[1], deep[0], codes, len(labels))
+        self.types_: list[Kind] = kinds(new, found, distances, labels, p, classes, held, deeper)
+        self.map_ = plane(known, new, seed)
+        self.p_ = p
+        every = apart(new, known, np.zeros(len(known), dtype=np.int64), 1)[:, 0]
+        self.scores_: dict[str, float] = {
+            "fixed": float(fixed.mean()),
+            "unique": len(rows) / max(int(fixed.sum()), 1),
+            "objects": float(len(rows)),
+            "types": float(len(self.types_)),
+            "coherence": _weighted(self.types_),
+            "coherence_of_noise": self._noise_coherence(known, seed),
+            "distance": float(np.median(every)),
+        }
+        if p is not None:
+            self.scores_["objectness"] = objectness(p)
+            self.scores_["unsure"] = float((p.max(axis=1) < 0.5).mean())
+            if held:
+                scores = out_of_class(p, held)
+                taken = [kind for kind in self.types_ if kind.taken_for in self.new_]
+                self.scores_ |= {
+                    "out_of_class_count": scores["count"],
+                    "out_of_class_max": scores["max"],
+                    "out_of_class_first": float(np.isin(p.argmax(axis=1), held).mean()),
+                    "types_taken_for_new": float(len(taken)),
+                    "new_classes_reached": float(len({kind.taken_for for kind in taken})),
+                }
+
+    def _noise_coherence(self, known: NDArray[np.float64], seed: int) -> float:
+        """Mean silhouette of as many types in the noise that the objects came from: what k-means finds where nothing is."""
+        if len(self.types_) < 2:
+            return math.nan
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import silhouette_score
+
+        start = self._flat(self.autoencoder_._encode(self._noise(min(self.starts, 500), seed))[0], True)
+        start = reduced(start, start, seed)[0]
+        if len(start) <= len(self.types_):
+            return math.nan
+        return float(silhouette_score(start, KMeans(len(self.types_), n_init=2, random_state=seed).fit_predict(start)))
+
+    def _known_classes(self) -> tuple[list[str], NDArray[np.int64]]:
+        """Names of the classes that known rows have, and of each row which."""
+        if not self.classes_:
+            return [NEVER], np.zeros(self.known_.rows, dtype=np.int64)
+        kept = [c for c in range(len(self.classes_)) if (self.known_classes_ == c).sum() > 1]
+        if not kept:
+            return [NEVER], np.zeros(self.known_.rows, dtype=np.int64)
+        places = {c: i for i, c in enumerate(kept)}
+        return [self.classes_[c] for c in kept], np.array([places.get(int(c), -1) for c in self.known_classes_])
+
+    def _judged(self, table: Table) -> tuple[NDArray[np.float64] | None, list[str], list[int]]:
+        """(what the classifier says of objects, of which classes, which of them are new)."""
+        if self.classifier_ is None:
+            return None, [], []
+        classes = [str(label) for label in self.classifier_.classes_]
+        p = np.asarray(self.classifier_.predict_proba(self._for_classifier(table)), dtype=np.float64)
+        return p, classes, [classes.index(label) for label in self.new_ if label in classes]
+
+    def _features(self, table: Table) -> NDArray[np.float32]:
+        """(rows, features) of the classifier, else the code."""
+        found = (
+            self.autoencoder_.represent(table)
+            if self.classifier_ is None
+            else self.classifier_.represent(self._for_classifier(table))
+        )
+        return np.asarray(found, dtype=np.float32)
+
+    def _for_classifier(self, table: Table) -> Any:
+        """Objects as the classifier reads them: by name, or of one fitted on arrays the array."""
+        if self.classifier_._from_arrays() and len(table.names) == 1:
+            renamed = dataclasses.replace(table.column(table.names[0]), name=next(iter(self.classifier_.schema_.x)))
+            return Table.of([renamed])
+        return table
+
+    def _known_table(self) -> Table:
+        return read({name: self._column(self.known_, name) for name in self.schema_.x})
+
+    # Saving and loading ------------------------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """The JSON half of the artefact."""
+        parameters = {**self.get_params(deep=False), "random_state": self.random_state or 0}
+        return {
+            "estimator": self.kind,
+            "method": self.method,
+            "parameters": {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()},
+            "autoencoder": self.autoencoder_.manifest(),
+            "classifier": None if self.classifier_ is None else self.classifier_.manifest(),
+            "fields": {name: _about(field) for name, field in self.known_.fields.items()},
+            "classes": self.classes_,
+            "new": self.new_,
+            "ink": self.ink_,
+            "types": [kind.to_json() for kind in self.types_],
+            "silhouettes": {str(k): value for k, value in self.silhouettes_.items()},
+            "scores": {name: None if math.isnan(value) else value for name, value in self.scores_.items()},
+            "trace": self.trace_,
+            "provenance": self.provenance_,
+            "versions": versions(),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The other half."""
+        found = {f"autoencoder.{name}": tensor for name, tensor in self.autoencoder_.tensors().items()}
+        if self.classifier_ is not None:
+            found |= {f"classifier.{name}": tensor for name, tensor in self.classifier_.tensors().items()}
+        for prefix, store in (("known", self.known_), ("objects", self.objects_)):
+            for name, field in store.fields.items():
+                found[f"{prefix}.{name}"] = field.data.contiguous()
+                if field.offsets is not None:
+                    found[f"{prefix}.{name}#offsets"] = field.offsets.contiguous()
+                if field.present is not None:
+                    found[f"{prefix}.{name}#present"] = field.present.contiguous()
+        arrays = {
+            "known_classes": self.known_classes_,
+            "assigned": self.assigned_,
+            "map.known": self.map_[0],
+            "map.objects": self.map_[1],
+        }
+        arrays |= {} if self.p_ is None else {"p": self.p_}
+        return found | {
+            f"found.{name}": torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the artefact: autoencoder, classifier, objects and types in one safetensors file that executes nothing.
+
+        Raises:
+            ArtefactError: the file cannot be written.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        return artefact.save(path, self.manifest(), self.tensors())
+
+    @classmethod
+    def _restore(cls, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], path: str) -> Self:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+        try:
+            given = dict(manifest["parameters"])
+            given["hidden"] = None if given["hidden"] is None else tuple(given["hidden"])
+            model = cls(**given)
+            model.autoencoder_ = Autoencoder._restore(manifest["autoencoder"], part("autoencoder."), path)
+            model.schema_ = model.autoencoder_.schema_
+            model.derivation_, model.plan_ = model.autoencoder_.derivation_, model.autoencoder_.plan_
+            about = manifest["classifier"]
+            model.classifier_ = None
+            if about is not None:
+                model.classifier_ = estimators[str(about["estimator"])]._restore(about, part("classifier."), path)
+            model.classes_, model.new_ = list(manifest["classes"]), list(manifest["new"])
+            model.known_ = _store_of(manifest["fields"], part("known."))
+            model.objects_ = _store_of(manifest["fields"], part("objects."))
+            found = {name: value.numpy() for name, value in part("found.").items()}
+            model.known_classes_, model.assigned_ = found["known_classes"], found["assigned"]
+            model.map_, model.p_ = (found["map.known"], found["map.objects"]), found.get("p")
+            model._learn_look()
+            model.ink_ = {str(name): float(value) for name, value in manifest["ink"].items()}
+            model.types_ = [Kind.from_json(kind) for kind in manifest["types"]]
+            model.silhouettes_ = {int(k): float(value) for k, value in manifest["silhouettes"].items()}
+            model.scores_ = {k: math.nan if value is None else float(value) for k, value in manifest["scores"].items()}
+            model.trace_, model.provenance_ = list(manifest["trace"]), dict(manifest["provenance"])
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ArtefactError(
+                f"{path} does not fit together ({type(error).__name__}: {error}): it was altered, or written by a trine whose "
+                f"parts differ (this is {versions()['trine']})."
+            ) from None
+        model.novelty_, model.calibrations_, model.evaluations_, model.history_ = None, {}, {}, []
+        model.metrics_ = {"novelty": {name: {"value": value} for name, value in model.scores_.items()}}
+        return model
+
+
+# Noise, in each domain's own way ----------------------------------------------------------------------------------
+
+
+@functools.singledispatch
+def noise(domain: Domain, known: Callable[[], Any], n: int, rng: np.random.Generator) -> Any:
+    """``n`` values of noise, in the user's units; open by ``noise.register(DomainType)``.
+
+    In general a value of the known rows, drawn for each column by itself, so that nothing holds the columns together.
+
+    Args:
+        domain: fitted. known: gives the column of the known rows. n: how many. rng: generator.
+    """
+    values = known()
+    rows = rng.integers(len(values), size=n)
+    return values[rows] if isinstance(values, np.ndarray) else [values[int(row)] for row in rows]
+
+
+@noise.register
+def _(domain: Image, known: Callable[[], Any], n: int, rng: np.random.Generator) -> Any:
+    """Each pixel uniform between black and white."""
+    return domain.decode(rng.random((n, domain.channels, domain.height, domain.width)).astype(np.float32))
+
+
+@noise.register
+def _(domain: Series, known: Callable[[], Any], n: int, rng: np.random.Generator) -> Any:
+    """White noise with each channel's mean and standard deviation, of the usual number of steps."""
+    steps = max(round(domain.typical), 1)
+    white = rng.normal(size=(n, steps, domain.channels)) * np.array(domain.std) + np.array(domain.mean)
+    return np.moveaxis(white, 1, 2) if domain.channels_first else white
+
+
+# Data -------------------------------------------------------------------------------------------------------------
+
+
+def _labelled(X: Any, y: Any) -> tuple[Table, str | None]:
+    """(table, name of the column of labels or None)."""
+    if y is None or isinstance(y, str):
+        table = read(X)
+        label = y if y is not None else table.default_target
+        if label is not None:
+            table.column(label)  # raises, with what the table knows to say
+    else:
+        if len(np.asarray(y)) != len(X):
+            raise DataError(f"X has {len(X)} rows and y {len(np.asarray(y))}; give one label for each row.")
+        table = read((X, np.asarray(y)))
+        label = table.targets[0]
+    if not [name for name in table.names if name != label]:
+        raise SchemaError(f"The data have no column besides the labels {label!r}; x is empty.")
+    return table, label
+
+
+def _classes(table: Table, label: str | None) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the classes, and (rows,) which each row is of, −1 where it has no label."""
+    if label is None:
+        return [], np.full(table.rows, -1, dtype=np.int64)
+    domain = Category().fit(table.column(label))
+    codes = np.asarray(domain.encode(table.column(label)), dtype=np.int64).reshape(-1)
+    if len(domain.labels) > 0.5 * table.rows and table.rows > 20:
+        raise SchemaError(
+            f"The column {label!r} has {len(domain.labels)} different labels in {table.rows} rows; labels name classes of many "
+            "rows. Name another column, or none."
+        )
+    return [str(name) for name in domain.decode(np.arange(len(domain.labels)))], codes
+
+
+def _held_out(new: Sequence[Any], names: list[str], label: str | None) -> list[int]:
+    wanted = [str(name) for name in ([new] if isinstance(new, str | int) else new)]
+    if wanted and label is None:
+        raise SchemaError("new names labels, and the rows have none; give y, or the name of the column with labels.")
+    if unknown := [name for name in wanted if name not in names]:
+        raise DataError(f"new names the label {unknown[0]!r}, which no row has; there are {', '.join(names[:20])}.")
+    return [names.index(name) for name in wanted]
+
+
+def _about(field: Field) -> dict[str, Any]:
+    """What a field is, besides its tensors, as JSON values."""
+    columns = {name: None if part is None else [part.start, part.stop] for name, part in field.columns.items()}
+    return {"columns": columns, "divisor": field.divisor, "index": field.index}
+
+
+def _store_of(fields: Mapping[str, Mapping[str, Any]], tensors: Mapping[str, Tensor]) -> Store:
+    """The store that was kept as tensors."""
+    found = {}
+    for name, about in fields.items():
+        columns = {logical: None if part is None else slice(*part) for logical, part in about["columns"].items()}
+        present, offsets = tensors.get(f"{name}#present"), tensors.get(f"{name}#offsets")
+        found[name] = Field(tensors[name], columns, about["divisor"], bool(about["index"]), present, offsets)
+    return Store(found)
+
+
+def _one_hot(codes: Tensor, field: Field) -> Tensor:
+    """(rows, columns) codes → 0 and 1 for each code that known rows have."""
+    most = int(field.data.max()) + 1
+    flat = codes.flatten(1).long().clamp(0, most - 1)
+    return F.one_hot(flat, most).to(torch.float32) / math.sqrt(2.0)
+
+
+def _centred(pictures: Tensor) -> Tensor:
+    """(rows, channels, h, w) pictures of light ink on dark, moved by whole pixels so that the ink's centre is in the middle."""
+    rows, _, h, w = pictures.shape
+    weight = pictures.sum(1)
+    total = weight.sum((1, 2)).clamp_min(1e-6)
+    down = ((h - 1) / 2 - (weight.sum(2) * torch.arange(h)).sum(1) / total).round().long()
+    right = ((w - 1) / 2 - (weight.sum(1) * torch.arange(w)).sum(1) / total).round().long()
+    y = torch.arange(h)[None, :] - down[:, None]
+    x = torch.arange(w)[None, :] - right[:, None]
+    inside = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]
+    index = torch.arange(rows)[:, None, None]
+    moved = pictures[index, :, y.clamp(0, h - 1)[:, :, None], x.clamp(0, w - 1)[:, None, :]]
+    return torch.where(inside[:, None], moved.permute(0, 3, 1, 2), 0.0)
+
+
+def _of_length(values: Tensor, steps: int) -> Tensor:
+    """(rows, steps, ...) cut, or padded by 0."""
+    if values.shape[1] >= steps:
+        return values[:, :steps]
+    return torch.cat([values, values.new_zeros((len(values), steps - values.shape[1], *values.shape[2:]))], 1)
+
+
+def _weighted(found: Sequence[Kind]) -> float:
+    sizes = np.array([kind.size for kind in found], dtype=np.float64)
+    return float(np.average([kind.coherence for kind in found], weights=sizes)) if len(sizes) else math.nan

@@ -1,0 +1,150 @@
+"""Objects that an autoencoder gives back as they are, from noise: of pictures, of a table; kept, restored and refused."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_wine
+
+import trine
+from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, TrineError
+from trine.procedures import Descent
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    data = load_digits()
+    return data.images[:1000], data.target[:1000]
+
+
+@pytest.fixture(scope="module")
+def fitted(digits: Any) -> Any:
+    images, target = digits
+    classifier = trine.Classifier(epochs=4, random_state=0, threads=1, validation_fraction=0.1).fit(images, target)
+    model = trine.Novelty(starts=150, epochs=8, random_state=0, threads=1)
+    return model.fit(images, target, new=[5, 6], classifier=classifier)
+
+
+def test_the_iteration_goes_on_falling_until_nearly_all_objects_rest(fitted: Any) -> None:
+    change = np.array([step["change"] for step in fitted.trace_])
+    share = np.array([step["fixed"] for step in fitted.trace_])
+    # The first steps tell: then a few objects in cycles are left, of which each change weighs.
+    assert (np.diff(change[:8]) < 0).all()
+    assert (np.diff(share) >= 0).all()
+    assert len(share) <= 100
+    assert share[-1] >= 0.9
+    assert change[-1] < 0.01 * change[0]
+
+
+def test_what_is_generated_is_fixed_ink_with_the_share_of_the_known(fitted: Any) -> None:
+    made = fitted.generate(60, seed=3)
+    assert made.ndim == 3
+    assert set(np.unique(made)) == {0.0, 16.0}
+    assert (made > 0).mean() == pytest.approx(fitted.ink_["image"], abs=0.02)
+    again = fitted.generate(start=made)
+    assert np.array_equal(again, made)
+    assert np.array_equal(fitted.generate(60, seed=3), made)
+    assert not np.array_equal(fitted.generate(60, seed=4)[:5], made[:5])
+    assert len(np.unique(made.reshape(len(made), -1), axis=0)) == len(made)
+
+
+def test_types_are_scored_against_known_and_held_out_classes(fitted: Any) -> None:
+    assert fitted.types_
+    rows = fitted.provenance_["rows"]
+    known = np.isin(load_digits().target[:1000], [5, 6], invert=True).sum()
+    assert rows["train"] + rows["stop"] == known
+    for kind in fitted.types_:
+        assert set(kind.apart) == set("01234789")
+        assert kind.taken_for in set("0123456789")
+        assert 0.0 <= kind.new <= 1.0
+        assert kind.coherence > 0
+        assert len(fitted.values_of_type(kind)) == kind.size
+    assert fitted.scores_["fixed"] >= 0.9
+    assert fitted.scores_["coherence"] > 0.0
+    assert {"objectness", "out_of_class_count", "out_of_class_max", "unsure"} <= set(fitted.scores_)
+
+
+def test_an_artefact_generates_the_same_bits(fitted: Any, tmp_path: Path) -> None:
+    path = fitted.save(tmp_path / "kinds.trine")
+    again = trine.load(path)
+    assert type(again) is trine.Novelty
+    assert again.types_ == fitted.types_
+    assert np.array_equal(again.generate(40, seed=9), fitted.generate(40, seed=9))
+    assert np.array_equal(again.objects_values_, fitted.objects_values_)
+    assert all(np.array_equal(a, b) for a, b in zip(again.map_, fitted.map_, strict=True))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ArtefactError):
+        trine.load(path)
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_bits(
+    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = digits[0][:300]
+    whole = trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images)
+    taken = Descent.step
+    steps = 0
+
+    def killed(self: Descent, *args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 15:
+            raise KeyboardInterrupt
+        return taken(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Descent, "step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images, out=tmp_path / "n")
+    assert steps == 15
+    again = trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images, out=tmp_path / "n")
+    tensors = again.autoencoder_.tensors()
+    for name, tensor in whole.autoencoder_.tensors().items():
+        assert tensor.equal(tensors[name]), name
+    assert np.array_equal(again.generate(20, seed=2), whole.generate(20, seed=2))
+
+
+def test_a_table_of_numbers_and_words_is_iterated_in_its_own_units() -> None:
+    frame = load_wine(as_frame=True).frame.iloc[:, [0, 1, 6, 9, 13]].copy()
+    frame["shade"] = np.where(frame["color_intensity"] > 5, "dark", "light")
+    model = trine.Novelty(starts=60, epochs=30, random_state=0, threads=1, steps=60, code=32, sparsity="topk(3)")
+    model.fit(frame.drop(columns="target"))
+    made = model.generate(40, seed=1)
+    assert set(made) == {"alcohol", "malic_acid", "flavanoids", "color_intensity", "shade"}
+    assert set(made["shade"]) <= {"dark", "light"}
+    assert np.abs(made["alcohol"] - 13).max() < 5
+    assert model.types_[0].nearest == "(all)"
+    assert model.classifier_ is None
+    assert "objectness" not in model.scores_
+
+
+def test_pictures_may_be_read_densely_and_in_grey(digits: Any) -> None:
+    model = trine.Novelty(image="dense", binarise=False, starts=20, steps=20, epochs=3, random_state=0, threads=1)
+    with contextlib.suppress(DataError):  # grey levels may take more steps to come to rest
+        model.fit(digits[0][:300])
+    assert model.derivation_.choices.sparsity == "topk(25)"
+    assert model.ink_ == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "call", "kind", "words"),
+    [
+        ({"starts": 0}, {}, ChoiceError, "starts is 0"),
+        ({}, {"new": [3]}, SchemaError, "the rows have none"),
+        ({}, {"y": np.zeros(100, dtype=int), "new": [7]}, DataError, "label '7'"),
+        ({}, {"y": np.arange(100)}, SchemaError, "100 different labels"),
+        ({}, {"y": np.zeros(3)}, DataError, "one label for each row"),
+        ({}, {"y": np.repeat([0, 1], 50), "new": [0, 1]}, DataError, "0 rows are left"),
+        ({"image": "winners"}, {"X": np.random.default_rng(0).normal(size=(50, 4))}, ChoiceError, "one picture"),
+    ],
+    ids=["starts", "unlabelled", "unknown-label", "many-labels", "lengths", "nothing-known", "winners-of-a-table"],
+)
+def test_mistakes_are_told(digits: Any, change: Any, call: Any, kind: type[TrineError], words: str) -> None:
+    model = trine.Novelty(**{"epochs": 1, **change})
+    given = {"X": digits[0][:100], **call}
+    with pytest.raises(kind, match=words):
+        model.fit(given.pop("X"), given.pop("y", None), **given)
