@@ -85,7 +85,7 @@ def test_numbers_are_compared_by_their_error_and_own_ways_beside() -> None:
     assert found.metric == "rmse"
     assert found.of("mean", 200).draws[0] == pytest.approx(np.std(y[held]), rel=0.05)
     assert found.of("z + linear", 200).value < found.of("mean", 200).value
-    assert "less error" in found.verdicts[1]
+    assert "rmse lower by" in found.verdicts[1]
 
 
 def test_what_cannot_be_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch, encoder: Any) -> None:
@@ -94,6 +94,27 @@ def test_what_cannot_be_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPa
     assert found.ways == ["z + linear", "z + net", "from scratch"]
     assert "trine[boost]" in found.left_out["x + boosting"]
     assert "left out: x + boosting" in found.summary()
+
+
+def test_trees_read_of_a_mixed_table_what_has_a_place() -> None:
+    generator = np.random.default_rng(0)
+    kind = generator.integers(0, 2, 300)
+    words = np.array(["a", "quite", "long", "and", "winding", "road"])
+    texts = [" ".join(generator.choice(words, generator.integers(3, 12))) + f" no {i}" for i in range(300)]
+    data = {
+        "size": generator.normal(kind, 1.0),
+        "colour": np.where(generator.random(300) < 0.8, kind, 1 - kind).astype(str).astype(object)
+        + np.array("c", dtype=object),
+        "told": np.array(texts, dtype=object),
+        "kind": np.array(["no", "yes"])[kind],
+    }
+    x = {name: values for name, values in data.items() if name != "kind"}
+    encoder = trine.fit(
+        x, method="autoencoder", domains={"told": "text"}, code=4, epochs=2, valid=0.0, seed=0, threads=1
+    )
+    found = compare(encoder, data, "kind", labels=[100], draws=1, ways=["z + linear", "x + boosting"])
+    assert found.of("x + boosting", 100).value > 0.7
+    assert list(found.left_out) == ["'told' of x + boosting"]
 
 
 def test_mistakes_are_told_in_words(encoder: Any) -> None:

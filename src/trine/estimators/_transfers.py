@@ -240,7 +240,8 @@ def compare(
         raise ChoiceError(f"No way is left to compare: {'; '.join(f'{way}: {why}' for way, why in left_out.items())}")
     results, verdicts = _concluded(scores, clock, counts, is_class, seed)
     return Comparison(
-        "accuracy" if is_class else "rmse", source.name, name, len(held), z.shape[1], taken, tuple(results), left_out,
+        "accuracy" if is_class else "rmse", source.name, name, len(held), z.shape[1], taken, tuple(results),
+        left_out | setting.without,
         tuple(verdicts), {"seed": seed, "pool": len(pool), "versions": versions()},
     )  # fmt: skip
 
@@ -262,6 +263,7 @@ class _Setting:
     z: NDArray[np.float32]
     held: NDArray[np.int64]
     threads: int
+    without: dict[str, str] = dataclasses.field(default_factory=dict)
     _raw: tuple[NDArray[np.float32], tuple[str, ...] | None] | None = None
 
     @property
@@ -286,7 +288,7 @@ class _Setting:
         """(rows, numbers) of x as it is, missing values NaN; and which of them are codes of categories."""
         if self._raw is None:
             store = stored(self.table, dataclasses.replace(self.schema, y={}), targets=False)
-            self._raw = _matrix(store)
+            self._raw = _matrix(store, self.without)
         return self._raw
 
     def _tuned(self, rows: NDArray[np.int64], seed: int) -> Distribution:
@@ -324,15 +326,19 @@ def _with_shares(domain: Any, codes: NDArray[np.int64]) -> Domain:
     return found
 
 
-def _matrix(store: Store) -> tuple[NDArray[np.float32], tuple[str, ...] | None]:
-    """The fields of a store side by side."""
+def _matrix(store: Store, without: dict[str, str]) -> tuple[NDArray[np.float32], tuple[str, ...] | None]:
+    """The fields of a store side by side, and which are codes; those that have no place go to ``without``, with the reason.
+
+    Raises:
+        _NotHere: there are no others.
+    """
     parts: list[NDArray[np.float32]] = []
     types: list[str] = []
     for name, field in store.fields.items():
         if field.offsets is not None:
-            raise _NotHere(
-                f"rows of {name.removeprefix('x.')!r} have different lengths, and trees need as many numbers in each"
-            )
+            why = "rows have different lengths, and trees need as many numbers in each"
+            without[f"{name.removeprefix('x.')!r} of x + boosting"] = why
+            continue
         data = field.data.numpy()
         if name == "x.categories":
             codes = data.astype(np.float32)
@@ -344,6 +350,8 @@ def _matrix(store: Store) -> tuple[NDArray[np.float32], tuple[str, ...] | None]:
             flat[~field.present.numpy()] = np.nan
         parts.append(flat)
         types += ["q"] * flat.shape[1]
+    if not parts:
+        raise _NotHere(without.popitem()[1])
     return np.concatenate(parts, axis=1), tuple(types) if "c" in types else None
 
 
@@ -451,12 +459,12 @@ def _verdict(
     gain = sign * (first.value - other.value)
     low, high = (float(end) for end in np.percentile(differences, [2.5, 97.5]))
     unit = 100.0 if is_class else 1.0
-    amount = f"{unit * gain:+.3g} ({unit * low:+.3g} … {unit * high:+.3g}){' points' if is_class else ''}"
+    amount = f"{unit * gain:+.3g} ({unit * low:+.3g} … {unit * high:+.3g})"
+    amount = f"{amount} points" if is_class else f"rmse lower by {amount}"
     pays = (
         "the representation pays" if low > 0 else "the representation is behind" if high < 0 else "no clear difference"
     )
-    better = "" if is_class else " less error"
-    return f"{count:,} labels: {pays}: {first.way} against {other.way}: {amount}{better}."
+    return f"{count:,} labels: {pays}: {first.way} against {other.way}: {amount}."
 
 
 # One transfer ----------------------------------------------------------------------------------------------------
