@@ -266,26 +266,88 @@ def predict(
     print(f"{len(next(iter(columns.values()))):,} predictions written to {out}", file=sys.stderr)
 
 
-@app.command(epilog="Example: trine sample runs/names -n 20")
+Into = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE|DIR",
+        help="A table's file (.csv, .tsv, .parquet, .jsonl), or a new directory where there are pictures or sounds.",
+    ),
+]
+
+
+@app.command(epilog="Examples: trine sample runs/digits -n 64 --out samples   ·   trine sample runs/names -n 20")
 def sample(
     run: RunDir,
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Rows to draw texts for, where there is an x.")
+        str | None, typer.Argument(metavar="DATA", help="Of a model whose y is a text: rows to draw texts for.")
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many texts (for each row, where there is an x).")] = 10,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many (for each row, where there is an x).")] = 10,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE|DIR", help="Of an autoencoder: a table's file, or a new directory.")
+    ] = None,
 ) -> None:
-    """Print texts drawn from a model whose y is a text, one a line; of a row with an x, apart by tabs."""
+    """New rows from an autoencoder, written to --out; or texts from a model whose y is a text, one a line, apart by tabs."""
+    from trine.cli import _codes
     from trine.errors import ChoiceError
-    from trine.estimators import Transducer, load
+    from trine.estimators import Autoencoder, Transducer, load
 
     model = load(run)
+    if isinstance(model, Autoencoder):
+        if data is not None or out is None:
+            raise ChoiceError(
+                f"The model in {run} is an autoencoder: its samples need no DATA, and --out says where to."
+            )
+        _codes.save(out, model, model.drawn_columns(n, seed=seed), "samples")
+        return
     if not isinstance(model, Transducer):
         raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__}; only one whose only y is a text draws texts."
+            f"The model in {run} is a {type(model).__name__}; only an autoencoder draws rows, and one whose only y is a text texts."
         )
     for line in model.generate(n, data, seed):
         print("\t".join(map(str, line)) if data is not None else line)
+
+
+@app.command(epilog="Example: trine encode runs/digits photos/ --out codes.csv")
+def encode(run: RunDir, data: Data, out: Into) -> None:
+    """Write the code of each row of DATA beside its key or row number; of a model with a y, its representation z."""
+    from trine.cli import _codes
+
+    _codes.encode(run, data, out)
+
+
+@app.command(epilog="Example: trine decode runs/digits codes.csv --out rows")
+def decode(
+    run: RunDir,
+    codes: Annotated[str, typer.Argument(metavar="CODES", help="A table with the columns code_1, code_2 …")],
+    out: Into,
+) -> None:
+    """Write what codes stand for, in the data's own units, as pictures or as sounds."""
+    from trine.cli import _codes
+
+    _codes.decode(run, codes, out)
+
+
+@app.command(epilog="Example: trine reconstruct runs/digits photos/ --out back")
+def reconstruct(run: RunDir, data: Data, out: Into) -> None:
+    """Write the rows of DATA as they come back from their codes."""
+    from trine.cli import _codes
+
+    _codes.reconstruct(run, data, out)
+
+
+@app.command(epilog="Example: trine interpolate runs/digits photos/ --between 3 17 --out way")
+def interpolate(
+    run: RunDir,
+    data: Data,
+    between: Annotated[tuple[int, int], typer.Option(metavar="ROW ROW", help="Rows of DATA, counted from 1.")],
+    out: Into,
+    steps: Annotated[int, typer.Option(min=2, help="Rows on the way, its ends among them.")] = 8,
+) -> None:
+    """Write what lies between two rows: codes on the straight line between theirs, decoded."""
+    from trine.cli import _codes
+
+    _codes.interpolate(run, data, between, steps, out)
 
 
 @app.command(

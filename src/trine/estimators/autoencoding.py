@@ -280,6 +280,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         Raises:
             DataError: another number of columns than a code has numbers.
         """
+        return self._as_given(self.columns_of(Z))
+
+    def columns_of(self, Z: ArrayLike) -> dict[str, NDArray[Any]]:
+        """What :meth:`inverse_transform` gives, always as a mapping from column to values."""
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
@@ -288,7 +292,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         with torch.inference_mode():
             for part in torch.split(z, SHOWN_AT_ONCE):
                 parts.append(self._shown(self._network.decode(part)))
-        return self._as_given({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def reconstruct(self, X: Any) -> Any:
         """The rows of ``X`` as they come back from their codes, in the form of :meth:`inverse_transform`."""
@@ -302,6 +306,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             noise: whether x is drawn from q(x given z), or its mean given; None: drawn, but of pictures the mean.
             seed: of the draw; None: the estimator's own.
         """
+        return self._as_given(self.drawn_columns(n, noise=noise, seed=seed))
+
+    def drawn_columns(self, n: int, *, noise: bool | None = None, seed: int | None = None) -> dict[str, NDArray[Any]]:
+        """What :meth:`sample` gives, always as a mapping from column to values."""
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
@@ -312,7 +320,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             torch.manual_seed(self.plan_.seed if seed is None else seed)
             for size in [len(part) for part in torch.split(torch.empty(n), SHOWN_AT_ONCE)]:
                 parts.append(self._shown(self._network.decode(self._drawn(size)), drawn=noise, draw=True))
-        return self._as_given({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _drawn(self, n: int) -> Tensor:
         """(n, width) z's from what codes are drawn from: the prior that shaped them, or the mixture fitted to them afterwards."""

@@ -1,0 +1,206 @@
+"""What the commands of autoencoders do: codes into files, and rows out of codes, as tables, pictures and sounds."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.data import read, write
+from trine.domains import Audio, Image
+from trine.errors import ChoiceError, DataError
+from trine.estimators import Autoencoder, load
+
+SHEET = 1600
+"""Pixels of a contact sheet's longer side, about."""
+GAP = 2
+"""Pixels between its pictures."""
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+def encode(run: Path, data: str, out: Path) -> None:
+    """Write ``code_1`` … of each row; see the command."""
+    _keep_apart(out, data)
+    model = load(run)
+    table = read(data)
+    codes = model.represent(data)
+    columns: dict[str, NDArray[Any]] = {}
+    key = model.schema_.key
+    if key is not None and key in table:
+        column = table.column(key)
+        columns[key] = column.values if column.levels is None else column.levels[column.values]
+    else:
+        columns["row"] = np.arange(1, len(codes) + 1)
+    columns |= {f"code_{i + 1}": codes[:, i] for i in range(codes.shape[1])}
+    write(out, columns)
+    print(f"{len(codes):,} codes of {codes.shape[1]} numbers written to {out}", file=sys.stderr)
+
+
+def decode(run: Path, codes: str, out: Path) -> None:
+    """Write what the columns ``code_1`` … stand for; see the command."""
+    _keep_apart(out, codes)
+    model = autoencoder(run)
+    save(out, model, model.columns_of(_codes_in(codes, model._n_features_out)), "rows")
+
+
+def reconstruct(run: Path, data: str, out: Path) -> None:
+    """Write rows as they come back; see the command."""
+    _keep_apart(out, data)
+    model = autoencoder(run)
+    save(out, model, model.columns_of(model.transform(data)), "rows")
+
+
+def interpolate(run: Path, data: str, between: tuple[int, int], steps: int, out: Path) -> None:
+    """Write what lies between two rows, counted from 1; see the command."""
+    _keep_apart(out, data)
+    model = autoencoder(run)
+    codes = model.transform(data)
+    for row in between:
+        if not 1 <= row <= len(codes):
+            raise ChoiceError(f"--between names row {row}, and {data} has rows 1 to {len(codes):,}.")
+    along = np.linspace(0, 1, steps)[:, None]
+    way = (1 - along) * codes[between[0] - 1] + along * codes[between[1] - 1]
+    save(out, model, model.columns_of(way), "steps")
+
+
+def autoencoder(run: Path) -> Autoencoder:
+    """The autoencoder in ``run``.
+
+    Raises:
+        ChoiceError: the model there is another.
+    """
+    model = load(run)
+    if not isinstance(model, Autoencoder):
+        raise ChoiceError(
+            f"The model in {run} is a {type(model).__name__}, which has no decoder; fit one with --method autoencoder."
+        )
+    return model
+
+
+def save(out: Path, model: Autoencoder, columns: Columns, what: str) -> None:
+    """Write rows: one file for a table; a new directory where there are pictures or sounds, with ``rows.csv`` beside their files,
+    and of pictures a contact sheet.
+
+    Raises:
+        ChoiceError: the directory is there already, or a file is named where a directory is needed.
+        DataError: the disk does not take it.
+    """
+    rows = len(next(iter(columns.values())))
+    drawn = {name: domain for name, domain in model.schema_.x.items() if isinstance(domain, Image | Audio)}
+    drawn = {name: domain for name, domain in drawn.items() if name in columns}
+    if not drawn:
+        write(out, {name: _flat(values) for name, values in columns.items()})
+        print(f"{rows:,} {what} written to {out}", file=sys.stderr)
+        return
+    if out.suffix:
+        raise ChoiceError(
+            f"--out {out} names a file, and {next(iter(drawn))!r} is pictures or sounds; name a new directory."
+        )
+    if out.exists():
+        raise ChoiceError(f"--out {out} is there already; name a new directory, so that nothing is written over.")
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"Cannot write to {out}: {error.strerror}.") from None
+    table: dict[str, NDArray[Any]] = {"row": np.arange(1, rows + 1)}
+    digits = len(str(rows))
+    for name, values in columns.items():
+        domain = drawn.get(name)
+        if domain is None:
+            table[name] = _flat(values)
+            continue
+        kind = "png" if isinstance(domain, Image) else "wav"
+        files = [f"{name}_{i + 1:0{digits}d}.{kind}" for i in range(rows)]
+        for file, value in zip(files, values, strict=True):
+            if isinstance(domain, Image):
+                _picture(eight_bits(domain, value)).save(out / file)
+            else:
+                _sound(out / file, domain, value)
+        if isinstance(domain, Image):
+            contact_sheet([eight_bits(domain, value) for value in values]).save(out / f"{name}_sheet.png")
+        table[name] = np.array(files)
+    write(out / "rows.csv", table)
+    print(f"{rows:,} {what} written to {out}", file=sys.stderr)
+
+
+def eight_bits(domain: Image, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """(height, width[, channels]) pixels in the user's units as bytes."""
+    unit = (np.asarray(pixels, dtype=np.float64) - domain.black) / (domain.white - domain.black)
+    return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
+
+
+def contact_sheet(pictures: list[NDArray[np.uint8]]) -> Any:
+    """All pictures side by side in rows, small ones enlarged by whole pixels."""
+    height, width = pictures[0].shape[:2]
+    across = max(math.ceil(math.sqrt(len(pictures) * height / width)), 1)
+    down = math.ceil(len(pictures) / across)
+    times = max(min(SHEET // (across * (width + GAP)), 8), 1)
+    colour = pictures[0].ndim == 3
+    shape = (down * (height * times + GAP) - GAP, across * (width * times + GAP) - GAP)
+    sheet = np.full((*shape, pictures[0].shape[2]) if colour else shape, 128, dtype=np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = (i // across) * (height * times + GAP), (i % across) * (width * times + GAP)
+        large = picture.repeat(times, 0).repeat(times, 1)
+        sheet[top : top + height * times, left : left + width * times] = large
+    return _picture(sheet)
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Any:
+    from PIL import Image as Pillow
+
+    return Pillow.fromarray(pixels)
+
+
+def _sound(path: Path, domain: Audio, samples: NDArray[Any]) -> None:
+    import soundfile
+
+    soundfile.write(path, np.clip(np.asarray(samples, dtype=np.float64), -1, 1), int(domain.rate))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    """(rows,) values that a table's file holds: those of several numbers as text, apart by blanks."""
+    array = np.asarray(values)
+    if array.ndim == 1 and (array.dtype != object or all(np.ndim(value) == 0 for value in array)):
+        return array
+    return np.array(
+        [" ".join(f"{number:.6g}" for number in np.ravel(np.asarray(value, dtype=float))) for value in values]
+    )
+
+
+def _codes_in(path: str, width: int) -> NDArray[np.float64]:
+    """(rows, width) the columns ``code_1`` … of a table.
+
+    Raises:
+        DataError: another number of them, or a value that is no number; says which.
+    """
+    table = read(path)
+    names = [f"code_{i + 1}" for i in range(width)]
+    absent = [name for name in names if name not in table]
+    more = f"code_{width + 1}" in table
+    if absent or more:
+        have = sum(name.startswith("code_") for name in table.names)
+        raise DataError(
+            f"{path} has {have} columns of codes, and a code of this model has {width} numbers: code_1 to code_{width}."
+        )
+    found = []
+    for name in names:
+        column = table.column(name)
+        values = column.values
+        if column.levels is not None or values.dtype.kind not in "iuf":
+            raise DataError(f"{path}, column {name!r}: codes are numbers, and this column holds texts.")
+        missing = np.flatnonzero(column.missing)
+        if len(missing):
+            raise DataError(f"{path}, column {name!r}, row {missing[0] + 1}: a number of the code is missing.")
+        found.append(values.astype(np.float64))
+    return np.stack(found, axis=1)
+
+
+def _keep_apart(out: Path, data: str) -> None:
+    if out.exists() and Path(data).exists() and out.samefile(data):
+        raise ChoiceError(f"--out {out} is the data themselves, which would be lost; name another file.")
