@@ -24,6 +24,7 @@ from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted
 from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation
+from trine.evaluation.codes import Finding, diagnose
 from trine.evaluation.likelihood import LogLikelihood, bound, bounds_up_to, log_weights, summed
 from trine.evaluation.reconstruction import evaluate_reconstruction
 from trine.models import Autoencoder as Network
@@ -33,6 +34,8 @@ SHOWN_AT_ONCE = 1024
 """Codes decoded at a time."""
 DENSITY_ROWS, DENSITY_PARTS = 10_000, 10
 """Training codes that a mixture is fitted to where nothing shaped them, and its most parts."""
+FEWEST_DIAGNOSED, DIAGNOSED = 20, 2_000
+"""Fewest and most rows that a diagnosis looks at."""
 WEIGHTS = 2_000_000
 """Importance weights in memory at a time."""
 
@@ -218,7 +221,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         self.density_ = self._fit_density(prepared)
         self.evaluations_: dict[str, Evaluation] = {}
         if len(prepared.rows.held_out):
-            self.evaluations_ = {"x": self._evaluate_store(prepared.store, prepared.rows.held_out)}
+            evaluation = self._evaluate_store(prepared.store, prepared.rows.held_out)
+            if len(prepared.rows.held_out) >= FEWEST_DIAGNOSED:
+                found = self._diagnose(prepared.store, prepared.rows.held_out)
+                evaluation.figures["diagnosis"] = [finding.to_json() for finding in found]
+            self.evaluations_ = {"x": evaluation}
             self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
         return self
 
@@ -437,6 +444,41 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         value, error = (torch.cat(found).numpy() for found in zip(*parts, strict=True))
         return LogLikelihood(value, error, samples, {k: total / store.rows for k, total in sums.items()})
 
+    def diagnose(self, X: Any) -> list[Finding]:
+        """What is wrong with the codes of ``X``, in words and with a remedy: see :func:`trine.evaluation.codes.diagnose`.
+
+        Args:
+            X: rows that were not trained on, best some hundreds; of more, the first 2,000 are looked at.
+        """
+        store, _ = self._encode(X)
+        return self._diagnose(store, np.arange(store.rows))
+
+    def _diagnose(self, store: Store, rows: NDArray[np.int64]) -> list[Finding]:
+        network = self._network.eval()
+        index = torch.from_numpy(rows[:DIAGNOSED])
+        means, draws, own, other = [], [], [], []
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(self.plan_.seed)
+            for batch in store.batches(torch.split(index, chunk_of(store, self.schema_))):
+                code, z = network.encode(batch)
+                means.append(code.mean if isinstance(code, Distribution) and _has_mean(code) else z)
+                draws.append(code.sample() if isinstance(code, Distribution) else z)
+                own.append(network.log_prob(z, batch))
+                other.append(network.log_prob(z.roll(1, 0), batch))
+            drawn = torch.cat(draws)
+            prior = network.latent.prior().sample((len(drawn),))
+        choices = self.derivation_.choices
+        return diagnose(
+            torch.cat(means).numpy(),
+            drawn,
+            prior,
+            float(torch.cat(own).mean()),
+            float(torch.cat(other).mean()),
+            stochastic=network.latent.stochastic,
+            shaped=choices.shape not in (None, "none"),
+            seed=self.plan_.seed,
+        )
+
     def evaluate(self, data: Any) -> Evaluation:
         """How well rows come back from their codes, with bootstrap intervals, beside the columns' means and shares."""
         store, _ = self._encode(data)
@@ -487,6 +529,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
                 for name, q in network.decode(outputs["z"]).items():
                     found |= measured(self.schema_.x[name], name, q, batch)
                 yield found
+
+
+def _has_mean(code: Distribution) -> bool:
+    return code.mean.shape == torch.Size([*code.batch_shape, *code.event_shape])
 
 
 def row_divergence(prior: Distribution, code: Distribution) -> Tensor:

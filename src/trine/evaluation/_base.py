@@ -93,6 +93,9 @@ class Evaluation:
                 if key in self.metrics
             ]
             lines += [f"  by it: {', '.join(changes)}"] if changes else []
+        for finding in self.figures.get("diagnosis", []):
+            remedy = f". Remedy: {finding['remedy']}" if finding["remedy"] else ""
+            lines.append(f"{'! ' if finding['wrong'] else ''}{finding['name']}: {finding['sentence']}{remedy}")
         if (novelty := self.figures.get("novelty")) and (told := verdict(novelty)):
             lines.append(told)
         return "\n".join(lines)
