@@ -78,7 +78,7 @@ def one(task: str, labels: list[int], draws: int, seconds: float) -> dict[str, A
     )  # fmt: skip
     print(found.summary(), flush=True)
     draw_comparison(RESULTS / f"transfer-{task}.png", found, TITLES[task])
-    return {"encoder": made, "trained": trained, "epochs": encoder.n_iter_, **found.to_json()}
+    return {**found.to_json(), "encoder": made, "trained": trained, "epochs": encoder.n_iter_}
 
 
 def table(results: dict[str, Any]) -> str:
@@ -124,7 +124,7 @@ def main() -> None:
     arguments.add_argument("tasks", nargs="*", default=list(TITLES), choices=list(TITLES))
     arguments.add_argument("--labels", nargs="+", type=int, default=[10, 100, 1000])
     arguments.add_argument("--draws", type=int, default=3)
-    arguments.add_argument("--seconds", type=float, default=150.0, help="of the encoder's training")
+    arguments.add_argument("--seconds", type=float, default=120.0, help="of the encoder's training")
     chosen = arguments.parse_args()
     for task in chosen.tasks:
         found = one(task, chosen.labels, chosen.draws, chosen.seconds)
