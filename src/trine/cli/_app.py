@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trine.cli._new_kinds import novelty
 from trine.cli._values import assignments, choice, held_out, pair, seconds
 
 app = typer.Typer(
@@ -457,6 +458,9 @@ def divergence(
     from trine.cli._divergence import run
 
     run(p, q, only=only, alpha=alpha, bandwidth=bandwidth, draws=draws, seed=seed, out=out, as_json=as_json)
+
+
+app.command(epilog="Example: trine novelty digits.npz --label digit --new 5,6,7,8,9 --out kinds")(novelty)
 
 
 @app.command(epilog="Example: trine demo --out demo")

@@ -239,7 +239,7 @@ class Novelty(Estimator):
         part = table if len(labelled) == table.rows else table.take(labelled)
         more: dict[str, Any] = {}
         if any(isinstance(domain, Image) for domain in self.schema_.x.values()):
-            more = {"epochs": int(np.clip(100_000 // max(len(labelled), 1), 3, 40))}
+            more = {"epochs": int(np.clip(60_000 // max(len(labelled), 1), 3, 20))}
         return train(
             part,
             label,
@@ -462,29 +462,56 @@ class Novelty(Estimator):
         self.types_: list[Kind] = kinds(new, found, distances, labels, p, classes, held, deeper)
         self.map_ = plane(known, new, seed)
         self.p_ = p
-        every = apart(new, known, np.zeros(len(known), dtype=np.int64), 1)[:, 0]
         self.scores_: dict[str, float] = {
             "fixed": float(fixed.mean()),
             "unique": len(rows) / max(int(fixed.sum()), 1),
             "objects": float(len(rows)),
             "types": float(len(self.types_)),
+            "in_types": float((self.assigned_ >= 0).mean()),
             "coherence": _weighted(self.types_),
             "coherence_of_noise": self._noise_coherence(known, seed),
-            "distance": float(np.median(every)),
+            **self._scored(known, new, p, held),
         }
-        if p is not None:
-            self.scores_["objectness"] = objectness(p)
-            self.scores_["unsure"] = float((p.max(axis=1) < 0.5).mean())
-            if held:
-                scores = out_of_class(p, held)
-                taken = [kind for kind in self.types_ if kind.taken_for in self.new_]
-                self.scores_ |= {
-                    "out_of_class_count": scores["count"],
-                    "out_of_class_max": scores["max"],
-                    "out_of_class_first": float(np.isin(p.argmax(axis=1), held).mean()),
-                    "types_taken_for_new": float(len(taken)),
-                    "new_classes_reached": float(len({kind.taken_for for kind in taken})),
-                }
+        if held:
+            taken = [kind.taken_for for kind in self.types_ if kind.taken_for in self.new_]
+            self.scores_ |= {"types_taken_for_new": float(len(taken)), "new_classes_reached": float(len(set(taken)))}
+
+    def judge(self, X: Any) -> dict[str, float]:
+        """The scores of other rows, to compare ``scores_`` with: of real ones, or of another generator's.
+
+        Args:
+            X: rows with the columns of x.
+
+        Returns:
+            ``distance``: median distance from the known rows, in units of their own spacing; with a classifier ``objectness``,
+            ``unsure`` (share with no class above 0.5), and where classes were held out ``out_of_class_count``,
+            ``out_of_class_max`` and ``out_of_class_first`` (share whose likeliest class is one of them).
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        table = read(X)
+        store = self.autoencoder_._encode(table)[0]
+        known, rows = reduced(self._flat(self.known_, True), self._flat(store, True), self.random_state or 0)
+        p, _, held = self._judged(table)
+        return self._scored(known, rows, p, held)
+
+    def _scored(
+        self, known: NDArray[np.float64], rows: NDArray[np.float64], p: NDArray[np.float64] | None, held: list[int]
+    ) -> dict[str, float]:
+        one = np.zeros(len(known), dtype=np.int64)
+        found = {"distance": float(np.median(apart(rows, known, one, 1)))}
+        if p is None:
+            return found
+        found |= {"objectness": objectness(p), "unsure": float((p.max(axis=1) < 0.5).mean())}
+        if held:
+            scores = out_of_class(p, held)
+            found |= {
+                "out_of_class_count": scores["count"],
+                "out_of_class_max": scores["max"],
+                "out_of_class_first": float(np.isin(p.argmax(axis=1), held).mean()),
+            }
+        return found
 
     def _noise_coherence(self, known: NDArray[np.float64], seed: int) -> float:
         """Mean silhouette of as many types in the noise that the objects came from: what k-means finds where nothing is."""
