@@ -37,7 +37,8 @@ class Choices:
         sequence: how series and texts are read: ``convolutional``, ``gru``, ``lstm`` or ``rnn`` (Elman).
         units, layers, bidirectional: width of a recurrent layer (in each direction), how many are stacked, whether they
             read both ways.
-        pooling: how the states of all steps become one: ``last``, ``mean``, ``max`` or ``attention``.
+        pooling: how the states of all steps become one: ``last``, ``mean``, ``max``, ``attention`` or ``places`` (the
+            means of sixteen shares of a row and its length, as who is to give a row again needs them).
         audio: how sound enters: ``mel`` (log-mel spectrogram) or ``waveform``.
         augment: whether images are shifted at random while training.
         flip: ``none``, ``horizontal``, ``vertical`` or ``both``; derived by testing the invariance on training rows.
@@ -95,7 +96,7 @@ class Choices:
     units: AtLeastOne | None = None
     layers: AtLeastOne | None = None
     bidirectional: bool | None = None
-    pooling: Literal["last", "mean", "max", "attention"] | None = None
+    pooling: Literal["last", "mean", "max", "attention", "places"] | None = None
     audio: Literal["mel", "waveform"] | None = None
     augment: bool | None = None
     flip: Literal["none", "horizontal", "vertical", "both"] | None = None

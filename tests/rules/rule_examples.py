@@ -39,5 +39,17 @@ KIND = {
 }
 """Rule → the domain above that it is tried on."""
 
-ELSEWHERE = ("bernoulli-set", "autoregressive", "pixel-bernoulli", "pixel-logistic", "pixel-normal")
+ELSEWHERE = (
+    "bernoulli-set",
+    "autoregressive",
+    "autoregressive-code",
+    "pixel-bernoulli",
+    "pixel-logistic",
+    "pixel-normal",
+    "series-normal",
+    "series-normal-fixed",
+    "sound-laplace",
+    "sound-logistic",
+    "sound-normal",
+)
 """Rules over sets, sequences and pictures, which have tests of their own."""

@@ -21,6 +21,7 @@ from .numbers import Numbers as Numbers
 from .scales import layer_scales as layer_scales
 from .scales import time_scales as time_scales
 from .sequence import SequenceBlock as SequenceBlock
+from .sequence import ended as ended
 from .sequence import own_steps as own_steps
 from .summary import Row as Row
 from .summary import summary as summary

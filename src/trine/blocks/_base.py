@@ -41,7 +41,8 @@ def field_decoder(domain: Domain, features: int, outputs: int, choices: Choices)
         choices: the user's choices; a choice left at None takes the block's documented default.
 
     Returns:
-        A module from (batch, features) to ``outputs`` numbers a place: of a picture (batch, outputs, height, width).
+        A module from (batch, features) to ``outputs`` numbers a place: of a picture (batch, outputs, height, width). Of a
+        sequence it also takes lengths, (batch,), and the steps wanted, and gives (batch, steps, outputs).
 
     Raises:
         SchemaError: no block draws this domain.

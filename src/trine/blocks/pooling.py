@@ -91,16 +91,53 @@ class Attention(nn.Module):
         return (weights[:, None] @ states.masked_fill(~own, 0.0))[:, 0]
 
 
-poolings: dict[str, type[Last] | type[Mean] | type[Max] | type[Attention]] = {
+class Places(nn.Module):
+    """The means over each of sixteen equal shares of a row, one after another, and its length: what is needed to give it again.
+
+    A share of fewer than one step has the state of the step that it is in. A length is told by waves of its logarithm, so that
+    one that is a few parts in a hundred longer is plainly another.
+    """
+
+    waves: Tensor
+
+    def __init__(self, width: int, both: bool = False) -> None:
+        super().__init__()
+        self.features = SHARES * width + 2 * len(WAVES)
+        self.register_buffer("waves", torch.tensor(WAVES), persistent=False)
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """(batch, 16 · width + 12) of (batch, steps, width) states; zeros where a row has no step."""
+        edge = torch.arange(SHARES + 1, device=states.device) / SHARES * lengths[:, None]
+        step = torch.arange(states.shape[1], device=states.device)
+        low, high = edge[:, :-1, None], edge[:, 1:, None]
+        # How much of each share lies in each step, over the share's length.
+        inside = (torch.minimum(high, step + 1.0) - torch.maximum(low, step.float())).clamp_min(0.0)
+        weights = (inside * (SHARES / lengths.clamp_min(1))[:, None, None]).to(states.dtype)
+        own = own_steps(lengths, states.shape[1])[:, :, None]
+        found = torch.bmm(weights, states.masked_fill(~own, 0.0)).flatten(1)
+        phase = lengths.clamp_min(1).float().log()[:, None] * self.waves
+        told = torch.cat([phase.sin(), phase.cos()], 1).masked_fill((lengths == 0)[:, None], 0.0)
+        return torch.cat([found, told.to(states.dtype)], 1)
+
+
+SHARES = 16
+"""Of a row, whose means :class:`Places` takes."""
+WAVES = (0.25, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Frequencies of the waves of the logarithm of a row's length."""
+
+Pooling = Last | Mean | Max | Attention | Places
+
+poolings: dict[str, type[Last] | type[Mean] | type[Max] | type[Attention] | type[Places]] = {
     "last": Last,
     "mean": Mean,
     "max": Max,
     "attention": Attention,
+    "places": Places,
 }
-"""Name → module from ((batch, steps, width), lengths) to (batch, width)."""
+"""Name → module from ((batch, steps, width), lengths) to (batch, features)."""
 
 
-def pooling_for(name: str, width: int, both: bool = False) -> Last | Mean | Max | Attention:
+def pooling_for(name: str, width: int, both: bool = False) -> Pooling:
     """The pooling called ``name`` of states of ``width``.
 
     Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -50,3 +52,14 @@ class SequenceBlock(nn.Module, abc.ABC):
 def own_steps(lengths: Tensor, steps: int) -> Tensor:
     """(batch, steps) bool: which steps are a row's own and not padding."""
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+def ended(batch: Mapping[str, Tensor], name: str) -> Tensor:
+    """The (batch, steps, ...) numbers of a ragged field, NaN beyond each row's end, where a batch has 0.
+
+    So they tell their own lengths, as codes do, which are padded by −1: a row of numbers may itself end in zeros. Where a row has
+    no value it has no end either, and nothing of it is marked: what is not there is left out by ``"<name>.present"``.
+    """
+    values, lengths = batch[name], batch[f"{name}.length"]
+    beyond = ~own_steps(lengths, values.shape[1]) & (lengths > 0)[:, None]
+    return values.masked_fill(beyond.view(*beyond.shape, *(1,) * (values.dim() - 2)), math.nan)

@@ -26,6 +26,8 @@ BANDS = 64
 """Bands of a filterbank."""
 LOWEST = 40.0
 """Hertz of the lowest band's edge."""
+LOUD = -3.0
+"""About the mean of the logarithm of the power in a band, where loudness is not taken out."""
 QUIET = 1e-4
 """Root mean square below which a clip is not made louder."""
 FLOOR = 1e-3
@@ -218,7 +220,8 @@ class Sound(SequenceBlock):
         learned: whether the filterbank is learned from the waveform.
         channels: width of the first convolution; it doubles twice.
         activation: name. augment: as above. dropout: share of features zeroed while training.
-        pooling: ``mean``, ``max``, ``attention`` or ``last``.
+        pooling: ``mean``, ``max``, ``attention``, ``last`` or ``places``.
+        loudness: in units of which clips are read where how loud they are tells; 0: it is taken out.
     """
 
     def __init__(
@@ -233,9 +236,10 @@ class Sound(SequenceBlock):
         augment: bool = True,
         dropout: float = 0.0,
         pooling: str = "mean",
+        loudness: float = 0.0,
     ) -> None:
         super().__init__()
-        self.augment = augment
+        self.augment, self.loudness = augment, loudness
         self.most = round(max(HEARD, LONG * typical) * rate)
         self.front = LearnedFilterbank(rate) if learned else MelSpectrogram(rate, WARP if augment else 0.0)
         self.first = nn.Conv2d(channels_in, channels, 5, (2, 2), 2, bias=False)
@@ -294,7 +298,9 @@ class Sound(SequenceBlock):
         own = own_steps(lengths, samples)[:, :, None]
         x = values.float().masked_fill(~own, 0.0)
         count = lengths.clamp_min(1)[:, None, None] * channels
-        loud = (x.square().sum((1, 2), keepdim=True) / count).sqrt()
+        loud = (
+            (x.square().sum((1, 2), keepdim=True) / count).sqrt() if not self.loudness else x.new_tensor(self.loudness)
+        )
         x = x / loud.clamp_min(QUIET)
         if augment:
             x = x + (torch.randn_like(x) * NOISE * torch.rand(batch, 1, 1, device=x.device)).masked_fill(~own, 0.0)
@@ -306,7 +312,8 @@ class Sound(SequenceBlock):
             picture, frames = _stretched(picture, frames)
         own = own_steps(frames, picture.shape[3])[:, None, None]
         number = frames.clamp_min(1)[:, None, None, None] * picture.shape[2]
-        picture = picture - picture.masked_fill(~own, 0.0).sum((2, 3), keepdim=True) / number
+        middle = picture.masked_fill(~own, 0.0).sum((2, 3), keepdim=True) / number if not self.loudness else LOUD
+        picture = picture - middle
         if augment:
             picture = _masked(picture, frames)
         return picture.masked_fill(~own, 0.0) * 0.5, frames
@@ -361,4 +368,6 @@ def sounds(first: Audio, domains: Sequence[Domain], choices: Choices) -> Sound:
         augment=choices.augment is not False,
         dropout=choices.dropout or 0.0,
         pooling=choices.pooling or "mean",
+        # What is pooled so is to be given again, and as loud.
+        loudness=first.loudness if choices.pooling == "places" else 0.0,
     )

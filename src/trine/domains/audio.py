@@ -86,6 +86,11 @@ class Audio(Domain):
     def divisor(self) -> float:
         return FULL
 
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Of the shortest and of the longest training clip."""
+        return max(round(self.shortest * self.rate), 1), max(round(self.furthest * self.rate), 1)
+
     @classmethod
     def recognise(cls, column: Column) -> str | None:
         if column.levels is None:

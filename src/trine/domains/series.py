@@ -39,6 +39,7 @@ class Series(Domain):
         flat: whether raw rows are (steps,), without an axis for channels.
         channels_first: whether raw arrays are (n, channels, steps).
         missing: share of training rows without a value.
+        resolution: least distance of two different training values of each channel, 0 where all are alike.
     """
 
     kind: ClassVar[str] = "series"
@@ -56,6 +57,7 @@ class Series(Domain):
     flat: bool = False
     channels_first: bool = False
     missing: float = 0.0
+    resolution: tuple[float, ...] = ()
 
     @property
     def fitted(self) -> bool:
@@ -115,6 +117,7 @@ class Series(Domain):
             flat=flat,
             channels_first=first,
             missing=float(column.missing.mean()),
+            resolution=tuple(_least_distance(channel) for channel in steps.T),
         )
 
     def encode(self, column: Column) -> Sequences:
@@ -229,6 +232,12 @@ class Series(Domain):
                 f"Column {column.name!r}, row {column.row(int(none[0]))}: the series holds no number, only missing ones. "
                 "Leave the row out, or write all of it as missing (null)."
             )
+
+
+def _least_distance(values: np.ndarray) -> float:
+    """Between two different numbers of (n,) values, of which some may be NaN; 0 where there are none."""
+    known = np.unique(values[~np.isnan(values)])
+    return float(np.diff(known).min()) if len(known) > 1 else 0.0
 
 
 def _interval(column: Column) -> float:

@@ -75,7 +75,9 @@ def _sequences(parts: Sequence[Autoregressive]) -> Autoregressive:
         states = [pad(part.memory[i][0], (0, 0, 0, longest - part.memory[i][0].shape[1])) for part in parts]
         memory.append((torch.cat(states), torch.cat([part.memory[i][1] for part in parts])))
     first = parts[0]
-    return Autoregressive(first.decoder, torch.cat([part.z for part in parts]), memory, first.longest, first.offset)
+    return Autoregressive(
+        first.decoder, torch.cat([part.z for part in parts]), memory, first.longest, first.offset, first.withheld
+    )
 
 
 def select(q: Distribution, rows: Tensor) -> Distribution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Self
@@ -15,7 +16,7 @@ from torch.distributions import Distribution
 
 from trine.choices import Choices
 from trine.data import Store
-from trine.domains import Domain, Image
+from trine.domains import Audio, Domain, Image, Series, Text
 from trine.errors import ChoiceError, DataError
 from trine.estimators._answers import answer
 from trine.estimators._batched import chunk_of
@@ -28,10 +29,10 @@ from trine.evaluation.codes import Finding, diagnose
 from trine.evaluation.likelihood import LogLikelihood, bound, bounds_up_to, log_weights, summed
 from trine.evaluation.reconstruction import evaluate_reconstruction
 from trine.models import Autoencoder as Network
-from trine.rules import in_units
+from trine.rules import in_units, point
 
-SHOWN_AT_ONCE = 1024
-"""Codes decoded at a time."""
+SHOWN_AT_ONCE, STEPS_AT_ONCE = 1024, 1_000_000
+"""Codes decoded at a time, and the steps of series and sounds that they stand for."""
 DENSITY_ROWS, DENSITY_PARTS = 10_000, 10
 """Training codes that a mixture is fitted to where nothing shaped them, and its most parts."""
 FEWEST_DIAGNOSED, DIAGNOSED = 20, 2_000
@@ -297,7 +298,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         z = self._codes(Z)
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.inference_mode():
-            for part in torch.split(z, SHOWN_AT_ONCE):
+            for part in torch.split(z, self._at_once):
                 parts.append(self._shown(self._network.decode(part)))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -325,7 +326,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(self.plan_.seed if seed is None else seed)
-            for size in [len(part) for part in torch.split(torch.empty(n), SHOWN_AT_ONCE)]:
+            for size in [len(part) for part in torch.split(torch.empty(n), self._at_once)]:
                 parts.append(self._shown(self._network.decode(self._drawn(size)), drawn=noise, draw=True))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -382,11 +383,21 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """Columns in the form that X had: one array, of pictures or of numbers; else the columns."""
         if not self._from_arrays() or set(columns) != set(self.schema_.x):
             return columns
-        if len(columns) == 1 and isinstance(next(iter(self.schema_.x.values())), Image):
-            return next(iter(columns.values()))
+        only, values = next(iter(self.schema_.x.values())), next(iter(columns.values()))
+        if len(columns) == 1 and isinstance(only, Image):
+            return values
         if getattr(self, "feature_names_in_", None) is not None:
             return columns
+        if len(columns) == 1 and only.ragged:
+            return _together(only, values)
         return np.stack([columns[name] for name in self.schema_.x], axis=1)
+
+    @property
+    def _at_once(self) -> int:
+        """Codes decoded at a time: fewer where each stands for many steps."""
+        steps = [domain.samples[1] for domain in self.schema_.x.values() if isinstance(domain, Audio)]
+        steps += [domain.furthest for domain in self.schema_.x.values() if isinstance(domain, Series)]
+        return min(SHOWN_AT_ONCE, max(STEPS_AT_ONCE // max(steps, default=1), 1))
 
     # How good ----------------------------------------------------------------------------------------------------
 
@@ -552,12 +563,41 @@ def measured(domain: Domain, name: str, q: Distribution, batch: Mapping[str, Ten
     return {f"{kind}:{name}": value for kind, value in compared(domain, q, batch, f"x.{name}").items()}
 
 
+def _together(domain: Domain, rows: NDArray[Any]) -> NDArray[Any]:
+    """Sequences as one array, in the order of axes that arrays came in, where all are equally long; else an array of them."""
+    if isinstance(domain, Text) or len({len(row) for row in rows}) > 1:
+        return rows
+    stacked = np.stack(list(rows))
+    return np.moveaxis(stacked, 1, 2) if getattr(domain, "channels_first", False) else stacked
+
+
+@functools.singledispatch
 def values_of(domain: Domain, q: Distribution, noisy: bool) -> NDArray[Any]:
-    """(rows, ...) of a column in the user's units: drawn from q, or its mean or likeliest value."""
-    if isinstance(domain, Image):
-        pixels = q.sample() if noisy else q.mean
-        return domain.decode(pixels.float().numpy())
+    """(rows, ...) of a column in the user's units: drawn from q, or its mean or likeliest value. Open by ``values_of.register``."""
     if not noisy:
         return answer(domain, in_units(domain, q))
     drawn = q.sample()
     return domain.decode(drawn.numpy() if drawn.dtype.is_floating_point else drawn.numpy().astype(np.int64))
+
+
+@values_of.register
+def _(domain: Image, q: Distribution, noisy: bool) -> NDArray[Any]:
+    pixels = q.sample() if noisy else q.mean
+    return domain.decode(pixels.float().numpy())
+
+
+@values_of.register(Series)
+@values_of.register(Audio)
+def _(domain: Any, q: Distribution, noisy: bool) -> NDArray[Any]:
+    """(rows,) object array of rows of their own lengths, which q marks by NaN beyond their ends."""
+    steps = (q.sample() if noisy else q.mean).float().numpy()
+    if isinstance(domain, Audio):
+        steps = steps.clip(-1.0, 1.0)
+    found: NDArray[Any] = domain.decode([row[~np.isnan(row[:, 0])] for row in steps])
+    return found
+
+
+@values_of.register
+def _(domain: Text, q: Distribution, noisy: bool) -> NDArray[Any]:
+    """(rows,) texts: drawn, or at each step the likeliest token."""
+    return domain.decode((q.sample() if noisy else point(q)).numpy())

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution
 
-from trine.domains import Category, Domain, Image, Numeric, Vector
+from trine.blocks import ended
+from trine.domains import Audio, Category, Domain, Image, Numeric, Series, Text, Vector
 from trine.errors import DataError
-from trine.rules import point
+from trine.rules import Steps, point
 
 from ._base import MISTAKES, Evaluation, Metric
 from ._bootstrap import Score, average, intervals
+from .texts import edit_distance
 
 Rows = dict[str, NDArray[np.float64]]
+WRITTEN = 256
+"""Longest texts, in tokens, that are written again to be compared."""
 
 
 @functools.singledispatch
@@ -62,6 +66,35 @@ def _(domain: Category, q: Distribution, batch: Mapping[str, Tensor], name: str)
     return _rows((point(q) != code).double(), (code != commonest).double(), code >= 0)
 
 
+@compared.register(Series)
+@compared.register(Audio)
+def _(domain: Any, q: Distribution, batch: Mapping[str, Tensor], name: str) -> Rows:
+    """Of a row's own steps, at its own length: how long it is said to be counts in the likelihood alone."""
+    assert isinstance(q, Steps)
+    value = ended(batch, name)
+    error, trivial = q.squared_errors(value)
+    present = batch.get(f"{name}.present")
+    known = torch.ones(len(value), dtype=torch.bool) if present is None else present
+    return _rows(error.double(), trivial.double(), known)
+
+
+@compared.register
+def _(domain: Text, q: Distribution, batch: Mapping[str, Tensor], name: str) -> Rows:
+    """Share of the tokens that would have to be mended in what is written from the code; nothing of long texts, which take long."""
+    if domain.longest > WRITTEN:
+        return {}
+    truth = [_spelt(row) for row in batch[name].numpy()]
+    written = [_spelt(row) for row in point(q).numpy()]
+    wrong = [min(edit_distance(a, b) / max(len(a), 1), 1.0) for a, b in zip(truth, written, strict=True)]
+    known = torch.tensor([bool(row) for row in truth])
+    return _rows(torch.tensor(wrong, dtype=torch.float64), torch.ones(len(truth), dtype=torch.float64), known)
+
+
+def _spelt(codes: NDArray[np.int64]) -> str:
+    """Codes of tokens as a text of one sign each."""
+    return "".join(map(chr, codes[codes >= 0].tolist()))
+
+
 def _rows(error: Tensor, trivial: Tensor, known: Tensor) -> Rows:
     return {"error": error.numpy(), "trivial": trivial.numpy(), "known": known.double().numpy()}
 
@@ -77,7 +110,8 @@ def evaluate_reconstruction(
 
     ``elbo``: log q(x given z) at the code's mean, less ``divergence`` = KL(code ‖ prior) where codes are distributions, in
     nats a row, the larger the better. ``unexplained``: squared error of all numbers, each column in units of its variance about
-    the training mean, so that 1 is the trivial prediction. ``wrong``: share of categories not recovered.
+    the training mean, so that 1 is the trivial prediction. ``wrong``: share of categories not recovered, and of the tokens
+    of a text to be mended.
 
     Args:
         found: ``elbo``, ``divergence``, ``nll:<term>``, and what :func:`compared` gave as ``error:<column>`` …, each (n,).
@@ -100,7 +134,7 @@ def evaluate_reconstruction(
         known = found[f"known:{name}"]
         error, trivial = found[f"error:{name}"] * known, found[f"trivial:{name}"] * known
         base, count = trivial.sum(), max(known.sum(), 1.0)
-        if isinstance(domain, Category):
+        if isinstance(domain, Category | Text):
             wrongs.append(error)
             misses.append(trivial)
             columns.append(_column(name, domain, "accuracy", 1 - error.sum() / count, 1 - base / count))

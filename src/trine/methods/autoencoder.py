@@ -17,7 +17,7 @@ from trine.criterion import Criterion, Term
 from trine.data import Schema
 from trine.divergences import KL, Divergence, Value
 from trine.divergences.expectation import Expectation
-from trine.domains import Domain, Image, Numeric, Real
+from trine.domains import Audio, Domain, Image, Numeric, Real, Series, Text
 from trine.errors import ChoiceError, SchemaError
 from trine.latents import latent_for
 from trine.methods._base import Facts, Method, methods
@@ -88,6 +88,13 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         "step_size": (1e-3, "held on pictures and tables"),
         "schedule": ("cosine", "large steps early, small ones late"),
     }
+    if any(isinstance(domain, Series | Audio) for domain in schema.x.values()):
+        found["pooling"] = ("places", "what gives a row again needs to know where things are, and how long it is")
+        found["normalization"] = ("none", "rows of like length meet in a batch, whose mean would take lengths away")
+    elif any(isinstance(domain, Text) for domain in schema.x.values()):
+        found["pooling"] = ("last", "what writes starts from what both ends have read")
+    if any(domain.ragged for domain in schema.x.values()):
+        found["step_size"] = (3e-3, "held on series, names and spoken digits")
     if pictures:
         batch = 2 ** round(math.log2(min(max(facts.rows / 100, 32), 128)))
         found |= {

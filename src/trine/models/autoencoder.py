@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from trine.blocks import ended
 from trine.blocks.corruption import corrupt, replaced
 from trine.data import Batch
 from trine.divergences import Value
@@ -26,7 +27,8 @@ class Autoencoder(nn.Module):
     Outputs: ``code``, q(z given x) or the codes themselves; ``z``, (batch, width), a draw of it in training and its mean in
     evaluation; ``prior``, p(z); ``x_hat.<column>``, a distribution over the column's encoded values; of one column also
     ``x_hat``. Columns of real numbers that share a rule are given by one distribution over all of them,
-    ``x_hat.(numbers)``, whose target is the output ``x.(numbers)``.
+    ``x_hat.(numbers)``, whose target is the output ``x.(numbers)``. Likewise the target of a series or a sound is an output,
+    ``x.<column>``, which tells where each row ends.
 
     Args:
         encoder: batch → (batch, features).
@@ -76,9 +78,17 @@ class Autoencoder(nn.Module):
         return [*self.drawn, *([self.together] if self.together is not None else [])]
 
     @property
+    def ending(self) -> tuple[str, ...]:
+        """The columns whose rules need to know where each row ends."""
+        return tuple(
+            name for name, rule in zip(self.columns, self.drawn, strict=True) if getattr(rule, "marks_ends", False)
+        )
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` gives."""
-        numbers = (f"x.({TOGETHER})",) if self.together is not None else ()
+        numbers: tuple[str, ...] = (f"x.({TOGETHER})",) if self.together is not None else ()
+        numbers += tuple(f"x.{name}" for name in self.ending)
         short: tuple[str, ...] = ("x_hat",) if len(self.targets) == 1 else ()
         short += ("contraction",) if self.contracts else ()
         return ("code", "z", "prior", *(f"x_hat.{name}" for name in self.targets), *numbers, *short)
@@ -129,13 +139,17 @@ class Autoencoder(nn.Module):
             if name == f"({TOGETHER})":
                 total = total + q.log_prob(self._numbers(batch))
                 continue
-            value, present = batch[f"x.{name}"], batch.get(f"x.{name}.present")
+            value, present = self.value(batch, name), batch.get(f"x.{name}.present")
             if present is not None:
                 own = present.view(-1, *(1,) * (value.dim() - 1))
                 value = torch.where(own, value, torch.ones_like(value) if value.is_floating_point() else 0)
             each = q.log_prob(value)
             total = total + (each if present is None else torch.where(present, each, 0.0))
         return total
+
+    def value(self, batch: Mapping[str, Tensor], name: str) -> Tensor:
+        """What the rule of a column scores: the column as the batch has it, of a series or a sound NaN beyond each row's end."""
+        return ended(batch, f"x.{name}") if name in self.ending else batch[f"x.{name}"]
 
     def _numbers(self, batch: Mapping[str, Tensor]) -> Tensor:
         """(batch, numbers) the columns that are given together."""
@@ -163,6 +177,7 @@ class Autoencoder(nn.Module):
         outputs |= {f"x_hat.{name}": q for name, q in drawn.items()}
         if self.together is not None:
             outputs[f"x.({TOGETHER})"] = self._numbers(batch)
+        outputs |= {f"x.{name}": self.value(batch, name) for name in self.ending}
         if len(drawn) == 1:
             outputs["x_hat"] = next(iter(drawn.values()))
         return outputs

@@ -10,6 +10,7 @@ from ._base import rules as rules
 from ._cdf import cdf as cdf
 from ._cdf import icdf as icdf
 from ._cdf import quantile as quantile
+from ._lengths import LengthLogistic as LengthLogistic
 from ._mixture import MixedCategorical as MixedCategorical
 from ._mixture import Mixture as Mixture
 from ._mixture import OverParameters as OverParameters
@@ -31,5 +32,6 @@ from .cumulative import OrderedCategorical as OrderedCategorical
 from .logistic import Logistic as Logistic
 from .logit_normal import LogitNormal as LogitNormal
 from .pixels import DiscretisedLogistic as DiscretisedLogistic
+from .sequences import Steps as Steps
 from .softmax import SoftmaxCategorical as SoftmaxCategorical
 from .softplus_normal import SoftplusNormal as SoftplusNormal

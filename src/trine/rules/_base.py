@@ -39,6 +39,7 @@ class Rule(nn.Module, abc.ABC):
             Such a rule is built with the keywords ``memory`` (their widths), ``units`` and ``dropout``, and serves one
             member: its features are (batch, features).
         wants_choices: whether it is built with the keyword ``choices`` as well, as one that draws a picture is.
+        marks_ends: whether the numbers that it scores have to be NaN beyond a row's end, which a batch pads by 0.
     """
 
     serves: ClassVar[tuple[type[Domain], ...]]
@@ -47,6 +48,7 @@ class Rule(nn.Module, abc.ABC):
     beta: ClassVar[float] = 0.0
     reads_memory: ClassVar[bool] = False
     wants_choices: ClassVar[bool] = False
+    marks_ends: ClassVar[bool] = False
 
     def __init__(self, features: int, domain: Domain, linear: Linear = nn.Linear) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 from trine.blocks.decoder import AttentionDecoder, Memory, Read, State, take
 from trine.domains import Text
 
-from ._base import Linear, Rule, default_rule, rules
+from ._base import Linear, Rule, default_reconstruction, default_rule, rules
 from ._parameters import map_arguments, point
 
 UNKNOWN, BEGIN, END = 0, 1, 2
@@ -23,6 +23,8 @@ UNITS, BEAMS = 128, 5
 """Width of a decoder's layers, and sequences that a beam search keeps, where none is chosen."""
 RARE = -6.0
 """Where the logit of an unknown token starts when no training text had one."""
+WITHHELD = 0.3
+"""Share of the tokens before that are withheld from what writes a text again from its code, while training."""
 LENGTH_PENALTY = 0.6
 """Exponent of a beam's length normalisation (Wu et al., 2016, section 7, found 0.6 to 0.7 best)."""
 
@@ -39,6 +41,7 @@ class Autoregressive(Distribution):
         memory: what it attends to.
         longest: tokens that decoding writes at most.
         offset: (tokens,) added to the decoder's logits; −∞ for what is never written.
+        withheld: share of the tokens before that :meth:`log_prob` reads as unknown, at random: of training alone.
 
     References:
         Sutskever, Vinyals and Le, `Sequence to Sequence Learning with Neural Networks`, 2014.
@@ -55,8 +58,10 @@ class Autoregressive(Distribution):
         memory: Memory,
         longest: int,
         offset: Tensor,
+        withheld: float = 0.0,
         validate_args: bool | None = False,
     ) -> None:
+        self.withheld = withheld
         self.decoder, self.z, self.memory, self.longest, self.offset = decoder, z, list(memory), longest, offset
         super().__init__(z.shape[:-1], torch.Size([longest]), validate_args=False)
 
@@ -70,7 +75,10 @@ class Autoregressive(Distribution):
         target = torch.cat([value, padded], 1)
         lengths = (value >= 0).sum(1, keepdim=True)
         target = target.scatter(1, lengths, END)
-        inputs = torch.cat([torch.full_like(padded, BEGIN), value], 1).clamp_min(UNKNOWN)
+        read = value
+        if self.withheld:
+            read = value.masked_fill(torch.rand(value.shape, device=value.device) < self.withheld, UNKNOWN)
+        inputs = torch.cat([torch.full_like(padded, BEGIN), read], 1).clamp_min(UNKNOWN)
         logits = self._next(inputs, self.decoder.begin(self.z), self.decoder.read(self.memory))[0]
         lost = cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction="none")
         return -lost.view_as(target)
@@ -179,7 +187,7 @@ def _likeliest(logits: Tensor) -> Tensor:
 @map_arguments.register
 def _(q: Autoregressive, change: Callable[[Tensor], Tensor]) -> Distribution:
     memory = [(change(states), change(lengths).long()) for states, lengths in q.memory]
-    return Autoregressive(q.decoder, change(q.z), memory, q.longest, q.offset)
+    return Autoregressive(q.decoder, change(q.z), memory, q.longest, q.offset, q.withheld)
 
 
 @point.register
@@ -230,6 +238,43 @@ class AutoregressiveRule(Rule):
         return Autoregressive(self.decoder, features, memory, self.longest, self.offset)
 
 
+@rules.register("autoregressive-code")
+class AutoregressiveCodeRule(AutoregressiveRule):
+    r"""q(x given z) = Π_t softmax(a_t(x_1 … x_{t−1}, z)): a text written again from its code, token by token, until its end.
+
+    The code is before the decoder's eyes at every step, not at the first alone. While training some of the tokens before are
+    withheld, since a decoder that sees them all has little use for a code.
+
+    References:
+        Bowman et al., `Generating Sentences from a Continuous Space`, 2016, section 3.1 (word dropout).
+    """
+
+    formula = "LSTM over the tokens so far and z → softmax → next token, until the end"
+    identity = "Σ_t −log p(token_t | tokens before, z): cross-entropy, summed over the text and its end"
+
+    def __init__(
+        self,
+        features: int,
+        domain: Text,
+        linear: Linear = nn.Linear,
+        *,
+        memory: Sequence[int] = (),
+        units: int | None = None,
+        dropout: float | None = None,
+    ) -> None:
+        super().__init__(features, domain, linear, memory=(features, *memory), units=units, dropout=dropout)
+
+    def forward(self, features: Tensor, memory: Memory = ()) -> Autoregressive:
+        alone = (features[:, None], torch.ones(len(features), dtype=torch.int64, device=features.device))
+        withheld = WITHHELD if self.training else 0.0
+        return Autoregressive(self.decoder, features, [alone, *memory], self.longest, self.offset, withheld)
+
+
 @default_rule.register
 def _(domain: Text) -> str:
     return "autoregressive"
+
+
+@default_reconstruction.register
+def _(domain: Text) -> str:
+    return "autoregressive-code"
