@@ -99,6 +99,7 @@ def test_a_comparison_is_printed_and_kept(work: Path, tmp_path: Path, capsys: py
         (("encoder", "digits.npz", "--y", "digit"), "give --out RUN"),
         (("encoder", "digits.npz", "--y", "digit", "--compare", "--labels", "ten"), "no whole numbers"),
         (("encoder", "digits.npz", "--y", "digit", "--compare", "--valid", "other.csv"), "holds out a share"),
+        (("encoder", "digits.npz", "--y", "digit", "--compare", "--tune", "all"), "tunes from the top"),
         (("encoder", "digits.npz", "--y", "digit", "--out", "encoder"), "holds another run"),
         (("nowhere", "digits.npz", "--y", "digit", "--compare"), "There is no encoder at"),
         (("timm:resnet18@w.safetensors", "digits.npz", "--y", "digit", "--compare"), "cannot be read"),

@@ -373,7 +373,12 @@ def transfer(
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="With --compare: draws of labels.")] = 3,
     head: Annotated[str, typer.Option(metavar="NAME", help="linear, mlp or boosting.")] = "linear",
-    tune: Annotated[str, typer.Option(metavar="NAME", help="frozen, last, all or gradual.")] = "frozen",
+    tune: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="frozen, last, all or gradual; with --compare gradual adds that way to the others."
+        ),
+    ] = "frozen",
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="classification or regression. Default: by what y looks like.")
     ] = None,
@@ -397,7 +402,7 @@ def transfer(
         if compare:
             run_comparison(
                 encoder, data, y, labels=labels, draws=draws, valid=0.2 if valid is None else held_out(valid),
-                tuned=tune != "frozen", task=task, seed=seed, threads=threads, out=out, quiet=quiet, as_json=as_json,
+                tune=tune, task=task, seed=seed, threads=threads, out=out, quiet=quiet, as_json=as_json,
             )  # fmt: skip
         else:
             run_transfer(

@@ -21,7 +21,7 @@ def run_comparison(
     labels: str | None,
     draws: int,
     valid: str | float,
-    tuned: bool,
+    tune: str,
     task: str | None,
     seed: int,
     threads: int | None,
@@ -34,7 +34,11 @@ def run_comparison(
         Run.require_free(out)
     if isinstance(valid, str):
         raise ChoiceError(f"--valid {valid}: a comparison holds out a share of DATA's own rows, e.g. --valid 0.2.")
-    ways = [*USUAL[:3], "z tuned", *USUAL[3:]] if tuned else list(USUAL)
+    if tune not in ("frozen", "gradual"):
+        raise ChoiceError(
+            f"--tune {tune}: a comparison tunes from the top, --tune gradual, or not at all, --tune frozen."
+        )
+    ways = [*USUAL[:3], "z tuned", *USUAL[3:]] if tune == "gradual" else list(USUAL)
     found = compare(
         encoder, data, y, labels=_numbers(labels), draws=draws, ways=ways, valid=valid, task=task, seed=seed,
         threads=threads, tell=None if quiet else lambda line: print(line, file=sys.stderr, flush=True),
