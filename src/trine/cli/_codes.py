@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,7 @@ from trine.data import read, write
 from trine.domains import Audio, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators import Autoencoder, load
-
-SHEET = 1600
-"""Pixels of a contact sheet's longer side, about."""
-GAP = 2
-"""Pixels between its pictures."""
+from trine.estimators._sheets import contact_sheet, eight_bits, pillow
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -119,7 +114,7 @@ def save(out: Path, model: Autoencoder, columns: Columns, what: str) -> None:
         files = [f"{name}_{i + 1:0{digits}d}.{kind}" for i in range(rows)]
         for file, value in zip(files, values, strict=True):
             if isinstance(domain, Image):
-                _picture(eight_bits(domain, value)).save(out / file)
+                pillow(eight_bits(domain, value)).save(out / file)
             else:
                 _sound(out / file, domain, value)
         if isinstance(domain, Image):
@@ -127,34 +122,6 @@ def save(out: Path, model: Autoencoder, columns: Columns, what: str) -> None:
         table[name] = np.array(files)
     write(out / "rows.csv", table)
     print(f"{rows:,} {what} written to {out}", file=sys.stderr)
-
-
-def eight_bits(domain: Image, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """(height, width[, channels]) pixels in the user's units as bytes."""
-    unit = (np.asarray(pixels, dtype=np.float64) - domain.black) / (domain.white - domain.black)
-    return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
-
-
-def contact_sheet(pictures: list[NDArray[np.uint8]]) -> Any:
-    """All pictures side by side in rows, small ones enlarged by whole pixels."""
-    height, width = pictures[0].shape[:2]
-    across = max(math.ceil(math.sqrt(len(pictures) * height / width)), 1)
-    down = math.ceil(len(pictures) / across)
-    times = max(min(SHEET // (across * (width + GAP)), 8), 1)
-    colour = pictures[0].ndim == 3
-    shape = (down * (height * times + GAP) - GAP, across * (width * times + GAP) - GAP)
-    sheet = np.full((*shape, pictures[0].shape[2]) if colour else shape, 128, dtype=np.uint8)
-    for i, picture in enumerate(pictures):
-        top, left = (i // across) * (height * times + GAP), (i % across) * (width * times + GAP)
-        large = picture.repeat(times, 0).repeat(times, 1)
-        sheet[top : top + height * times, left : left + width * times] = large
-    return _picture(sheet)
-
-
-def _picture(pixels: NDArray[np.uint8]) -> Any:
-    from PIL import Image as Pillow
-
-    return Pillow.fromarray(pixels)
 
 
 def _sound(path: Path, domain: Audio, samples: NDArray[Any]) -> None:

@@ -16,6 +16,7 @@ import torch
 from trine.blocks.sound import MelSpectrogram
 from trine.data import Batch, Schema, Table
 from trine.domains import Audio, Column, Domain, Image, Series
+from trine.estimators._codes_record import codes_record
 from trine.estimators._estimator import versions
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
@@ -48,8 +49,9 @@ def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitte
     """
     schema = derivation.schema
     provenance = estimator.provenance_
+    of_x = ", ".join(schema.x) if len(schema.x) <= 3 else f"{len(schema.x)} columns"
     record = {
-        "title": f"{', '.join(schema.y)} from {', '.join(schema.x) if len(schema.x) <= 3 else f'{len(schema.x)} columns'}",
+        "title": f"{', '.join(schema.y)} from {of_x}" if schema.y else f"Codes of {of_x}",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": run.data["source"]["data"] or "data in memory",
         "rows": provenance["rows"],
@@ -60,6 +62,7 @@ def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitte
         "evaluations": {name: value.to_json() for name, value in estimator.evaluations_.items()},
         "mistakes": _mistakes(estimator, schema, table),
         "novelty": _novelty(estimator, schema, table),
+        "codes": _codes(estimator, schema, table),
         "gradients": fitted.scales,
         "timing": {"seconds": provenance["seconds"], "rate": _rate(fitted, provenance), "threads": fitted.threads},
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -87,6 +90,17 @@ def _columns(schema: Schema) -> list[dict[str, str]]:
         for name, why in schema.ignored.items()
     ]
     return rows
+
+
+def _codes(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
+    """What an autoencoder has to show; nothing of another estimator."""
+    from trine.estimators.autoencoding import Autoencoder
+
+    if not isinstance(estimator, Autoencoder):
+        return {}
+    rows = estimator.shown_rows_
+    rows = np.arange(table.rows) if rows is None or not len(rows) or rows.max() >= table.rows else rows
+    return codes_record(estimator, table, rows, lambda found, i: _look(schema, found, i), estimator.plan_.label)
 
 
 def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, Any]]:

@@ -164,6 +164,8 @@ def _complete(
         estimator.provenance_["source"] = str(run.data["source"]["data"])
         estimator.provenance_["fingerprint"] = run.data["fingerprint"]
     if aside is not None:
+        if not derivation.schema.y:
+            estimator.shown_rows_ = None
         if derivation.schema.y:
             estimator.marginal_ = prepared.marginal()
         estimator.evaluations_ = estimator.evaluate_all(aside)

@@ -220,6 +220,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         super()._finish(prepared, fitted)
         self.density_ = self._fit_density(prepared)
+        self.shown_rows_: NDArray[np.int64] | None = prepared.rows.held_out
         self.evaluations_: dict[str, Evaluation] = {}
         if len(prepared.rows.held_out):
             evaluation = self._evaluate_store(prepared.store, prepared.rows.held_out)

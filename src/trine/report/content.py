@@ -37,6 +37,7 @@ class ReportContent:
             URI of a PNG or JPEG, or pixels (height, width[, channels]), uint8 or in [0, 1].
         novelty: what ``trine.evaluation.novelty.describe`` gives of the held-out rows, ``farthest`` with ``values`` and
             ``image`` besides.
+        codes: of an autoencoder, what :func:`trine.estimators._codes_record.codes_record` gives.
         gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training, and ``time`` of
             recurrent layers (``layer``, ``direction``, ``gradient`` a step).
         timing: ``seconds``, ``rate`` (examples a second), ``threads``. memory: peak, in bytes.
@@ -55,6 +56,7 @@ class ReportContent:
     evaluations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     mistakes: Sequence[Mapping[str, Any]] = ()
     novelty: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    codes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gradients: Sequence[Mapping[str, Any]] = ()
     timing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     memory: float | None = None

@@ -46,6 +46,10 @@ MEANING = {
     "nll": "mean of −log of the density at the truth",
     "crps": "distance of the predicted distribution from the truth, in y's unit",
     "coverage_90": "share of rows inside the 90 % interval",
+    "elbo": "log q(x | z) at each row's own code, less its divergence from the prior; nats a row",
+    "divergence": "KL(code ‖ prior), nats a row: what the code costs",
+    "unexplained": "squared error of all numbers, in units of their variance",
+    "wrong": "share of categories that do not come back",
     "poisson_deviance": "twice the log-likelihood lost to a perfect Poisson rate",
 }
 NAMES = {
@@ -61,6 +65,9 @@ NAMES = {
     "brier": "Brier score",
     "coverage_90": "coverage of 90 %",
     "poisson_deviance": "Poisson deviance",
+    "elbo": "log-likelihood (lower bound)",
+    "unexplained": "unexplained variance",
+    "wrong": "wrong categories",
 }
 TITLES = {
     "model f(x, θ)": "Model f(x, θ)",
@@ -160,6 +167,7 @@ def render(content: ReportContent) -> str:
             pictured=any(mistake["image"] for mistake in mistakes),
             novelty=figures.novelty(content.novelty) if content.novelty else "",
             farthest=farthest,
+            codes=_codes(content),
             kinds=_kinds(content.schema),
             sections=[
                 (TITLES.get(title, title), _rows_or_lines(lines))
@@ -171,6 +179,33 @@ def render(content: ReportContent) -> str:
             facts=_facts(content),
         )
     )
+
+
+def _codes(content: ReportContent) -> dict[str, Any]:
+    """What the page shows of an autoencoder; empty for any other run."""
+    told = content.codes
+    if not told:
+        return {}
+    pairs = [
+        {side: {**pair[side], "image": image_uri(pair[side].get("image"))} for side in ("row", "back")}
+        for pair in told.get("reconstructions", ())
+    ]
+    diagnosis = next((content.evaluation(name)["figures"].get("diagnosis") for name in content.evaluations), None) or []
+    columns = next((content.evaluation(name)["figures"].get("columns") for name in content.evaluations), None) or []
+    return {
+        **told,
+        "pairs": pairs,
+        "pictured": any(pair["row"]["image"] for pair in pairs),
+        "drawn": [{**row, "image": image_uri(row.get("image"))} for row in told.get("samples", ())],
+        "plane_svg": figures.code_plane(told["plane"]) if told.get("plane") else "",
+        "information_svg": figures.code_information(told["information"], bool(told.get("shaped"))),
+        "images": {
+            name: image_uri(told.get(f"{name}_image"))
+            for name in ("samples", "traversals", "interpolations", "manifold")
+        },
+        "diagnosis": diagnosis,
+        "columns": columns,
+    }
 
 
 def _require(*libraries: str) -> None:

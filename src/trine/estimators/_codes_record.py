@@ -1,0 +1,167 @@
+"""What a report shows of an autoencoder: rows and how they come back, the plane of codes, what lies between, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.distributions import Distribution, Independent, Normal
+
+from trine.data import Table, read
+from trine.domains import Image
+from trine.estimators._sheets import as_uri, contact_sheet, eight_bits
+
+ROWS = 10
+"""Rows that are shown beside what comes back of them."""
+POINTS = 1500
+"""Codes on the plane."""
+GRID = 15
+"""Pictures a side of the manifold of two numbers."""
+WAY = 9
+"""Pictures on a way, and of a traversal."""
+DIMENSIONS = 10
+"""Numbers of a code that are traversed, those that tell most."""
+SAMPLES = 60
+NEIGHBOURS = 30.0
+"""Perplexity of the map of codes of more than two numbers."""
+
+Look = Callable[[Table, int], dict[str, Any]]
+
+
+def codes_record(
+    estimator: Any, table: Table, rows: NDArray[np.int64], look: Look, label: str | None
+) -> dict[str, Any]:
+    """Everything that is shown, as JSON values; pictures are PNG data URIs.
+
+    Args:
+        estimator: a fitted autoencoder. table: the data. rows: of ``table``, not trained on where there are such.
+        look: (table, row) → ``values`` and ``image`` of a row. label: the column of ``table`` that colours codes, or None.
+    """
+    some = rows[:POINTS]
+    shown = table.take(some)
+    codes = estimator.transform(shown)
+    images = [name for name, domain in estimator.schema_.x.items() if isinstance(domain, Image)]
+    only = images[0] if len(images) == 1 else None
+    told = information(estimator, shown)
+    found: dict[str, Any] = {
+        "width": int(codes.shape[1]),
+        "rows": len(some),
+        "reconstructions": _pairs(estimator, shown, codes, look),
+        "plane": _plane(codes, shown, label, estimator.plan_.seed),
+        "information": [{"number": int(i) + 1, "nats": float(told[i])} for i in np.argsort(-told)],
+        "shaped": estimator.derivation_.choices.shape not in (None, "none"),
+    }
+    drawn = estimator.drawn_columns(SAMPLES if only else ROWS, seed=estimator.plan_.seed)
+    if only is None:
+        made = read({name: _short(values) for name, values in drawn.items()})
+        found["samples"] = [look(made, i) for i in range(ROWS)]
+        return found
+    domain = estimator.schema_.x[only]
+    pictures = {
+        "samples": (drawn[only], 12),
+        "traversals": (_decoded(estimator, _traversed(codes, told), only), WAY),
+        "interpolations": (_decoded(estimator, _ways(codes), only), WAY),
+    }
+    if codes.shape[1] == 2:
+        pictures["manifold"] = (_decoded(estimator, _grid(estimator, codes), only), GRID)
+    for name, (values, across) in pictures.items():
+        found[f"{name}_image"] = as_uri(contact_sheet([eight_bits(domain, value) for value in values], across, 900))
+    found["traversed"] = [int(i) + 1 for i in np.argsort(-told)[:DIMENSIONS]]
+    return found
+
+
+def information(estimator: Any, table: Table) -> NDArray[np.float64]:
+    """(code,) what each number of a code tells of x: mean KL from the prior in nats of a normal code; else the entropy of a normal
+    of its variance against one of a hundredth of it, so that numbers that do not vary tell nothing.
+    """
+    network = estimator._network.eval()
+    store, _ = estimator._encode(table)
+    with torch.inference_mode():
+        code, z = network.encode(store.batch(torch.arange(store.rows)))
+        prior = network.latent.prior()
+        if isinstance(code, Independent) and isinstance(prior, Independent) and isinstance(prior.base_dist, Normal):
+            each = torch.distributions.kl_divergence(code.base_dist, prior.base_dist)
+            return np.asarray(each.mean(0).double().numpy())
+        means = code.mean if isinstance(code, Distribution) and code.mean.shape == z.shape else z
+        return np.asarray(0.5 * torch.log1p(100 * means.double().var(0)).numpy())
+
+
+def _pairs(estimator: Any, table: Table, codes: NDArray[Any], look: Look) -> list[dict[str, Any]]:
+    """Rows and how they come back."""
+    count = min(ROWS, len(codes))
+    back = read({name: _short(values) for name, values in estimator.columns_of(codes[:count]).items()})
+    return [{"row": look(table, i), "back": look(back, i)} for i in range(count)]
+
+
+def _short(values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers to four figures, as a reader compares them."""
+    if values.ndim != 1 or values.dtype.kind != "f":
+        return values
+    return np.array([float(f"{value:.4g}") for value in values])
+
+
+def _plane(codes: NDArray[Any], table: Table, label: str | None, seed: int) -> dict[str, Any]:
+    """Points of the codes, two numbers each: themselves, or a map of them."""
+    how = "codes"
+    points = codes
+    if codes.shape[1] == 1:
+        points = np.column_stack([codes[:, 0], np.random.default_rng(seed).uniform(-1, 1, len(codes))])
+        how = "codes; up and down is chance"
+    elif codes.shape[1] > 2:
+        from sklearn.manifold import TSNE
+
+        perplexity = min(NEIGHBOURS, max((len(codes) - 1) / 3, 1.0))
+        if len(codes) < 4:
+            return {}
+        points = TSNE(2, perplexity=perplexity, random_state=seed, init="pca", learning_rate="auto").fit_transform(
+            codes
+        )
+        how = "t-SNE"
+    found: dict[str, Any] = {"points": np.round(points.astype(float), 3).tolist(), "how": how}
+    if label is not None and label in table:
+        column = table.column(label)
+        values = column.values if column.levels is None else column.levels[column.values]
+        names = np.where(column.missing, "unknown", np.array([str(value) for value in values], dtype=object))
+        found |= {"labels": [str(name) for name in names], "label": label}
+    return found
+
+
+def _decoded(estimator: Any, z: NDArray[Any], name: str) -> NDArray[Any]:
+    found: NDArray[Any] = estimator.columns_of(z)[name]
+    return found
+
+
+def _traversed(codes: NDArray[Any], told: NDArray[np.float64]) -> NDArray[Any]:
+    """Codes that differ from the middle one in one number, from its lowest to its highest: a row of ``WAY`` for each number."""
+    middle, low, high = np.median(codes, axis=0), np.quantile(codes, 0.02, axis=0), np.quantile(codes, 0.98, axis=0)
+    rows = []
+    for i in np.argsort(-told)[:DIMENSIONS]:
+        way = np.tile(middle, (WAY, 1))
+        way[:, i] = np.linspace(low[i], high[i], WAY)
+        rows.append(way)
+    return np.concatenate(rows)
+
+
+def _ways(codes: NDArray[Any]) -> NDArray[Any]:
+    """Codes on straight lines between pairs of rows."""
+    pairs = min(len(codes) // 2, 6)
+    along = np.linspace(0, 1, WAY)[:, None]
+    return np.concatenate([(1 - along) * codes[2 * i] + along * codes[2 * i + 1] for i in range(max(pairs, 1))])
+
+
+def _grid(estimator: Any, codes: NDArray[Any]) -> NDArray[Any]:
+    """Codes of two numbers at the quantiles of the normal prior, or of the codes where nothing shaped them.
+
+    The first number goes to the right, the second upwards.
+    """
+    level = np.linspace(0.03, 0.97, GRID)
+    shaped = estimator.derivation_.choices.shape not in (None, "none")
+    if shaped and estimator.derivation_.choices.code_prior == "normal":
+        own = torch.special.ndtri(torch.from_numpy(level)).numpy()
+        first, second = own, own
+    else:
+        first, second = (np.quantile(codes[:, i], level) for i in (0, 1))
+    return np.array([[a, b] for b in second[::-1] for a in first])

@@ -1,0 +1,67 @@
+"""The plane of codes, and what each number of a code tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trine.report.figures._canvas import BLUE, SOFT, drawing, label
+
+COLOURS = ("#3b7dd8", "#e07b1f", "#2f9e63", "#d1495b", "#8a63d2", "#9c6b3f", "#d65db1", "#7f8c8d", "#b3a11a", "#1fa3b8")
+"""Of labels; of a middling lightness, so that they stand out on white and on black."""
+MOST_LABELS = 10
+SHOWN = 24
+"""Most numbers of a code that have a bar."""
+
+
+def code_plane(plane: Mapping[str, Any]) -> str:
+    """Codes as points, coloured by label where there is one; the rarest labels share a grey."""
+    points = np.asarray(plane["points"], dtype=np.float64)
+    labels = plane.get("labels")
+    size = float(np.clip(2600 / max(len(points), 1), 4, 26))
+    title = "The plane of codes" if plane["how"] == "codes" else f"Map of the codes ({plane['how']})"
+    with drawing(title, (8.8, 5.6)) as done:
+        ax = done.ax
+        if labels is None:
+            ax.scatter(points[:, 0], points[:, 1], s=size, color=BLUE, alpha=0.6, linewidths=0)
+        else:
+            names = np.array(labels, dtype=object)
+            common = [name for name, _ in Counter(labels).most_common(MOST_LABELS)]
+            common.sort()
+            rest = ~np.isin(names, common)
+            if rest.any():
+                ax.scatter(
+                    points[rest, 0], points[rest, 1], s=size, color=SOFT, alpha=0.35, linewidths=0, label="others"
+                )
+            for name, colour in zip(common, COLOURS, strict=False):
+                own = names == name
+                ax.scatter(
+                    points[own, 0], points[own, 1], s=size, color=colour, alpha=0.75, linewidths=0, label=label(name)
+                )
+            legend = ax.legend(
+                loc="center left", bbox_to_anchor=(1.01, 0.5), title=label(plane.get("label", "")), markerscale=1.6
+            )
+            legend.get_title().set_fontsize(8.6)
+        if plane["how"].startswith("codes"):
+            ax.set(xlabel="first number of the code", ylabel="second number" if plane["how"] == "codes" else "")
+        else:
+            ax.set(xticks=[], yticks=[])
+        ax.set_box_aspect(0.75)
+    return done.svg
+
+
+def code_information(rows: Sequence[Mapping[str, Any]], shaped: bool) -> str:
+    """A bar for each number of a code, those that tell most first."""
+    shown = list(rows)[:SHOWN]
+    with drawing("What each number of a code tells of x", (8.8, 2.8)) as done:
+        ax = done.ax
+        places = np.arange(len(shown))
+        ax.bar(places, [row["nats"] for row in shown], color=BLUE, width=0.72)
+        ax.set_xticks(places, [str(row["number"]) for row in shown])
+        more = f" (the first {SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""
+        ax.set(xlabel=f"number of the code{more}", ylabel="nats" if shaped else "½ log(1 + 100 variance)")
+        ax.set_xlim(-0.7, max(len(shown), 8) - 0.3)
+    return done.svg

@@ -1,0 +1,84 @@
+"""The report of an autoencoder: pictures and tables, with and without a label, and nothing of it for other runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits, load_wine
+
+import trine
+from trine.domains import Image as ImageDomain
+from trine.estimators._sheets import contact_sheet, eight_bits
+from trine.report import report_run
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = load_digits()
+    out = tmp_path_factory.mktemp("report") / "digits"
+    table = {"image": data.images[:300], "digit": np.array([f"digit {i}" for i in data.target[:300]])}
+    trine.fit(table, method="autoencoder", label="digit", out=out, shape="kl", code=2, epochs=2, channels=4, valid=0.2)
+    return out
+
+
+def test_pictures_have_their_sheets_and_the_plane_its_labels(digits: Path) -> None:
+    page = report_run(digits).read_text()
+    for part in (
+        "The manifold",
+        "One number at a time",
+        "Samples",
+        "From row to row",
+        "The plane of codes",
+        "active units",
+    ):
+        assert part in page
+    assert page.count('class="sheet"') == 4
+    assert "digit 3" in page
+    record = json.loads((digits / "record.json").read_text())["codes"]
+    assert len(record["reconstructions"]) == 10
+    assert record["plane"]["how"] == "codes"
+    assert len(record["plane"]["points"]) == len(record["plane"]["labels"]) == 60
+    nats = [row["nats"] for row in record["information"]]
+    assert nats == sorted(nats, reverse=True)
+
+
+def test_a_table_is_shown_as_tables_and_its_codes_as_a_map(tmp_path: Path) -> None:
+    data = load_wine()
+    table = {name: data.data[:, i] for i, name in enumerate(data.feature_names[:5])}
+    table["kind"] = np.array(["a", "b", "c"])[data.target]
+    trine.fit(table, method="autoencoder", out=tmp_path / "wine", code=3, epochs=3, valid=0.3)
+    page = report_run(tmp_path / "wine").read_text()
+    assert "t-SNE" in page
+    assert "Column by column" in page
+    assert "variance explained" in page
+    assert "The manifold" not in page
+    assert "Worst mistakes" not in page
+
+
+def test_another_run_has_no_codes(tmp_path: Path) -> None:
+    data = load_wine()
+    table = {"alcohol": data.data[:, 0], "hue": data.data[:, 10], "kind": np.array(["a", "b", "c"])[data.target]}
+    trine.fit(table, y="kind", out=tmp_path / "run", epochs=1)
+    assert 'id="codes"' not in report_run(tmp_path / "run").read_text()
+
+
+def test_a_sheet_has_every_picture_in_its_place() -> None:
+    pictures = [np.full((3, 4), value, dtype=np.uint8) for value in (0, 50, 100, 150, 200)]
+    sheet = np.asarray(contact_sheet(pictures, across=2, longest=20))
+    assert sheet.shape == (3 * (3 + 2) - 2, 2 * (4 + 2) - 2) or sheet.shape[0] > 13
+    times = (sheet.shape[1] + 2) // 2 // 4 if sheet.shape[1] > 10 else 1
+    assert sheet[0, 0] == 0
+    assert sheet[0, -1] == 50
+    assert sheet[-1, 0] == 200
+    assert sheet[-1, -1] == 128
+    assert times >= 1
+
+
+def test_pixels_in_the_users_units_become_bytes() -> None:
+    domain = ImageDomain(black=0.0, white=16.0)
+    assert eight_bits(domain, np.array([[0.0, 8.0, 16.0, 20.0]])).tolist() == [[0, 128, 255, 255]]
+    assert isinstance(contact_sheet([np.zeros((2, 2, 3), np.uint8)]), Image.Image)
