@@ -26,7 +26,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def of_digits(digits: tuple[np.ndarray, np.ndarray]) -> Autoencoder:
-    return Autoencoder(code=8, channels=16, epochs=25, **FAST).fit(digits[0])
+    return Autoencoder(code=8, channels=16, epochs=15, **FAST).fit(digits[0])
 
 
 def test_a_code_of_a_series_says_more_than_none(of_digits: Autoencoder, digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -61,7 +61,7 @@ def test_series_of_different_lengths_come_back_as_long() -> None:
     lengths = rows.integers(10, 60, 300)
     waves = [np.sin(np.arange(n) * 6 / n) * rows.normal() + 0.05 * rows.normal(size=n) for n in lengths]
     data = pd.DataFrame({"wave": waves})
-    model = Autoencoder(code=3, channels=16, epochs=30, **FAST).fit(data[:250])
+    model = Autoencoder(code=3, channels=16, epochs=24, **FAST).fit(data[:250])
     assert isinstance(model.schema_.x["wave"], Series)
     back = model.reconstruct(data[250:])["wave"]
     off = [abs(np.log(len(found) / len(wave))) for found, wave in zip(back, waves[250:], strict=True)]
@@ -88,7 +88,7 @@ def test_a_sounds_code_tells_how_loud_it_is_when(tmp_path: Any) -> None:
         clips.append(loud * np.sin(6.28 * draw.uniform(100, 300) * time) + 0.002 * draw.normal(size=length))
         soundfile.write(tmp_path / f"{i}.wav", clips[-1], rate, subtype="PCM_16")
     data = pd.DataFrame({"clip": [str(tmp_path / f"{i}.wav") for i in range(count)]})
-    model = Autoencoder(code=6, channels=24, epochs=20, **FAST).fit(data[:160])
+    model = Autoencoder(code=6, channels=16, epochs=10, **FAST).fit(data[:160])
     assert isinstance(model.schema_.x["clip"], Audio)
     samples = np.concatenate(clips[160:]) * 32768
     found = -model.score_samples(data[160:]).sum() / len(samples)
@@ -113,7 +113,7 @@ def words() -> pd.DataFrame:
 def test_a_texts_code_tells_its_letters() -> None:
     data = words()
     train, test = data[:-80], data[-80:]
-    model = Autoencoder(code=16, epochs=40, **FAST).fit(train)
+    model = Autoencoder(code=16, epochs=24, **FAST).fit(train)
     assert isinstance(model.schema_.x["word"], Text)
     tokens = test["word"].str.len().sum() + len(test)
     found = -model.score_samples(test).sum() / tokens
@@ -123,6 +123,17 @@ def test_a_texts_code_tells_its_letters() -> None:
     assert all(isinstance(word, str) for word in back)
     assert np.mean([len(a) == len(b) for a, b in zip(back, test["word"], strict=True)]) > 0.3
     assert len(model.sample(4)["word"]) == 4
+
+
+def test_the_code_of_a_variational_text_does_not_collapse() -> None:
+    data = words()
+    model = Autoencoder(code=4, shape="kl", epochs=12, **FAST).fit(data)
+    choices = model.derivation_.choices
+    assert (choices.free_bits, choices.warmup) == (0.25, 0.3)
+    assert (model.transform(data).std(0) > 0.3).all()  # of 1 where a code is its prior, 0 where it is collapsed
+    priced = Autoencoder(code=4, shape="kl", epochs=2, free_bits=0.0, warmup=0.0, **FAST).fit(data)
+    assert priced.derivation_.choices.free_bits == 0.0
+    assert priced.transform(data).std(0).mean() < 0.1
 
 
 def _bigrams(train: Any, test: Any) -> float:
@@ -145,7 +156,7 @@ def test_a_table_with_a_text_gives_all_of_its_columns_again() -> None:
     frame["kind"] = [f"iris {table.target_names[k]}" for k in table.target]
     frame["note"] = [f"leaf no {n % 7}" for n in range(150)]
     frame.loc[3, "note"] = None
-    model = trine.fit(frame, method="autoencoder", domains={"note": "text"}, code=4, epochs=60, seed=0, threads=1)
+    model = trine.fit(frame, method="autoencoder", domains={"note": "text"}, code=4, epochs=40, seed=0, threads=1)
     assert np.isfinite(model.score_samples(frame)).all()
     back = model.reconstruct(frame)
     assert set(back) == {"length", "width", "kind", "note"}
