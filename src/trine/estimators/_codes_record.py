@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from trine.data import Table, read
 from trine.domains import Image
+from trine.estimators._marginals import marginals
 from trine.estimators._sheets import as_uri, contact_sheet, eight_bits
 
 ROWS = 10
@@ -22,6 +23,8 @@ GRID = 15
 """Pictures a side of the manifold of two numbers."""
 WAY = 9
 """Pictures on a way, and of a traversal."""
+WAYS = 6
+"""Pairs of rows that a way is shown between."""
 DIMENSIONS = 10
 """Numbers of a code that are traversed, those that tell most."""
 SAMPLES = 60
@@ -54,22 +57,26 @@ def codes_record(
         "information": [{"number": int(i) + 1, "nats": float(told[i])} for i in np.argsort(-told)],
         "shaped": estimator.derivation_.choices.shape not in (None, "none"),
     }
+    if mixed := marginals(estimator, table):
+        found["marginals"] = mixed
     drawn = estimator.drawn_columns(SAMPLES if only else ROWS, seed=estimator.plan_.seed)
     if only is None:
         made = read({name: _short(values) for name, values in drawn.items()})
         found["samples"] = [look(made, i) for i in range(ROWS)]
+        if len(codes) > 1:
+            way = read(estimator.columns_of(_ways(codes)[:WAY]))
+            found["way"] = [look(way, i) for i in range(WAY)]
         return found
     domain = estimator.schema_.x[only]
-    pictures = {
-        "samples": (drawn[only], 12),
-        "traversals": (_decoded(estimator, _traversed(codes, told), only), WAY),
-        "interpolations": (_decoded(estimator, _ways(codes), only), WAY),
-    }
-    if codes.shape[1] == 2:
+    pictures = {"samples": (drawn[only], 12)}
+    if len(codes) > 1:
+        pictures["traversals"] = (_decoded(estimator, _traversed(codes, told), only), WAY)
+        pictures["interpolations"] = (_decoded(estimator, _ways(codes), only), WAY)
+        found["traversed"] = [int(i) + 1 for i in np.argsort(-told)[:DIMENSIONS]]
+    if codes.shape[1] == 2 and len(codes) > 1:
         pictures["manifold"] = (_decoded(estimator, _grid(estimator, codes), only), GRID)
     for name, (values, across) in pictures.items():
         found[f"{name}_image"] = as_uri(contact_sheet([eight_bits(domain, value) for value in values], across, 900))
-    found["traversed"] = [int(i) + 1 for i in np.argsort(-told)[:DIMENSIONS]]
     return found
 
 
@@ -86,7 +93,7 @@ def information(estimator: Any, table: Table) -> NDArray[np.float64]:
             each = torch.distributions.kl_divergence(code.base_dist, prior.base_dist)
             return np.asarray(each.mean(0).double().numpy())
         means = code.mean if isinstance(code, Distribution) and code.mean.shape == z.shape else z
-        return np.asarray(0.5 * torch.log1p(100 * means.double().var(0)).numpy())
+        return np.asarray(0.5 * torch.log1p(100 * means.double().var(0, correction=0)).numpy())
 
 
 def _pairs(estimator: Any, table: Table, codes: NDArray[Any], look: Look) -> list[dict[str, Any]]:
@@ -146,10 +153,10 @@ def _traversed(codes: NDArray[Any], told: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _ways(codes: NDArray[Any]) -> NDArray[Any]:
-    """Codes on straight lines between pairs of rows."""
-    pairs = min(len(codes) // 2, 6)
+    """Codes on straight lines between pairs of at least two rows."""
+    pairs = min(len(codes) // 2, WAYS)
     along = np.linspace(0, 1, WAY)[:, None]
-    return np.concatenate([(1 - along) * codes[2 * i] + along * codes[2 * i + 1] for i in range(max(pairs, 1))])
+    return np.concatenate([(1 - along) * codes[2 * i] + along * codes[2 * i + 1] for i in range(pairs)])
 
 
 def _grid(estimator: Any, codes: NDArray[Any]) -> NDArray[Any]:

@@ -152,6 +152,7 @@ def render(content: ReportContent) -> str:
     gradients = content.gradients if any(point["layers"] for point in content.gradients) else ()
     learning = [
         figures.learning_curve(content.history) if content.history else "",
+        figures.term_curves(content.history) if content.codes else "",
         figures.step_sizes(content.log) if content.log else "",
     ]
     health = [figures.layer_scales(gradients, quantity) for quantity in ("activation", "gradient") if gradients]
@@ -205,6 +206,8 @@ def _codes(content: ReportContent) -> dict[str, Any]:
         },
         "diagnosis": diagnosis,
         "columns": columns,
+        "way": [{**row, "image": image_uri(row.get("image"))} for row in told.get("way", ())],
+        "marginal_svgs": [figures.marginal(column) for column in told.get("marginals", ())],
     }
 
 

@@ -9,11 +9,13 @@ from .codes import code_information as code_information
 from .codes import code_plane as code_plane
 from .learning import learning_curve as learning_curve
 from .learning import step_sizes as step_sizes
+from .learning import term_curves as term_curves
 from .novelty import novelty as novelty
 from .numbers import coverage as coverage
 from .numbers import predicted_and_true as predicted_and_true
 from .numbers import residuals as residuals
 from .numbers import transform as transform
+from .samples import marginal as marginal
 from .scales import layer_scales as layer_scales
 from .scales import time_scales as time_scales
 from .strip import strip as strip

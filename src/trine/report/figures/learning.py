@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trine.report.figures._canvas import BLUE, GREEN, ORANGE, drawing
+from trine.report.figures._canvas import BLUE, GREEN, ORANGE, SOFT, drawing, label
 
 HIGHEST = 4.0
 """A curve's start may lie so many times the later range above it before the axis leaves it out."""
@@ -37,6 +37,33 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> str:
             ax.set_ylim(top=top)
         if np.isfinite(train).any() or np.isfinite(held).any():
             ax.legend()
+    return done.svg
+
+
+def term_curves(history: Sequence[Mapping[str, Any]]) -> str:
+    """Each term of the criterion by epoch on the training rows, as a share of its greatest value; empty where there is but one."""
+    from matplotlib.ticker import MaxNLocator
+
+    names = [name for name in (history[0].get("train") or {} if history else {}) if name != "loss"]
+    if len(names) < 2 or len(history) < 2:
+        return ""
+    epochs = [int(record["epoch"]) for record in history]
+    with drawing("Each term by epoch") as done:
+        ax = done.ax
+        for i, name in enumerate(names):
+            values = np.array([_number((record.get("train") or {}).get(name)) for record in history])
+            finite = values[np.isfinite(values)]
+            if not len(finite) or not (most := float(np.abs(finite).max())):
+                continue
+            colour = (BLUE, ORANGE, GREEN, SOFT)[i % 4]
+            style = "-" if i < 4 else "--"
+            ax.plot(epochs, values / most, style, color=colour, label=f"{label(name, 24)}, at last {finite[-1]:.3g}")
+        ax.set(xlabel="epoch", ylabel="share of its greatest")
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.13 * len(names) * (high - low))
+        if ax.lines:
+            ax.legend(loc="upper right")
     return done.svg
 
 
