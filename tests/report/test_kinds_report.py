@@ -85,6 +85,18 @@ def test_a_table_has_a_page_of_values_and_no_sheet(tmp_path: Path) -> None:
         contact_sheet(model, tmp_path / "sheet.png")
 
 
+def test_three_kinds_of_series_are_found_again_and_drawn(tmp_path: Path) -> None:
+    rng, time = np.random.default_rng(0), np.linspace(0, 1, 24)
+    waves = [np.sin(2 * np.pi * (i % 3 + 1) * time) + 0.05 * rng.normal(size=24) for i in range(150)]
+    model = trine.Novelty(starts=20, epochs=30, random_state=0, threads=1).fit(
+        np.stack(waves)[:, :, None].astype("float32")
+    )
+    found = write_kinds(model, tmp_path / "kinds")
+    assert len(np.load(found["objects"])["type"]) == model.scores_["objects"]
+    assert found["sheet"].stat().st_size > 500
+    assert len(trine.load(found["artefact"]).generate(5, seed=1)) == 1  # the column
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -100,6 +100,15 @@ def write_kinds(model: Novelty, out: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def _plain(column: Any) -> NDArray[Any]:
+    """A column as an array without objects: texts as such, rows of different lengths padded by NaN."""
+    if not isinstance(column, np.ndarray) or (column.dtype == object and not isinstance(column[0], str)):
+        rows = [np.asarray(row) for row in column]
+        if rows and rows[0].ndim and rows[0].dtype.kind in "iuf":
+            longest = max(len(row) for row in rows)
+            padded = np.full((len(rows), longest, *rows[0].shape[1:]), np.nan, dtype=np.float32)
+            for i, row in enumerate(rows):
+                padded[i, : len(row)] = row
+            return padded
     values = np.asarray(column)
     return values.astype(str) if values.dtype == object else values
 
