@@ -178,6 +178,7 @@ def report(results: dict[str, Any]) -> None:
             f"| {name} | {found['rows']:,} + {found['held out']:,} | {' | '.join(cells)} | {found['seconds']:.0f} |"
         )
     where = results["conditions"]
+    missing = [name for name in ("ECG5000", "FaceAll", "BasicMotions", "names", "digits") if name not in results]
     text = "\n".join(
         [
             "# Autoencoders of sequences",
@@ -189,6 +190,7 @@ def report(results: dict[str, Any]) -> None:
             "",
             *lines,
             "",
+            *([f"Not measured here: {', '.join(missing)}.", ""] if missing else []),
             f"{where['cpu']}, {results['threads']} thread, torch {where['torch']}, commit {where['commit']}, {where['date']}. "
             "Other trainings ran on the machine: seconds are an upper bound.",
             "",

@@ -32,7 +32,7 @@ def series(domain: Series, schema: Schema, facts: Facts) -> Recipe:
         training=_training,
         own={"autocast": precision()},
         alone=ALONE,
-        judges=200 if schema.y else 20,  # a row given again has a score of many numbers, a label's is one
+        judges=200 if schema.y else 3,  # a row given again has a score of many numbers, a label's is one
     )
 
 
