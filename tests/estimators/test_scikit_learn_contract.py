@@ -31,7 +31,11 @@ def expected(estimator: Any) -> dict[str, str]:
 
 
 @parametrize_with_checks(
-    [trine.Classifier(random_state=0, epochs=30, threads=1), trine.Regressor(random_state=0, epochs=60, threads=1)],
+    [
+        trine.Classifier(random_state=0, epochs=30, threads=1),
+        trine.Regressor(random_state=0, epochs=60, threads=1),
+        trine.Autoencoder(1, random_state=0, epochs=2, threads=1),
+    ],
     expected_failed_checks=expected,
 )
 def test_the_checks_of_scikit_learn(estimator: Any, check: Any) -> None:

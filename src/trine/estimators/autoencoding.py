@@ -277,9 +277,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     # Codes -------------------------------------------------------------------------------------------------------
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
-        """(rows, code) the code of each row; of a stochastic code its mean."""
-        return self.represent(X)
+    def transform(self, X: Any) -> NDArray[Any]:
+        """(rows, code) the code of each row; of a stochastic code its mean. float64 where X is, else float32."""
+        codes = self.represent(X)
+        return codes.astype(np.float64) if getattr(X, "dtype", None) == np.float64 else codes
 
     def inverse_transform(self, Z: ArrayLike) -> Any:
         """What the codes (rows, code) stand for, in the user's units: the mean of numbers, the likeliest category.
@@ -349,7 +350,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         Raises:
             DataError: ``a`` and ``b`` have different numbers of rows. ChoiceError: fewer than 2 steps.
         """
-        first, last = torch.from_numpy(self.transform(a)), torch.from_numpy(self.transform(b))
+        first, last = torch.from_numpy(self.represent(a)), torch.from_numpy(self.represent(b))
         if len(first) != len(last):
             raise DataError(f"a has {len(first)} rows and b {len(last)}; give them in pairs.")
         if steps < 2:
