@@ -94,7 +94,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     elif any(isinstance(domain, Text) for domain in schema.x.values()):
         found["pooling"] = ("last", "what writes starts from what both ends have read")
     if any(domain.ragged for domain in schema.x.values()):
-        found["step_size"] = (3e-3, "held on series, names and spoken digits")
+        found["step_size"] = (3e-3, "held on series and spoken digits")
     if choices.shape == "kl" and any(isinstance(domain, Text) for domain in schema.x.values()):
         found["free_bits"] = (0.25, "what writes a text does well without a code, which would collapse")
         found["warmup"] = (0.3, "a code is learned before it is priced")
