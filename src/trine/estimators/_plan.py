@@ -12,7 +12,7 @@ import torch
 
 from trine.choices import Choices
 from trine.data import Schema, Store, Table, remembered, reshape, split, stored
-from trine.domains import Category, Domain
+from trine.domains import Category, Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.methods import Derivation, Facts, derive
 from trine.methods.defaults import recipe
@@ -106,7 +106,7 @@ class Plan:
 
 
 FEW_JUDGES = 200
-"""Labelled rows below which none decide when to stop, where there are at least as many without a label."""
+"""Labelled pictures below which none decide when to stop, where there are at least as many without a label."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +214,8 @@ def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> R
     if len(stop) < max((recipe(domain, schema, facts).judges for domain in schema.x.values()), default=8):
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
     unlabelled = np.setdiff1d(np.arange(table.rows), labelled) if schema.y else np.zeros(0, dtype=np.int64)
-    if len(unlabelled) >= len(rest) and len(stop) < FEW_JUDGES and plan.choices.unlabelled != "none":
+    pictures = any(isinstance(domain, Image) for domain in schema.x.values())
+    if pictures and len(unlabelled) >= len(rest) and len(stop) < FEW_JUDGES and plan.choices.unlabelled != "none":
         # A label teaches more than it tells when to stop.
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
     rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held], unlabelled)

@@ -57,9 +57,10 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         return found
     found["unlabelled_weight"] = (WEIGHT[use], "of what rows without y add")
     found["unknown"] = (0.0, "labels are too few to teach what a row with nothing known is")
-    size = min(32, max(facts.rows, 1)) if pictures else 64
-    found["labelled_size"] = (min(size, facts.rows), "in every batch, so that no step is without labels")
-    found["batch_size"] = (found["labelled_size"][0] + (64 if pictures else 192), "labelled rows and more without y")
+    own = min(32 if pictures else 8, facts.rows)
+    few_told = "in every batch: few, so that they are not learned by heart before x is"
+    found["labelled_size"] = (own, "in every batch, so that no step is without labels" if pictures else few_told)
+    found["batch_size"] = (own + (64 if pictures else 256), "labelled rows and more without y")
     if use in OF_CLASSES:
         found["confidence"] = (0.95, "an answer of the network's own counts from this probability on")
     if use == "propagation":
@@ -75,7 +76,9 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
             "as the use of rows without y wants it",
         )
     elif use != "propagation":
-        found["epochs"] = (max(round(200_000 / facts.unlabelled), 2), "to see about 200,000 rows without y")
+        epochs = min(max(round(160_000 / facts.unlabelled), 2), 150)
+        found["epochs"] = (epochs, "to see about 160,000 rows without y, in at most 150 epochs")
+        found["patience"] = (max(2, epochs // 5), "epochs without a better score of the labelled rows held out")
     return found
 
 
