@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -273,3 +274,14 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Column 'photo', row 1: the path '\.\./out\.png' leads out of"):
         Image().fit(files(tmp_path / "data", ["../out.png"]))
     assert Image().fit(files(tmp_path / "data", [str(tmp_path / "out.png")])).height == 8
+
+
+def test_pixels_far_beyond_the_range_that_training_had_are_told() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0, 1, (20, 9, 9)).astype(np.float32)
+    fitted = Image().fit(Column("picture", pixels))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.encode(Column("picture", pixels[:3]))
+    with pytest.warns(UserWarning, match=r"row 1: pixels lie far beyond the range that training had, 0 to 1"):
+        fitted.encode(Column("picture", 255 * pixels[:3]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from trine.choices import Choices
 from trine.criterion import WarmedTerm
 from trine.divergences import KL
 from trine.divergences.two_sample import energy_distance, mmd, sliced_wasserstein
-from trine.errors import ChoiceError
+from trine.errors import ChoiceError, SchemaError
 from trine.methods._shapes import FreeBits, Samples, known_shapes, shape_terms
 
 X = load_digits().data
@@ -85,3 +87,41 @@ def test_unknown_shapes_are_refused_with_the_nearest() -> None:
         trine.Autoencoder(2, "waserstein").fit(X)
     with pytest.raises(ChoiceError, match="free_bits"):
         trine.Autoencoder(2, "mmd", free_bits=0.1).fit(X)
+
+
+def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trine.procedures import Descent
+
+    table = {f"x{i}": X[:300, i] for i in range(16, 32)}
+    for shape, prior in (("js", "normal"), ("mmd", "mixture(3)"), ("none", "vq(8, 2)"), ("kl", "categorical(2, 4)")):
+        choices: dict[str, Any] = {
+            "method": "autoencoder", "code": 4, "epochs": 3, "shape": shape, "code_prior": prior, "hidden": (32,), "valid": 0.0,
+        }  # fmt: skip
+        whole = trine.fit(table, **choices, out=tmp_path / f"{shape} whole")
+        step, taken = Descent.step, [0]
+
+        def dying(self: Any, *arguments: Any, **named: Any) -> Any:
+            taken[0] += 1  # noqa: B023
+            if taken[0] == 14:  # noqa: B023
+                raise KeyboardInterrupt
+            return step(self, *arguments, **named)  # noqa: B023
+
+        monkeypatch.setattr(Descent, "step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            trine.fit(table, **choices, out=tmp_path / shape)
+        monkeypatch.setattr(Descent, "step", step)
+        resumed = trine.resume(tmp_path / shape, data=table)
+        for one, two in (
+            (whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()),
+            (whole.derivation_.criterion.state_dict(), resumed.derivation_.criterion.state_dict()),
+        ):
+            assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_constant_columns_and_single_rows_do_no_harm() -> None:
+    table = {"a": np.zeros(60), "b": X[:60, 20], "c": X[:60, 21], "d": np.array(["same"] * 60)}
+    model = trine.fit(table, method="autoencoder", code=1, epochs=3, domains={"a": "real", "d": "category"})
+    assert np.isfinite(model.score_samples(table)).all()
+    assert np.allclose(model.reconstruct(table)["a"], 0.0, atol=0.2)
+    with pytest.raises(SchemaError, match="every row has the same value"):
+        trine.fit({name: values[:1] for name, values in table.items()}, method="autoencoder", code=1)

@@ -23,6 +23,8 @@ COMMON = 0.9
 """Share of the images that must have one size for it to be kept."""
 SHORT_SIDE = 128
 """Longest short side that images of different sizes are brought to."""
+BEYOND = 0.01
+"""Share of pixels that must lie half a range beyond what training had for a warning."""
 COMMON_SIDE = 256
 """Longest short side that is kept when it is the common one."""
 
@@ -212,10 +214,22 @@ class Image(Domain):
                     "or leave it out."
                 )
             unit = (pixels.astype(np.float64) - self.black) * (most / (self.white - self.black))
+            self._warn_beyond(column, unit, most)
             pixels = np.clip(np.rint(unit), 0, most).astype(f"uint{self.bits}")
         if pixels.shape[1:3] != (self.height, self.width):
             pixels = resized(pixels, self.height, self.width)
         return np.moveaxis(pixels, 3, 1)
+
+    def _warn_beyond(self, column: Column, unit: np.ndarray, most: int) -> None:
+        """Say so where pixels lie far beyond the range that training had, as of bytes where there were shares of one."""
+        beyond = (unit < -0.5 * most) | (unit > 1.5 * most)
+        if beyond.mean() > BEYOND:
+            index = int(np.flatnonzero(beyond.reshape(len(unit), -1).any(axis=1))[0])
+            warnings.warn(
+                f"Column {column.name!r}, row {column.row(index)}: pixels lie far beyond the range that training had, "
+                f"{self.black:g} to {self.white:g}, and are cut off there; bring them to that range.",
+                stacklevel=2,
+            )
 
     def _refuse(self, column: Column, index: int, why: Unreadable) -> None:
         if self.on_bad != "skip":
