@@ -153,3 +153,20 @@ def test_formulas_and_name() -> None:
     assert KL(beta=0.5).describe("y_hat", "y.price").endswith("+ const, each row times its scale^1 while training")
     assert KL(beta=0.5).describe("blank.price", "y.price") == "E[−scale^1 · log q(price | nothing known, θ)]"
     assert KL().describe("blank.price", "y.price") == "E[−log q(price | nothing known, θ)]"
+
+
+@pytest.mark.parametrize("validate", [False, True])
+def test_the_score_of_pixels_is_torchs_to_the_bit(validate: bool) -> None:
+    torch.manual_seed(0)
+    logits = (10 * torch.randn(20, 1, 4, 4)).requires_grad_()
+    y = (torch.rand(20, 1, 4, 4) < 0.5).float()
+    q = Independent(Bernoulli(logits=logits, validate_args=validate), 3)
+    found, known = log_score(q, y), -q.log_prob(y)
+    assert torch.equal(found, known)
+    slopes = [torch.autograd.grad(value.sum(), logits)[0] for value in (found, known)]
+    assert torch.equal(*slopes)
+
+
+def test_a_bernoulli_that_checks_its_values_still_does() -> None:
+    with pytest.raises(ValueError, match="support"):
+        log_score(Bernoulli(logits=torch.zeros(2), validate_args=True), torch.tensor([0.0, 2.0]))

@@ -18,7 +18,7 @@ from trine.criterion import WarmedTerm
 from trine.divergences import KL
 from trine.divergences.two_sample import energy_distance, mmd, sliced_wasserstein
 from trine.errors import ChoiceError, SchemaError
-from trine.methods._shapes import FreeBits, Samples, known_shapes, shape_terms
+from trine.methods._shapes import FreeBits, RowKL, Samples, known_shapes, shape_terms
 
 X = load_digits().data
 
@@ -125,3 +125,14 @@ def test_constant_columns_and_single_rows_do_no_harm() -> None:
     assert np.allclose(model.reconstruct(table)["a"], 0.0, atol=0.2)
     with pytest.raises(SchemaError, match="every row has the same value"):
         trine.fit({name: values[:1] for name, values in table.items()}, method="autoencoder", code=1)
+
+
+def test_the_divergence_of_normal_codes_is_torchs_to_the_bit() -> None:
+    torch.manual_seed(0)
+    location, scale = torch.randn(50, 6, requires_grad=True), torch.rand(50, 6).add(0.1).requires_grad_()
+    code = Independent(Normal(location, scale), 1)
+    prior = Independent(Normal(0.3 * torch.ones(6), 2.0 * torch.ones(6)), 1)
+    found, known = RowKL()(prior, code), torch.distributions.kl_divergence(code, prior)
+    assert torch.equal(found, known)
+    slopes = [torch.autograd.grad(value.sum(), (location, scale)) for value in (found, known)]
+    assert all(torch.equal(a, b) for a, b in zip(*slopes, strict=True))

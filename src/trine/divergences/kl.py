@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import (
+    Bernoulli,
     Beta,
     Categorical,
     Distribution,
@@ -20,7 +21,7 @@ from torch.distributions import (
     StudentT,
     kl_divergence,
 )
-from torch.nn.functional import nll_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, nll_loss
 
 from trine.errors import ChoiceError
 from trine.rules import Logistic, LogitNormal, SoftplusNormal
@@ -50,6 +51,15 @@ def _(q: Categorical, y: Tensor) -> Tensor:
     if len(q.batch_shape) == 1:
         return nll_loss(q.logits, code, reduction="none")
     return nll_loss(q.logits.flatten(0, -2), code.flatten(), reduction="none").view(q.batch_shape)
+
+
+@log_score.register
+def _(q: Bernoulli, y: Tensor) -> Tensor:
+    # Bernoulli.log_prob is the negative of this one operation: of a picture's pixels, two passes forward and two back.
+    logits = q.logits
+    if y.shape != logits.shape or y.dtype != logits.dtype or q._validate_args:
+        return -q.log_prob(y)  # type: ignore[no-untyped-call,no-any-return]
+    return binary_cross_entropy_with_logits(logits, y, reduction="none")
 
 
 @log_score.register(Beta)

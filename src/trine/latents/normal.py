@@ -48,6 +48,7 @@ class NormalLatent(Latent):
     formula = "N(0, I)"
 
     zero: Tensor
+    one: Tensor
 
     def __init__(self, features: int, code: int, stochastic: bool, numbers: tuple[float, ...] = ()) -> None:
         super().__init__(features, code, stochastic, numbers)
@@ -55,10 +56,11 @@ class NormalLatent(Latent):
             raise ChoiceError("The prior 'normal' is N(0, I) and has no numbers: code_prior=normal.")
         self.head = Gaussian(features, code, stochastic)
         self.register_buffer("zero", torch.zeros(code), persistent=False)
+        self.register_buffer("one", torch.ones(code), persistent=False)
 
     def forward(self, features: Tensor) -> tuple[Value, Tensor]:
         found: tuple[Value, Tensor] = self.head(features)
         return found
 
     def prior(self) -> Distribution:
-        return Independent(Normal(self.zero, torch.ones_like(self.zero), validate_args=False), 1, validate_args=False)
+        return Independent(Normal(self.zero, self.one, validate_args=False), 1, validate_args=False)
