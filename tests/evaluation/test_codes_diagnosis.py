@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from sklearn.datasets import load_digits
 
 import trine
+from trine.errors import DataError
 from trine.evaluation.codes import active_units, diagnose, two_sample
 
 X = load_digits().data
@@ -61,3 +63,18 @@ def test_the_decoder_is_judged_by_what_another_code_costs() -> None:
     by_name = {f.name: f for f in diagnose(means, z, z, -10.0, -15.0, stochastic=True, shaped=False)}
     assert not by_name["decoder"].wrong
     assert by_name["decoder"].remedy == ""
+
+
+def test_sorted_rows_are_judged_as_shuffled_ones() -> None:
+    digits = load_digits()
+    model = trine.Autoencoder(4, "kl", epochs=12, hidden=(64,), numbers="plain", random_state=0).fit(X)
+    shuffled, by_class = model.diagnose(X), model.diagnose(X[np.argsort(digits.target, kind="stable")])
+    for one, other in zip(shuffled, by_class, strict=True):
+        assert one.wrong == other.wrong
+    assert by_class[-1].value == pytest.approx(shuffled[-1].value, rel=0.15)
+
+
+def test_a_few_rows_are_refused() -> None:
+    model = trine.Autoencoder(4, epochs=1).fit(X)
+    with pytest.raises(DataError, match="of 1 row tell nothing"):
+        model.diagnose(X[:1])

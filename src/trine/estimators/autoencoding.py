@@ -461,14 +461,23 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """What is wrong with the codes of ``X``, in words and with a remedy: see :func:`trine.evaluation.codes.diagnose`.
 
         Args:
-            X: rows that were not trained on, best some hundreds; of more, the first 2,000 are looked at.
+            X: rows that were not trained on, at least 20 and best some hundreds; of more, 2,000 are drawn.
+
+        Raises:
+            DataError: fewer than 20 rows.
         """
         store, _ = self._encode(X)
+        if store.rows < FEWEST_DIAGNOSED:
+            rows = f"{store.rows} row{'' if store.rows == 1 else 's'}"
+            raise DataError(
+                f"The codes of {rows} tell nothing of how codes lie; give a diagnosis {FEWEST_DIAGNOSED} rows or more."
+            )
         return self._diagnose(store, np.arange(store.rows))
 
     def _diagnose(self, store: Store, rows: NDArray[np.int64]) -> list[Finding]:
         network = self._network.eval()
-        index = torch.from_numpy(rows[:DIAGNOSED])
+        # Files are often sorted: the first rows are of one kind, and so is a row's neighbour, whose code is then no other one.
+        index = torch.from_numpy(np.random.default_rng(self.plan_.seed).permutation(rows)[:DIAGNOSED])
         means, draws, own, other = [], [], [], []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(self.plan_.seed)
