@@ -275,7 +275,9 @@ class Langevin(EnsembleDescent):
 
 def _slopes(model: Chains, parameters: list[Tensor], criterion: Criterion, batch: Batch) -> list[Tensor]:
     """∇U of each chain on ``batch``: the criterion is a mean over chains, so their number brings back each one's own."""
-    return list(torch.autograd.grad(model.members * criterion(model(batch), batch).total, parameters))
+    loss = model.members * criterion(model(batch), batch).total
+    # A parameter may have no part in it, as what stands for pictures that are missing where none is.
+    return list(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
 
 
 def _scores(model: Chains, parameters: list[Tensor], batch: Batch) -> list[Tensor]:
