@@ -18,6 +18,9 @@ from ._store import Batch as Batch
 from ._store import Field as Field
 from ._store import Store as Store
 from ._table import Table as Table
+from ._two_piles import PiledBatches as PiledBatches
+from ._two_piles import Piles as Piles
+from ._two_piles import TwoPiles as TwoPiles
 from ._write import write as write
 from .formats import Reader as Reader
 from .formats import readers as readers

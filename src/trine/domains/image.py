@@ -90,7 +90,7 @@ class Image(Domain):
         return "paths of image files" if ends else None
 
     def fit(self, column: Column) -> Self:
-        located = self._of_pixels(_channelled(column)) if column.levels is None else self._of_files(column)
+        located = self.located(column)
         rows = np.flatnonzero(~column.missing)
         some = column.take(rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)])
         pixels, known = located._encode(some, warn=False)
@@ -107,6 +107,10 @@ class Image(Domain):
             missing=float(column.missing.mean()),
             binary=all(_two_levels(pixels[i], 2**located.bits - 1) for i in np.flatnonzero(known)),
         )
+
+    def located(self, column: Column) -> Self:
+        """A copy that knows size, channels, bits and range of the column's pictures, by headers where they are files."""
+        return self._of_pixels(_channelled(column)) if column.levels is None else self._of_files(column)
 
     def encode(self, column: Column) -> np.ndarray:
         return self.encode_known(column)[0]
