@@ -11,3 +11,4 @@ from .posterior import Posterior as Posterior
 from .semi_supervised import Reconstructing as Reconstructing
 from .semi_supervised import TwoViews as TwoViews
 from .supervised import Supervised as Supervised
+from .translator import Translator as Translator
