@@ -21,8 +21,10 @@ _WHERE = {
     "Batch": "trine.data",
     "Choices": "trine.choices",
     "Classifier": "trine.estimators",
+    "ConditionalGAN": "trine.estimators",
     "Criterion": "trine.criterion",
     "Derivation": "trine.methods",
+    "GAN": "trine.estimators",
     "MultiLabelClassifier": "trine.estimators",
     "MultiTarget": "trine.estimators",
     "Novelty": "trine.estimators",
@@ -58,8 +60,10 @@ if TYPE_CHECKING:
     from trine.data import read as read
     from trine.divergences import divergence as divergence
     from trine.errors import TrineError as TrineError
+    from trine.estimators import GAN as GAN
     from trine.estimators import Autoencoder as Autoencoder
     from trine.estimators import Classifier as Classifier
+    from trine.estimators import ConditionalGAN as ConditionalGAN
     from trine.estimators import MultiLabelClassifier as MultiLabelClassifier
     from trine.estimators import MultiTarget as MultiTarget
     from trine.estimators import Novelty as Novelty

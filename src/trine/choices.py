@@ -43,7 +43,8 @@ class Choices:
         augment: whether images are shifted at random while training.
         flip: ``none``, ``horizontal``, ``vertical`` or ``both``; derived by testing the invariance on training rows.
         rule: decision rule by name (for several targets: a mapping from column to name).
-        divergence: divergence of the supervised term.
+        divergence: divergence of the supervised term; of a generator the one that is learned: ``relativistic``, ``js``,
+            ``minimax``, ``wasserstein``, ``cramer``, ``hinge``, ``chi2`` and their kin.
         optimiser: ``adamw``, ``sgd`` or ``momentum``.
         step_size: α, the (peak) step size.
         schedule: ``constant``, ``robbins-monro``, ``cosine`` or ``onecycle``.
@@ -79,6 +80,11 @@ class Choices:
             graph of like rows) or ``reconstruct`` (x from a code on the same encoder).
         unlabelled_weight, confidence: of that term; probability from which an answer of the network's own counts.
         labelled_size: labelled rows in a batch beside unlabelled ones.
+        noise: numbers of noise that a generator reads.
+        penalty: γ, of ½ E‖∇ critic‖² on real and on generated samples. penalty_every: steps from one look at it to the next, which
+            weighs as many times as much. critic_steps: of the critic, for each of the generator.
+        critic_augment: probability with which what a critic sees is changed at random, differentiably.
+        diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -101,7 +107,7 @@ class Choices:
     augment: bool | None = None
     flip: Literal["none", "horizontal", "vertical", "both"] | None = None
     rule: str | dict[str, str] | None = None
-    divergence: str = "kl"
+    divergence: str | None = None
     optimiser: Literal["adamw", "sgd", "momentum"] | None = None
     step_size: Positive | None = None
     schedule: Literal["constant", "robbins-monro", "cosine", "onecycle"] | None = None
@@ -138,6 +144,12 @@ class Choices:
     unlabelled_weight: NonNegative | None = None
     confidence: Share | None = None
     labelled_size: AtLeastOne | None = None
+    noise: AtLeastOne | None = None
+    penalty: NonNegative | None = None
+    penalty_every: AtLeastOne | None = None
+    critic_steps: AtLeastOne | None = None
+    critic_augment: Annotated[float, Field(ge=0, le=1)] | None = None
+    diversity: NonNegative | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 

@@ -57,6 +57,7 @@ class Schema:
         *,
         on_bad: str = "stop",
         fewest: int = 2,
+        classes: bool = False,
     ) -> Self:
         """The schema of ``table``, not yet fitted.
 
@@ -70,6 +71,7 @@ class Schema:
                 :class:`~trine.domains.Domain`.
             on_bad: what an unreadable image does, ``"stop"`` or ``"skip"``.
             fewest: rows that each class of y needs, 1 or 2.
+            classes: whether few whole numbers are taken for classes in x too, as they are in y.
 
         Raises:
             SchemaError: y is also in x, a column cannot be used as asked, or nothing is left for x.
@@ -85,7 +87,9 @@ class Schema:
             targets[name], reasons[name] = _target(table.column(name), stated.get(name), on_bad, fewest)
         guesses: dict[str, Guess] = {}
         for name in x if x is not None else [name for name in table.names if name not in y]:
-            guesses[name] = found = _input(table.column(name), stated.get(name), asked=x is not None, on_bad=on_bad)
+            guesses[name] = found = _input(
+                table.column(name), stated.get(name), asked=x is not None, on_bad=on_bad, classes=classes
+            )
             if found.domain is None:
                 ignored[name] = found.reason
             else:
@@ -224,11 +228,13 @@ def _stated(name: str, spec: str | Domain, on_bad: str) -> Domain | None:
     return _with(Domain.stated(spec), on_bad=on_bad)
 
 
-def _input(column: Column, spec: str | Domain | None, *, asked: bool, on_bad: str) -> Guess:
+def _input(column: Column, spec: str | Domain | None, *, asked: bool, on_bad: str, classes: bool) -> Guess:
     if spec is not None:
         domain = _stated(column.name, spec, on_bad)
         return Guess(domain, "as stated")
     found = guess_input(column)
+    if classes and isinstance(found.domain, Numeric) and isinstance((read := guess_target(column)).domain, Category):
+        found = read
     if asked and found.domain is None:
         if found.asked is None:
             raise SchemaError(

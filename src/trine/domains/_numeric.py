@@ -25,6 +25,8 @@ ATOM_SHARE = 0.001
 """Share of the rows that must share a value before it is an atom."""
 ATOM_COVER = 0.8
 """Share of the rows that the atoms of a column hold together; a column of fewer has none."""
+DISCRETE = 5
+"""Rows a value, in the mean, from which a column of few values is taken to have no others."""
 SAMPLE = 100_000
 """Most training rows that quantiles and distinct values are taken from; bounds, mean and std see all rows."""
 FENCE = 20.0
@@ -46,7 +48,8 @@ class Numeric(Domain):
         knots: up to 129 increasing values in encoded units: every distinct value where there are few, else quantiles of
             the distinct values, weighed by the root of their counts.
         atoms: up to 128 encoded values that many rows share (see ``ATOM_ROWS``, ``ATOM_SHARE``), increasing, where they
-            hold most of the column (``ATOM_COVER``).
+            hold most of the column (``ATOM_COVER``). spikes: the same, whatever they hold together.
+        discrete: whether the knots are all values that there are, each of ``DISCRETE`` rows in the mean.
         mean, std: of the encoded training values, tails fenced (``FENCE``).
         rows: number of training rows with a value; 0 before :meth:`fit` and for a column without values.
     """
@@ -61,6 +64,8 @@ class Numeric(Domain):
     missing: float = 0.0
     knots: tuple[float, ...] = ()
     atoms: tuple[float, ...] = ()
+    spikes: tuple[float, ...] = ()
+    discrete: bool = False
     mean: float = 0.0
     std: float = 1.0
     rows: int = 0
@@ -139,6 +144,8 @@ class Summary:
 
     knots: tuple[float, ...]
     atoms: tuple[float, ...]
+    spikes: tuple[float, ...]
+    discrete: bool
     mean: float
     std: float
 
@@ -156,10 +163,13 @@ def summarise(encoded: np.ndarray) -> Summary:
         knots = values[np.unique(np.searchsorted(reached, np.linspace(0.0, 1.0, bins + 1)).clip(0, len(values) - 1))]
     often = np.flatnonzero(counts >= max(ATOM_ROWS, ATOM_SHARE * len(sample)))
     often = np.sort(often[np.argsort(-counts[often], kind="stable")[:ATOMS]])
-    atoms = values[often] if counts[often].sum() >= ATOM_COVER * len(sample) else values[:0]
+    spikes = values[often]
+    atoms = spikes if counts[often].sum() >= ATOM_COVER * len(sample) else values[:0]
     median, scale = robust(sample.astype(np.float64))
     fenced = np.clip(encoded.astype(np.float64), median - FENCE * scale, median + FENCE * scale)
-    return Summary(tuple(map(float, knots)), tuple(map(float, atoms)), float(fenced.mean()), float(fenced.std()))
+    where = [tuple(map(float, found)) for found in (knots, atoms, spikes)]
+    discrete = len(knots) == len(values) and len(sample) >= DISCRETE * len(values)
+    return Summary(where[0], where[1], where[2], discrete, float(fenced.mean()), float(fenced.std()))
 
 
 def robust(sample: np.ndarray) -> tuple[float, float]:

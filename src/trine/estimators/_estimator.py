@@ -248,11 +248,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         }
 
     def _array_inputs(self) -> dict[str, Any] | None:
-        """Number and names of the columns of X, when it was fitted on arrays."""
-        if not self._from_arrays() or not hasattr(self, "n_features_in_"):
+        """Number (of pixels none) and names of the columns of X, when it was fitted on arrays."""
+        if not self._from_arrays():
             return None
         names = getattr(self, "feature_names_in_", None)
-        return {"columns": self.n_features_in_, "names": None if names is None else [str(name) for name in names]}
+        return {
+            "columns": getattr(self, "n_features_in_", None),
+            "names": None if names is None else [str(name) for name in names],
+        }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the artefact: JSON and tensors in one safetensors file, by custom called ``*.trine``.
@@ -313,7 +316,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         estimator = cls(**cls.parameters_of(dataclasses.asdict(plan.choices)), random_state=plan.seed)
         if (arrays := manifest.get("arrays")) is not None:
             estimator.from_arrays_ = True
-            estimator.n_features_in_ = int(arrays["columns"])
+            if arrays["columns"] is not None:
+                estimator.n_features_in_ = int(arrays["columns"])
             if arrays["names"] is not None:
                 estimator.feature_names_in_ = np.array(arrays["names"], dtype=object)
         estimator._adopt(derivation, plan)

@@ -174,10 +174,14 @@ def prepare(
     """
     stated = plan.to_json()
     asked = {name: stated[name] for name in ("y", "x", "domains", "on_bad", "fewest")}
+    classes = plan.method == "conditional_gan"  # 7 as a condition is a kind of thing, and not one more than 6
+    asked |= {"classes": True} if classes else {}
     inferred = schema or remembered(
         table,
         asked,
-        lambda: Schema.infer(table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest),
+        lambda: Schema.infer(
+            table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest, classes=classes
+        ),
     )
     labelled = _labelled(table, inferred)
     rows = _divide(plan, table, inferred, labelled)

@@ -54,7 +54,7 @@ class Supervised(Estimator):
         augment: whether images are shifted at random while training.
         flip: ``none``, ``horizontal``, ``vertical`` or ``both``.
         rule: decision rule by name, e.g. ``softmax`` or ``gamma``.
-        divergence: ``kl``, ``cramer`` or ``mmd``; ``wasserstein`` and ``wasserstein2`` are no proper scores.
+        divergence: ``kl`` (default), ``cramer`` or ``mmd``; ``wasserstein`` and ``wasserstein2`` are no proper scores.
         optimiser: ``adamw``, ``sgd`` or ``momentum``.
         step_size: (peak) step size.
         schedule: ``constant``, ``robbins-monro``, ``cosine`` or ``onecycle``.
@@ -116,7 +116,7 @@ class Supervised(Estimator):
         augment: bool | None = None,
         flip: str | None = None,
         rule: str | None = None,
-        divergence: str = "kl",
+        divergence: str | None = None,
         optimiser: str | None = None,
         step_size: float | None = None,
         schedule: str | None = None,

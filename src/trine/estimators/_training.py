@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -68,7 +69,7 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
             batches if collective.processes() == 1 else Shares(batches),
             epochs=choices.epochs,
             seed=prepared.plan.seed,
-            evaluate=_score(prepared, model, store, place) if len(rows.stop) else None,
+            evaluate=score_of(derivation.model, prepared, model, store, place) if len(rows.stop) else None,
             patience=choices.patience or 0,
             budget=prepared.plan.budget,
             run=run,
@@ -126,6 +127,17 @@ def _require_same(prepared: Prepared) -> None:
         choices=mark(derivation.choices.to_json()),
         initial_weights=mark(*derivation.model.state_dict().values(), *derivation.criterion.state_dict().values()),
     )
+
+
+@functools.singledispatch
+def score_of(
+    kind: nn.Module, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
+) -> Callable[[], float]:
+    """What decides which weights are kept and when to stop, the lower the better: by default the criterion on the rows kept for it.
+
+    Open by ``score_of.register(ModelType)``, for models whose criterion is no score.
+    """
+    return _score(prepared, model, store, place)
 
 
 def _score(prepared: Prepared, model: nn.Module, store: Store, place: torch.device) -> Callable[[], float]:

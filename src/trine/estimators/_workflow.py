@@ -288,7 +288,7 @@ def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     }
 
 
-WITHOUT_TARGET = ("autoencoder",)
+WITHOUT_TARGET = ("autoencoder", "gan")
 """Methods of x alone."""
 
 
@@ -361,7 +361,7 @@ def _taken_at_its_word(run: Path) -> Iterator[None]:
 
 def _estimator_for(schema: Schema, plan: Plan, verbose: bool) -> Any:
     """An unfitted estimator of the kind that y's domain asks for."""
-    if not schema.y:
+    if not schema.y or plan.method in estimators:
         kind = estimators[plan.method]
     else:
         kind = estimators["several" if len(schema.y) > 1 else estimator_of(next(iter(schema.y.values())))]

@@ -302,7 +302,7 @@ def _refuse(choices: Choices) -> None:
         )
     if (choices.members or 1) > 1:
         raise ChoiceError(f"An autoencoder has one network, and members is {choices.members}; leave it out.")
-    if choices.rule is not None or choices.divergence != "kl":
+    if choices.rule is not None or choices.divergence not in (None, "kl"):
         raise ChoiceError(
             "rule and divergence are about y; the rule of x's columns is reconstruction, the codes' divergence shape."
         )

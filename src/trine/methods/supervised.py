@@ -38,6 +38,7 @@ class SupervisedMethod(Method):
         kind = posteriors[choices.posterior or "none"]
         wanted = {} if choices.posterior in (None, "none") and choices.prior is None else common(kind, choices, facts)
         wanted = wanted | few_labels.derived(schema, choices, facts)
+        wanted = wanted | {"divergence": ("kl", "its mean is −log likelihood + const")}
         open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
         resolved, reasons = resolve(
             schema, choices.replace(**{name: value for name, (value, _) in open_.items()}), facts
@@ -64,7 +65,7 @@ class SupervisedMethod(Method):
 
         rules = {target: rule_for(domain, named.get(target)) for target, domain in schema.y.items()}
         for target, rule in rules.items():
-            check_scores(choices.divergence, target, rule, schema.y[target])
+            check_scores(choices.divergence or "kl", target, rule, schema.y[target])
         written = [target for target, rule in rules.items() if rule.reads_memory]
         if written and kind.mixes:
             raise ChoiceError(
@@ -77,13 +78,13 @@ class SupervisedMethod(Method):
                 "sharding=none, with which several processes do train a posterior, or posterior=none."
             )
         terms = [
-            Term(_divergence(choices.divergence, rule, kind.exact), f"y_hat.{name}", f"y.{name}", name=name)
+            Term(_divergence(choices.divergence or "kl", rule, kind.exact), f"y_hat.{name}", f"y.{name}", name=name)
             for name, rule in rules.items()
         ]
         if choices.unknown:
             terms += [
                 Term(
-                    _divergence(choices.divergence, rule, kind.exact),
+                    _divergence(choices.divergence or "kl", rule, kind.exact),
                     f"blank.{name}",
                     f"y.{name}",
                     weight=choices.unknown,

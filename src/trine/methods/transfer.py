@@ -111,14 +111,14 @@ class TransferMethod(Method):
         rules: dict[str, Rule] = {}
         for name, domain in schema.y.items():
             kind = rule_for(domain)
-            check_scores(choices.divergence, name, kind, domain)
+            check_scores(choices.divergence or "kl", name, kind, domain)
             if kind.reads_memory:
                 raise SchemaError(f"Column {name!r} is y and is a sequence; transfer answers with a class or a number.")
             rules[name] = kind(whole.features, domain, linear)
         model = Tuned(whole, rules, groups, {"last": 1, "all": len(groups), "gradual": 0}[self.tune])
         terms = []
         for name, rule in rules.items():
-            divergence = divergences[choices.divergence]
+            divergence = divergences[choices.divergence or "kl"]
             terms.append(
                 Term(KL(beta=rule.beta) if divergence is KL else divergence(), f"y_hat.{name}", f"y.{name}", name=name)
             )

@@ -1,6 +1,8 @@
 """A batch's named tensors → named outputs: tensors and distributions."""
 
 from .autoencoder import Autoencoder as Autoencoder
+from .generator import Generator as Generator
+from .generator import Noise as Noise
 from .posterior import Chains as Chains
 from .posterior import Draws as Draws
 from .posterior import DropoutDraws as DropoutDraws

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from trine import collective
 from trine.blocks.weights import decays
@@ -350,5 +349,8 @@ def _load(optimiser: torch.optim.Optimizer, data: dict[str, Any]) -> None:
                 moments[name] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
-def _detached(value: Tensor | Distribution) -> Tensor | Distribution:
+def _detached(value: Any) -> Any:
+    """Without a gradient; a batch, which a critic reads a condition from, has none."""
+    if isinstance(value, Mapping):
+        return value
     return value.detach() if isinstance(value, Tensor) else map_arguments(value, Tensor.detach)

@@ -10,5 +10,7 @@ from .f_divergences import LeastSquares as LeastSquares
 from .f_divergences import Pearson as Pearson
 from .f_divergences import ReverseKullbackLeibler as ReverseKullbackLeibler
 from .jensen_shannon import JensenShannon as JensenShannon
+from .jensen_shannon import MinMax as MinMax
+from .relativistic import Relativistic as Relativistic
 from .wasserstein import MaxMin as MaxMin
 from .wasserstein import Wasserstein as Wasserstein

@@ -33,10 +33,13 @@ class Dual(LearnedDivergence):
     Args:
         critic: (batch, ...) → one number each, (batch,), or one for each patch, (batch, ...); takes the condition as a
             second argument where the term has one.
-        r1: weight of the penalty ½‖∇v‖² on the target's samples, that keeps the game from circling; 0 leaves it out.
+        r1, r2: weights of the penalty ½‖∇v‖² on the target's and on the predicted samples, that keep the game from circling
+            (Mescheder et al., 2018); 0 leaves one out.
+        every: steps of the critic from one look at the penalties to the next, at which they weigh as many times as much: alike in
+            the mean, at a part of the cost (Karras et al., `Analyzing and Improving the Image Quality of StyleGAN`, 2020, app. B).
 
     Raises:
-        ChoiceError: ``r1`` below 0.
+        ChoiceError: a weight below 0, or ``every`` below 1.
     """
 
     top: ClassVar[float] = 0.0
@@ -44,12 +47,18 @@ class Dual(LearnedDivergence):
     optimum: ClassVar[str]
     """The critic at which the bound is the divergence."""
 
-    def __init__(self, critic: nn.Module, r1: float = 0.0) -> None:
+    looked: Tensor
+
+    def __init__(self, critic: nn.Module, r1: float = 0.0, r2: float = 0.0, every: int = 1) -> None:
         super().__init__()
-        if r1 < 0:
-            raise ChoiceError(f"r1 is {r1}; the weight of a penalty is at least 0.")
+        for name, weight in (("r1", r1), ("r2", r2)):
+            if weight < 0:
+                raise ChoiceError(f"{name} is {weight}; the weight of a penalty is at least 0.")
+        if every < 1:
+            raise ChoiceError(f"every is {every}; from one penalty to the next there is at least 1 step.")
         self.critic = critic
-        self.r1 = r1
+        self.r1, self.r2, self.every = r1, r2, every
+        self.register_buffer("looked", torch.zeros((), dtype=torch.int64), persistent=every > 1)
 
     @abc.abstractmethod
     def on_target(self, value: Tensor) -> Tensor:
@@ -69,11 +78,26 @@ class Dual(LearnedDivergence):
 
     def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         fake, real = (side.detach() for side in pair(predicted, target))
-        lies = per_example(self.on_predicted(judge(self.critic, fake, given)))
-        if self.r1 == 0.0:
-            return per_example(self.on_target(judge(self.critic, real, given))) + lies
-        values, penalty = r1_penalty(self.critic, real, given)
-        return per_example(self.on_target(values)) + lies + self.r1 * penalty
+        on_real, on_fake, penalty = self._judged(fake, real, given)
+        values = per_example(self.on_target(on_real)) + per_example(self.on_predicted(on_fake))
+        return values if penalty is None else values + penalty
+
+    def _judged(self, fake: Tensor, real: Tensor, given: Value | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The critic's values on both sides, and the penalties where they are looked at in this step, (batch,)."""
+        weight = self._weight()
+        on_real, steep_real = judged_with(self.critic, real, given, weight * self.r1)
+        on_fake, steep_fake = judged_with(self.critic, fake, given, weight * self.r2)
+        parts = [part for part in (steep_real, steep_fake) if part is not None]
+        return on_real, on_fake, sum(parts[1:], parts[0]) if parts else None
+
+    def _weight(self) -> float:
+        """How many times as much a penalty weighs in this step of the critic: 0 where it is not looked at."""
+        if self.every == 1:
+            return 1.0
+        weight = 0.0 if int(self.looked) % self.every else float(self.every)
+        if torch.is_grad_enabled():
+            self.looked += 1
+        return weight
 
     def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         """The bound on D(target ‖ predicted), in its units: (batch,), whose mean is to be taken."""
@@ -133,9 +157,11 @@ def between(fake: Tensor, real: Tensor) -> Tensor:
     return torch.lerp(fake.detach(), real.detach(), along).requires_grad_(True)
 
 
-def r1_penalty(critic: nn.Module, real: Tensor, given: Value | None) -> tuple[Tensor, Tensor]:
-    """The critic's values on real data and ½‖∇ critic‖² there, (batch,) (Mescheder et al., 2018)."""
-    real = real.detach().requires_grad_(True)
-    values = judge(critic, real, given)
-    (rise,) = torch.autograd.grad(per_example(values).sum(), real, create_graph=True)
-    return values, 0.5 * rise.flatten(1).square().sum(1)
+def judged_with(critic: nn.Module, at: Tensor, given: Value | None, weight: float) -> tuple[Tensor, Tensor | None]:
+    """The critic's values at samples, and weight · ½‖∇ critic‖² there, (batch,); no penalty where its weight is 0."""
+    if not weight:
+        return judge(critic, at, given), None
+    at = at.detach().requires_grad_(True)
+    values = judge(critic, at, given)
+    (rise,) = torch.autograd.grad(per_example(values).sum(), at, create_graph=True)
+    return values, 0.5 * weight * rise.flatten(1).square().sum(1)

@@ -28,14 +28,16 @@ class FDivergence(Dual):
 
     Args:
         critic: as of :class:`Dual`.
-        r1: likewise.
+        r1, r2, every: likewise.
         saturating: whether the model descends the very part of the bound that depends on it, −E_p f*(T), whose gradient
             under the best critic is the divergence's own; or −E_p T, which has the same fixed point and does not fade
             where the critic is sure (Nowozin et al., section 3.2).
     """
 
-    def __init__(self, critic: nn.Module, r1: float = 0.0, saturating: bool = False) -> None:
-        super().__init__(critic, r1)
+    def __init__(
+        self, critic: nn.Module, r1: float = 0.0, saturating: bool = False, *, r2: float = 0.0, every: int = 1
+    ) -> None:
+        super().__init__(critic, r1, r2, every)
         self.saturating = saturating
 
     def descended(self, value: Tensor) -> Tensor:

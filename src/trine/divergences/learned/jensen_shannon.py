@@ -42,3 +42,19 @@ class JensenShannon(Dual):
 
     def descended(self, value: Tensor) -> Tensor:
         return softplus(-value)
+
+
+@learned.register("minimax")
+class MinMax(JensenShannon):
+    r"""Jensen-Shannon divergence as the game of the 2014 paper is written: min over models, max over critics of the bound itself.
+
+    The model descends ½ log(1 − σ(D(p))), whose gradient is the divergence's own under the best critic, and fades where the
+    critic is sure: early in training, when it tells every sample, next to nothing is left of it. The non-saturating form of
+    :class:`JensenShannon` has the same fixed point.
+
+    References:
+        Goodfellow et al., 2014, section 3, equation 1.
+    """
+
+    def descended(self, value: Tensor) -> Tensor:
+        return -0.5 * softplus(value)

@@ -34,7 +34,7 @@ class LaplaceApproximation(PosteriorKind):
             ChoiceError: the criterion is no likelihood, the prior is not normal, or a rule does not end in a linear map.
         """
         choices = given.choices
-        if choices.divergence != "kl":
+        if choices.divergence not in (None, "kl"):
             raise ChoiceError(
                 f"posterior=laplace is the curvature of a likelihood, and divergence is {choices.divergence!r}; choose "
                 "divergence=kl, or posterior=ensemble, dropout or swag."

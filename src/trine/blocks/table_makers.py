@@ -1,0 +1,245 @@
+"""Columns of a table as a generator makes them and a critic sees: numbers as places on their own scale, categories as shares."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trine.choices import Choices
+from trine.domains import Category, Domain, Numeric, Vector
+
+from .makers import Maker, maker_for
+
+TEMPERATURE = 0.2
+"""Of the relaxed categories (Jang et al., 2017; the value of Xu et al., 2019)."""
+PLATEAU = 3.0
+"""How many times as wide as the way to the next knot a place that many rows share is."""
+
+
+class Scale:
+    """A number's own scale: a monotone, piecewise linear map of its values to [−1, 1], and back.
+
+    The domain's knots are evenly apart on it, so that tails are as wide as humps and a column of several humps has no empty
+    stretch. A value that many rows share (an atom) has a stretch of its own, on which it is put at random: seen from the scale
+    there are no spikes, and the way back gives the atom itself.
+
+    Args:
+        domain: fitted; one that is discrete has no values between its knots, which are all atoms.
+    """
+
+    def __init__(self, domain: Numeric) -> None:
+        knots = sorted(set(domain.knots) | set(domain.spikes)) or [domain.mean]
+        atoms = set(knots) if domain.discrete or len(knots) == 1 else set(domain.spikes)
+        values: list[float] = []
+        steps: list[float] = []
+        for knot in knots:
+            if values:
+                steps.append(0.0 if domain.discrete else 1.0)
+            values.append(knot)
+            if knot in atoms:
+                values.append(knot)
+                steps.append(PLATEAU)
+        places = [0.0, *itertools.accumulate(steps)]
+        self.values = torch.tensor(values, dtype=torch.float32)
+        self.places = torch.tensor([2 * place / places[-1] - 1 for place in places], dtype=torch.float32)
+
+
+class NumbersMaker(Maker):
+    """Packed numbers, (batch, k) with NaN where missing: each as its place on its :class:`Scale`, and whether it is there.
+
+    Where training rows lacked a column's value a further number says so: 1 there, −1 missing, relaxed while it is made.
+
+    Args:
+        domains: fitted, in the order of their columns. features: width of what it reads.
+    """
+
+    values: Tensor
+    places: Tensor
+    may_miss: Tensor
+
+    def __init__(self, domains: Sequence[Numeric], features: int) -> None:
+        super().__init__()
+        self.features, self.count = features, len(domains)
+        scales = [Scale(domain) for domain in domains]
+        longest = max(len(scale.values) for scale in scales)
+        # Padded at the end by what lies beyond every place, so that no search ends there.
+        self.register_buffer(
+            "values", torch.stack([_padded(s.values, longest, float(s.values[-1])) for s in scales]), persistent=False
+        )
+        self.register_buffer("places", torch.stack([_padded(s.places, longest, 2.0) for s in scales]), persistent=False)
+        self.register_buffer("last", torch.tensor([len(s.values) - 1 for s in scales]), persistent=False)
+        missing = [i for i, domain in enumerate(domains) if domain.missing > 0]
+        self.register_buffer("may_miss", torch.tensor(missing, dtype=torch.int64), persistent=False)
+        self.shape = (self.count + len(missing),)
+        self.linear = nn.Linear(features, self.shape[0])
+
+    last: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        made = self.linear(features)
+        places, there = made.split([self.count, len(self.may_miss)], 1)
+        return torch.cat([torch.tanh(places), _relaxed_sign(there)], 1) if len(self.may_miss) else torch.tanh(places)
+
+    def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
+        value = value.view(len(value), -1)
+        absent = value.isnan()
+        if present is not None:
+            absent = absent | ~present[:, None]
+        places = self._placed(torch.where(absent, self.values[:, 0], value))
+        # A missing value has no place; at random none of them tells it from others, which the further number does.
+        places = torch.where(absent, 2 * torch.rand_like(places) - 1, places)
+        if not len(self.may_miss):
+            return places
+        return torch.cat([places, 1 - 2 * absent[:, self.may_miss].to(places.dtype)], 1)
+
+    def _placed(self, value: Tensor) -> Tensor:
+        """(batch, k) values → places."""
+        wanted = value.T.contiguous()  # (k, batch)
+        low = (torch.searchsorted(self.values, wanted) - 1).clamp_min(0)
+        high = torch.searchsorted(self.values, wanted, right=True)
+        high = torch.minimum(high, self.last[:, None])
+        low = torch.minimum(low, self.last[:, None])
+        start, end = self.values.gather(1, low), self.values.gather(1, high)
+        # Of an atom both ends are knots of its own value: the first and last of them bound its stretch.
+        first = torch.searchsorted(self.values, wanted).clamp_max(self.values.shape[1] - 1)
+        first = torch.minimum(first, self.last[:, None])
+        final = (torch.searchsorted(self.values, wanted, right=True) - 1).clamp_min(0)
+        final = torch.minimum(final, self.last[:, None])
+        on = self.values.gather(1, first) == wanted
+        along = ((wanted - start) / (end - start).clamp_min(1e-30)).clamp(0, 1)
+        between = torch.lerp(self.places.gather(1, low), self.places.gather(1, high), along)
+        dithered = torch.lerp(self.places.gather(1, first), self.places.gather(1, final), torch.rand_like(wanted))
+        return torch.where(on, dithered, between).T
+
+    def encoded(self, seen: Tensor) -> list[Tensor]:
+        places, there = torch.split(seen, [self.count, len(self.may_miss)], 1)
+        wanted = places.T.contiguous().clamp(-1, 1)
+        high = torch.searchsorted(self.places, wanted).clamp_min(1)
+        high = torch.maximum(torch.minimum(high, self.last[:, None]), torch.ones_like(high))
+        start, end = self.places.gather(1, high - 1), self.places.gather(1, high)
+        along = ((wanted - start) / (end - start).clamp_min(1e-30)).clamp(0, 1)
+        values = torch.lerp(self.values.gather(1, high - 1), self.values.gather(1, high), along).T.clone()
+        if len(self.may_miss):
+            absent = torch.zeros_like(values, dtype=torch.bool)
+            absent[:, self.may_miss] = there < 0
+            values = values.masked_fill(absent, float("nan"))
+        return list(values.unbind(1))
+
+
+def _padded(values: Tensor, length: int, by: float) -> Tensor:
+    return torch.cat([values, torch.full((length - len(values),), by)])
+
+
+def _relaxed_sign(logits: Tensor) -> Tensor:
+    """In (−1, 1): a relaxed draw of 1 with probability σ(2 · logit), else −1 (the binary case of Jang et al., 2017)."""
+    u = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
+    return torch.tanh((logits + 0.5 * (u.log() - (-u).log1p())) / TEMPERATURE)
+
+
+class CategoriesMaker(Maker):
+    """Packed codes, (batch, k), −1 missing: each as shares of its categories, exactly one of them 1 in a true row.
+
+    Made rows are relaxed draws (Gumbel-softmax), so that a gradient passes; where training rows lacked a value, being missing
+    is one more category.
+
+    Args:
+        domains: fitted, in the order of their columns. features: width of what it reads.
+
+    References:
+        Jang, Gu and Poole, `Categorical Reparameterization with Gumbel-Softmax`, 2017.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, domains: Sequence[Category], features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.known = [max(len(domain.labels), 1) for domain in domains]
+        self.misses = [domain.missing > 0 for domain in domains]
+        self.sizes = [known + int(misses) for known, misses in zip(self.known, self.misses, strict=True)]
+        self.shape = (sum(self.sizes),)
+        offsets = [0, *itertools.accumulate(self.sizes)][:-1]
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+        group = torch.repeat_interleave(torch.arange(len(domains)), torch.tensor(self.sizes))
+        self.register_buffer("group", group, persistent=False)
+        self.linear = nn.Linear(features, self.shape[0])
+
+    group: Tensor
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits = self.linear(features)
+        u = torch.rand_like(logits).clamp(1e-9, 1 - 1e-7)
+        noisy = (logits - (-u.log()).log()) / TEMPERATURE
+        # A softmax within each column, all columns at once.
+        index = self.group.expand_as(noisy)
+        columns = len(self.sizes)
+        most = noisy.new_full((len(noisy), columns), -torch.inf).scatter_reduce(1, index, noisy.detach(), "amax")
+        raised = (noisy - most.gather(1, index)).exp()
+        sums = raised.new_zeros(len(noisy), columns).scatter_add(1, index, raised)
+        shares: Tensor = raised / sums.gather(1, index)
+        return shares
+
+    def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
+        codes = value.view(len(value), -1)
+        if present is not None:
+            codes = torch.where(present[:, None], codes, -1)
+        last = torch.tensor([size - 1 for size in self.sizes], device=codes.device)
+        places = torch.where(codes < 0, last, torch.minimum(codes, last)) + self.offsets
+        return torch.zeros(len(codes), self.shape[0], device=codes.device).scatter_(1, places, 1.0)
+
+    def encoded(self, seen: Tensor) -> list[Tensor]:
+        found = []
+        for part, known in zip(torch.split(seen, self.sizes, 1), self.known, strict=True):
+            code = part.argmax(1)
+            found.append(torch.where(code < known, code, -1))
+        return found
+
+
+class VectorMaker(Maker):
+    """A vector's entries in standard deviations from their means, (batch, size).
+
+    Args:
+        domain: fitted. features: width of what it reads.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, domain: Any, features: int) -> None:
+        super().__init__()
+        self.features, self.shape = features, (int(domain.size),)
+        std = torch.as_tensor(domain.std, dtype=torch.float32).expand(self.shape)
+        self.register_buffer(
+            "mean", torch.as_tensor(domain.mean, dtype=torch.float32).expand(self.shape).clone(), persistent=False
+        )
+        self.register_buffer("std", torch.where(std > 0, std, 1.0), persistent=False)
+        self.linear = nn.Linear(features, self.shape[0])
+
+    def forward(self, features: Tensor) -> Tensor:
+        made: Tensor = self.linear(features)
+        return made
+
+    def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
+        return ((value - self.mean) / self.std).nan_to_num(0.0)
+
+    def encoded(self, seen: Tensor) -> list[Tensor]:
+        return [seen * self.std + self.mean]
+
+
+@maker_for.register
+def _(first: Numeric, domains: Sequence[Any], features: int, choices: Choices) -> Maker:
+    return NumbersMaker(domains, features)
+
+
+@maker_for.register
+def _(first: Category, domains: Sequence[Any], features: int, choices: Choices) -> Maker:
+    return CategoriesMaker(domains, features)
+
+
+@maker_for.register
+def _(first: Vector, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+    return VectorMaker(first, features)

@@ -1,0 +1,36 @@
+"""What keeps a generator's answers to one condition apart under different noise."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ._base import Divergence, Value
+
+
+class ModeSeeking(Divergence):
+    r"""relu(1 − ‖g(u, c) − g(u', c)‖₁ / (τ ‖u − u'‖₁ / E‖u − u'‖₁)): 1 where other noise gives the same answer, 0 from τ on; alike
+    for every row.
+
+    τ is a share of how far made rows are from each other, whatever their conditions: what is asked is that noise matters, not that
+    it matters as much as the condition. Distances are means over numbers. ``predicted``: (batch, ...) answers; ``target``: (rows,
+    ...) those of the first rows under other noise; ``given``: (rows,) ‖u − u'‖₁ over its expectation.
+
+    References:
+        Mao et al., `Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis`, 2019 (the ratio). Yang et al.,
+        `Diversity-Sensitive Conditional Generative Adversarial Networks`, 2019, equation 3 (its bound τ).
+    """
+
+    formula = "relu(1 − ‖{p} − {t}‖₁ / (τ ‖u − u'‖₁))"
+    share: ClassVar[float] = 0.1
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Tensor)
+        assert isinstance(target, Tensor)
+        assert isinstance(given, Tensor)
+        rows = predicted.detach().flatten(1)
+        scale = self.share * (rows - rows.roll(1, 0)).abs().mean()
+        apart = (predicted[: len(target)] - target).abs().flatten(1).mean(1) / given.clamp_min(1e-6)
+        return torch.relu(1 - apart / scale.clamp_min(1e-6)).mean().expand(len(predicted))

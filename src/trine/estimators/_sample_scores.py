@@ -1,0 +1,143 @@
+"""How like held-out rows a generator's are: as training goes, and of what it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trine.data import Schema, Store
+from trine.estimators._batched import chunk_of
+from trine.estimators._plan import Prepared
+from trine.estimators._training import score_of
+from trine.evaluation import Evaluation, Metric
+from trine.evaluation.features import FeatureSpace, feature_space
+from trine.evaluation.samples import closest, frechet, kernel_distance, support
+from trine.models import Generator
+from trine.training import generators
+
+SCORED = 1000
+"""Rows on either side that a score as training goes is of."""
+JUDGED = 5000
+"""Rows on either side, at most, that the last evaluation is of."""
+SEED = 20_406
+"""Of the noise that scores are taken with, the same each time."""
+
+
+@score_of.register
+def sample_score(
+    kind: Generator, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
+) -> Callable[[], float]:
+    """Fréchet's distance of made rows from held-out ones. The lower the better.
+
+    With the same noise each time, so that two generators are told apart by less than two draws of one.
+    """
+    network = kind
+    held = prepared.rows.stop[:SCORED]
+    with generators.seeded(SEED):
+        network.eval()
+        space = space_of(prepared, network, len(held))
+        true = space(seen_rows(network, store, prepared.schema, held, place))
+        network.train()
+
+    def score() -> float:
+        with generators.seeded(SEED):  # all that may be made are: of few, the best of many epochs would be the luckiest
+            made = space(made_rows(network, store, prepared.schema, held, place, SCORED))
+        return frechet(true, made) if np.isfinite(made).all() else float("inf")
+
+    return score
+
+
+def space_of(prepared: Prepared, network: Generator, compared: int) -> FeatureSpace:
+    """Where made and true rows are compared, ``compared`` on a side."""
+    rows = prepared.rows.train[:JUDGED]
+    place = next(network.parameters()).device
+    true = seen_rows(network, prepared.store, prepared.schema, rows, place)
+    return feature_space(true, network.made.shapes, compared, prepared.plan.seed)
+
+
+def seen_rows(network: Generator, store: Store, schema: Schema, rows: NDArray[np.int64], place: torch.device) -> Tensor:
+    """True rows as a critic sees them, on the CPU."""
+    parts = torch.split(torch.from_numpy(rows), chunk_of(store, schema))
+    with torch.inference_mode():
+        return torch.cat([network.made.seen(batch.to(place)).cpu() for batch in store.batches(parts)])
+
+
+def made_rows(
+    network: Generator, store: Store, schema: Schema, rows: NDArray[np.int64], place: torch.device, count: int
+) -> Tensor:
+    """``count`` made rows as a critic sees them, on the CPU; of a condition those of ``rows``, over again where they are fewer."""
+    found = []
+    index = torch.from_numpy(np.resize(rows, count))
+    mode = network.training
+    network.eval()
+    with torch.inference_mode():
+        for batch in store.batches(torch.split(index, chunk_of(store, schema))):
+            batch = batch.to(place)
+            condition = None if network.condition is None else network.condition(batch)
+            found.append(network.make(network.noise(batch), condition).cpu())
+    network.train(mode)
+    return torch.cat(found)
+
+
+def evaluate_samples(prepared: Prepared, network: Generator, rows: NDArray[np.int64]) -> Evaluation:
+    """Scores of as many made rows as there are ``rows``, beside those of training rows, which are the floor."""
+    rng = np.random.default_rng(prepared.plan.seed)
+    rows = rng.permutation(rows)[:JUDGED]
+    place = next(network.parameters()).device
+    with generators.seeded(SEED):
+        network.eval()
+        space = space_of(prepared, network, len(rows))
+        train = space(
+            seen_rows(network, prepared.store, prepared.schema, rng.permutation(prepared.rows.train)[:JUDGED], place)
+        )
+        true = space(seen_rows(network, prepared.store, prepared.schema, rows, place))
+        made = space(made_rows(network, prepared.store, prepared.schema, rows, place, len(rows)))
+    return scores(made, true, train, space.name)
+
+
+def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: str) -> Evaluation:
+    """The metrics of made rows against true ones that were held out; the baseline of each is what as many training rows have."""
+    n = min(len(made), len(true), len(train))
+    floor = train[:n]
+    metrics: dict[str, Metric] = {}
+
+    def add(
+        key: str, value: float, own: float, higher: bool | None, error: float = float("nan"), unit: str = ""
+    ) -> None:
+        metrics[key] = Metric(value, value - 1.96 * error, value + 1.96 * error, own, higher, unit)
+
+    add(f"FD-{name}", frechet(true, made), frechet(true, floor), False)
+    value, error = kernel_distance(true, made)
+    add(f"KD-{name}", value, kernel_distance(true, floor)[0], False, error)
+    if n > 6:
+        found, own = support(true, made), support(true, floor)
+        for key in ("precision", "recall", "density", "coverage"):
+            add(key, getattr(found, key), getattr(own, key), True, unit="" if key == "density" else "share")
+    near = closest(made, train, true)
+    add("copies of training rows", near.copies, 0.01, False, unit="share")
+    figures = {
+        "space": name,
+        "floor": "as many training rows in the place of made ones",
+        "share_nearer": near.share_nearer,
+    }
+    return Evaluation("samples", n, metrics, figures, [])
+
+
+def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
+    """Scores against rows of another store, in the features that the estimator's own scores are in."""
+    network = estimator._network
+    rows = np.arange(store.rows)
+    place = next(network.parameters()).device
+    with generators.seeded(SEED):
+        network.eval()
+        half = len(rows) // 2
+        all_true = seen_rows(network, store, estimator.schema_, rows, place)
+        space = feature_space(all_true[:JUDGED], network.made.shapes, half, estimator.plan_.seed)
+        true, other = space(all_true[:half]), space(all_true[half:])
+        made = space(made_rows(network, store, estimator.schema_, rows[:half], place, half))
+    return scores(made, true, other, space.name)

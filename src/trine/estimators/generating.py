@@ -1,0 +1,385 @@
+"""New rows like those that were seen, and new y's for a given x: generators against critics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trine.data import read
+from trine.domains import Domain, Image
+from trine.errors import ChoiceError, DataError
+from trine.estimators._estimator import Estimator, estimators
+from trine.estimators._plan import Prepared
+from trine.estimators._sample_scores import evaluate_samples, evaluate_samples_of
+from trine.estimators._training import Fitted
+from trine.estimators.classification import _tag_inputs
+from trine.evaluation import Evaluation
+from trine.models import Generator
+
+TARGET = "y"
+"""What the column of an array y is called."""
+AT_ONCE = 1024
+"""Rows made at a time."""
+
+
+class Generating(Estimator):
+    """What every generator shares: its network, and what it makes in the user's units."""
+
+    side = "x"
+
+    @property
+    def _network(self) -> Generator:
+        network = self.derivation_.model
+        assert isinstance(network, Generator)
+        return network
+
+    @property
+    def made_(self) -> dict[str, Domain]:
+        """Column → domain of what is made."""
+        return self.schema_.x if self.side == "x" else self.schema_.y
+
+    def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
+        super()._finish(prepared, fitted)
+        self.shown_rows_: NDArray[np.int64] | None = prepared.rows.held_out
+        self.evaluations_: dict[str, Evaluation] = {}
+        held = prepared.rows.held_out if len(prepared.rows.held_out) else prepared.rows.stop
+        if len(held) > 1:
+            self.evaluations_ = {self.side: evaluate_samples(prepared, self._network, held)}
+            self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
+        return self
+
+    def _in_units(self, seen: Tensor) -> dict[str, NDArray[Any]]:
+        """Made rows, as a critic sees them → column → values in the user's units."""
+        columns = self._network.made.columns(seen)
+        return {name: domain.decode(columns[name].numpy()) for name, domain in self.made_.items()}
+
+    def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
+        """Refused: a generator makes rows.
+
+        Raises:
+            ChoiceError: always; says what there is in its place.
+        """
+        raise ChoiceError("A generator has no y to predict; `trine sample` makes new rows.")
+
+    def _as_given(self, columns: dict[str, NDArray[Any]]) -> Any:
+        """Columns in the form that the rows had: one array, of pictures or of numbers; else the columns."""
+        if not self._from_arrays():
+            return columns
+        only, values = next(iter(self.made_.values())), next(iter(columns.values()))
+        if len(columns) == 1 and (isinstance(only, Image) or self.side == "y"):
+            return values
+        if getattr(self, "feature_names_in_", None) is not None or only.ragged:
+            return columns
+        return np.stack(list(columns.values()), axis=1)
+
+
+@estimators.register("gan")
+class GAN(Generating):
+    """New rows like those of X, for X of any domains: a generator and a critic that learn from each other.
+
+    The critic learns a divergence between made and true rows, the generator descends it.
+
+    Args:
+        divergence: what is learned: ``relativistic`` (default; R3GAN), ``js`` (non-saturating), ``minimax`` (as in 2014),
+            ``wasserstein``, ``cramer``, ``hinge``, ``least_squares``, ``chi2``, ``kl``, ``reverse_kl`` or ``hellinger``.
+        noise: numbers that a row is made from.
+        penalty: γ, weight of ½ E‖∇ critic‖² on true and on made rows.
+        penalty_every: steps from one look at it to the next.
+        critic_steps: of the critic for each of the generator.
+        critic_augment: probability with which pictures are changed at random before the critic sees them.
+        hidden: widths of the dense layers, of tables.
+        channels: of the convolutional networks, of pictures.
+        optimiser: ``adamw``, ``sgd`` or ``momentum``.
+        step_size: (peak) step size of both players.
+        schedule: ``constant``, ``robbins-monro``, ``cosine`` or ``onecycle``.
+        ema: decay of the exponential moving average of the generator's weights; 0 for none.
+        batch_size: rows of either side in a step.
+        epochs: passes over the training rows.
+        patience: epochs without a better score of the samples before stopping; 0 never stops early.
+        validation_fraction: share of the rows that samples are compared with as training goes.
+        random_state: None, an integer or a numpy random state.
+        threads: torch threads; None chooses.
+        budget: seconds that training may take; None for no bound.
+        verbose: whether to show progress on standard error.
+
+    A parameter that is None is derived; ``print(model.derivation_)`` tells what was derived, and why.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> X = load_iris().data
+        >>> model = GAN(epochs=2, random_state=0).fit(X)
+        >>> model.sample(5).shape
+        (5, 4)
+    """
+
+    kind = "gan"
+    method = "gan"
+
+    def __init__(
+        self,
+        divergence: str | None = None,
+        *,
+        noise: int | None = None,
+        penalty: float | None = None,
+        penalty_every: int | None = None,
+        critic_steps: int | None = None,
+        critic_augment: float | None = None,
+        hidden: tuple[int, ...] | None = None,
+        channels: int | None = None,
+        optimiser: str | None = None,
+        step_size: float | None = None,
+        schedule: str | None = None,
+        ema: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        threads: int | None = None,
+        budget: float | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.divergence = divergence
+        self.noise = noise
+        self.penalty = penalty
+        self.penalty_every = penalty_every
+        self.critic_steps = critic_steps
+        self.critic_augment = critic_augment
+        self.hidden = hidden
+        self.channels = channels
+        self.optimiser = optimiser
+        self.step_size = step_size
+        self.schedule = schedule
+        self.ema = ema
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.threads = threads
+        self.budget = budget
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        _tag_inputs(tags)
+        tags.target_tags.required = False
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Derive model, criterion and procedure from X and train.
+
+        Args:
+            X: (rows, columns) array or data frame (numbers, text, missing values allowed), or (rows, height, width[,
+                channels]) pixels.
+            y: ignored.
+
+        Raises:
+            TrineError (a ValueError): what was wrong, where, and what to do.
+        """
+        self.from_arrays_ = True
+        table, domains = self._check_inputs(X, reset=True)
+        return self._fit(self._plan([], domains), table)
+
+    def sample(self, n: int = 1, *, seed: int | None = None) -> Any:
+        """``n`` new rows in the form that X had: an array of pixels or of numbers, else a mapping from column to values.
+
+        Args:
+            n: how many. seed: of the noise; None: the estimator's own.
+        """
+        return self._as_given(self.drawn_columns(n, seed=seed))
+
+    def drawn_columns(self, n: int, *, seed: int | None = None) -> dict[str, NDArray[Any]]:
+        """What :meth:`sample` gives, always as a mapping from column to values."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        if n < 1:
+            raise ChoiceError(f"n is {n}; at least 1 row is made.")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            return self.columns_of(torch.randn(n, self._network.noise.width))
+
+    def columns_of(self, noise: Tensor) -> dict[str, NDArray[Any]]:
+        """What is made of (rows, noise) given noise: column → values."""
+        network = self._network.eval()
+        with torch.inference_mode():
+            seen = [network.make(part) for part in torch.split(noise, AT_ONCE)]
+            return self._in_units(torch.cat(seen))
+
+    def evaluate(self, data: Any) -> Evaluation:
+        """How like the rows of ``data`` the samples are: see :mod:`trine.evaluation.samples`."""
+        store, _ = self._encode(data)
+        return evaluate_samples_of(self, store)
+
+    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+        """``{"x": evaluation}``, as other estimators have one a target."""
+        return {"x": self.evaluate(data)}
+
+
+@estimators.register("conditional_gan")
+class ConditionalGAN(Generating):
+    """New y's for a given x: any x that has an encoder, any y that a generator makes.
+
+    Args:
+        diversity: weight of the term that keeps a condition's answers under different noise apart (mode seeking); 0 leaves it
+            out.
+        sequence, numbers, categories, audio: how the columns of x are read; see :class:`~trine.Classifier`.
+
+    The other parameters are those of :class:`GAN`.
+    """
+
+    kind = "conditional_gan"
+    method = "conditional_gan"
+    side = "y"
+
+    def __init__(
+        self,
+        divergence: str | None = None,
+        *,
+        diversity: float | None = None,
+        noise: int | None = None,
+        penalty: float | None = None,
+        penalty_every: int | None = None,
+        critic_steps: int | None = None,
+        critic_augment: float | None = None,
+        hidden: tuple[int, ...] | None = None,
+        channels: int | None = None,
+        sequence: str | None = None,
+        numbers: str | None = None,
+        categories: str | None = None,
+        audio: str | None = None,
+        optimiser: str | None = None,
+        step_size: float | None = None,
+        schedule: str | None = None,
+        ema: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        threads: int | None = None,
+        budget: float | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.divergence = divergence
+        self.diversity = diversity
+        self.noise = noise
+        self.penalty = penalty
+        self.penalty_every = penalty_every
+        self.critic_steps = critic_steps
+        self.critic_augment = critic_augment
+        self.hidden = hidden
+        self.channels = channels
+        self.sequence = sequence
+        self.numbers = numbers
+        self.categories = categories
+        self.audio = audio
+        self.optimiser = optimiser
+        self.step_size = step_size
+        self.schedule = schedule
+        self.ema = ema
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.threads = threads
+        self.budget = budget
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        _tag_inputs(tags)
+        return tags
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Derive model, criterion and procedure from pairs (x, y) and train.
+
+        Args:
+            X: the conditions: (rows, columns) array or data frame, or pixels; a single column of labels may be (rows,).
+            y: (rows, ...) what is to be made: pixels, (rows, height, width[, channels]), numbers or categories, (rows,).
+
+        Raises:
+            TrineError (a ValueError): what was wrong, where, and what to do.
+        """
+        self.from_arrays_ = True
+        X = X.reshape(-1, 1) if isinstance(X, np.ndarray) and X.ndim == 1 else X
+        table, domains = self._check_inputs(X, reset=True)
+        target = np.asarray(y)
+        if table.rows != len(target):
+            raise DataError(f"X has {table.rows} rows and y has {len(target)}; give them in pairs.")
+        name = TARGET
+        while name in table:
+            name += "_"
+        return self._fit(self._plan([name], domains), table.with_column(name, target))
+
+    def sample(self, given: Any, n: int = 1, *, seed: int | None = None) -> Any:
+        """``n`` new y's for each row of ``given``, the first row's first, in the form that y had.
+
+        Args:
+            given: rows of conditions in the form of X; or a mapping from column to value, or to values.
+            n: for each row. seed: of the noise; None: the estimator's own.
+
+        Raises:
+            DataError: a column of the condition is not there, or a category was never seen; names it.
+        """
+        return self._as_given(self.drawn_columns(n, given, seed=seed))
+
+    def drawn_columns(self, n: int, given: Any, *, seed: int | None = None) -> dict[str, NDArray[Any]]:
+        """What :meth:`sample` gives, always as a mapping from column to values."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        if n < 1:
+            raise ChoiceError(f"n is {n}; at least 1 row is made.")
+        if isinstance(given, Mapping):
+            given = read({name: np.atleast_1d(np.asarray(value)) for name, value in given.items()})
+        elif isinstance(given, np.ndarray) and given.ndim == 1:
+            given = given.reshape(-1, 1)
+        table = self._table(given)
+        self._require_seen(table)
+        store, _ = self._encode(table)
+        network = self._network.eval()
+        assert network.condition is not None
+        found = []
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            for batch in store.batches(torch.split(torch.arange(store.rows), max(AT_ONCE // n, 1))):
+                condition = network.condition(batch).repeat_interleave(n, 0)
+                found.append(network.make(torch.randn(len(condition), network.noise.width), condition))
+            return self._in_units(torch.cat(found))
+
+    def _require_seen(self, table: Any) -> None:
+        """Refuse a category of the condition that training never saw: what is made for it would be anything."""
+        from trine.domains import Category
+
+        for name, domain in self.schema_.x.items():
+            if not isinstance(domain, Category):
+                continue
+            column = table.column(name)
+            unseen = np.flatnonzero(domain.encode(column).reshape(-1) == -2)
+            if len(unseen):
+                i = int(unseen[0])
+                value = column.values[i] if column.levels is None else column.levels[column.values[i]]
+                known = ", ".join(map(str, domain.labels[:12])) + (" …" if len(domain.labels) > 12 else "")
+                raise DataError(
+                    f"The condition {name} = {value!s} was never seen in training; {name} is one of: {known}."
+                )
+
+    def evaluate(self, data: Any) -> Evaluation:
+        """How like the rows of ``data`` what is made for their conditions is: see :mod:`trine.evaluation.samples`."""
+        from trine.data import stored
+
+        table = self._table(data)
+        store = stored(table, self.schema_, targets=True, memory=self.plan_.memory)
+        return evaluate_samples_of(self, store)
+
+    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+        """``{"y": evaluation}``."""
+        return {"y": self.evaluate(data)}

@@ -1,0 +1,219 @@
+"""How like true rows made ones are: distances, precision, recall, copies, in a network's features or in the rows themselves.
+
+All are functions of features, (rows, d) float64. None needs a download. A distance is named after the network whose features it
+is in; only in those of Inception is Fréchet's the FID.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.errors import DataError
+
+Matrix = NDArray[np.float64]
+
+NEIGHBOURS = 5
+"""Of density and coverage, the value of Naeem et al.; 3 of precision and recall, that of Kynkäänniemi et al."""
+BLOCK = 1024
+"""Rows whose distances to all others are in memory at a time."""
+
+
+def frechet(a: Matrix, b: Matrix) -> float:
+    r"""Fréchet's distance of the normals with the means and covariances of two sets of rows,
+
+    .. math:: \|\mu_a - \mu_b\|^2 + \mathrm{tr}\,(\Sigma_a + \Sigma_b - 2 (\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2})^{1/2})
+
+    0 or more, in squared units of the features. Of few rows it is too large, by about (2 d + d (d + 1) / 2) / n for d white
+    features and n rows of either side: compare values of the same numbers of rows, and the floor of true rows against true ones.
+
+    Raises:
+        DataError: fewer than 2 rows, different widths, or numbers that are not finite.
+
+    References:
+        Heusel et al., `GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium`, 2017. Chong and Forsyth,
+        `Effectively Unbiased FID and Inception Score`, 2020 (its bias).
+    """
+    _require(a, b)
+    own, other = np.cov(a, rowvar=False).reshape(a.shape[1], -1), np.cov(b, rowvar=False).reshape(b.shape[1], -1)
+    root = _root(own)
+    # tr (Σ_a Σ_b)^½ by the eigenvalues of a symmetric product: real, whatever the rank.
+    eigenvalues = np.linalg.eigvalsh(root @ other @ root)
+    shift = a.mean(axis=0) - b.mean(axis=0)
+    value = shift @ shift + np.trace(own) + np.trace(other) - 2 * np.sqrt(np.clip(eigenvalues, 0, None)).sum()
+    return max(float(value), 0.0)
+
+
+def _root(symmetric: Matrix) -> Matrix:
+    values, vectors = np.linalg.eigh(symmetric)
+    root: Matrix = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    return root
+
+
+def kernel_distance(a: Matrix, b: Matrix, blocks: int = 10) -> tuple[float, float]:
+    """(MMD² with the kernel (a · b / d + 1)³ without bias, its standard error over blocks of rows).
+
+    Unlike Fréchet's distance it is right in the mean whatever the number of rows.
+
+    References:
+        Bińkowski et al., `Demystifying MMD GANs`, 2018, section 4 (KID).
+    """
+    _require(a, b)
+    blocks = max(min(blocks, len(a) // 20, len(b) // 20), 1)
+    values = [_polynomial(x, y) for x, y in zip(np.array_split(a, blocks), np.array_split(b, blocks), strict=True)]
+    error = float(np.std(values, ddof=1) / np.sqrt(blocks)) if blocks > 1 else float("nan")
+    return float(np.mean(values)), error
+
+
+def _polynomial(a: Matrix, b: Matrix) -> float:
+    d = a.shape[1]
+    within_a, within_b, between = (a @ a.T / d + 1) ** 3, (b @ b.T / d + 1) ** 3, (a @ b.T / d + 1) ** 3
+    n, m = len(a), len(b)
+    own = (within_a.sum() - np.trace(within_a)) / (n * (n - 1)) + (within_b.sum() - np.trace(within_b)) / (m * (m - 1))
+    return float(own - 2 * between.mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """Whether made rows lie where true ones do, and the other way round; shares of rows but for ``density``.
+
+    Attributes:
+        precision: of made rows within the reach of a true one (its distance to its 3rd neighbour).
+        recall: of true rows within the reach of a made one.
+        density: true rows' balls that a made row lies in, over the neighbours that set their size; 1 of a perfect generator.
+        coverage: of true rows in whose ball a made row lies.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def support(true: Matrix, made: Matrix) -> Support:
+    """Precision, recall, density and coverage.
+
+    References:
+        Kynkäänniemi et al., `Improved Precision and Recall Metric for Assessing Generative Models`, 2019. Naeem et al., `Reliable
+        Fidelity and Diversity Metrics for Generative Models`, 2020.
+
+    Raises:
+        DataError: fewer than 7 rows on a side, for which there are no neighbourhoods.
+    """
+    _require(true, made)
+    if min(len(true), len(made)) < NEIGHBOURS + 2:
+        raise DataError(
+            f"Neighbourhoods need at least {NEIGHBOURS + 2} rows on either side; there are {len(true)} and {len(made)}."
+        )
+    reach = {k: _reach(true, k) for k in (3, NEIGHBOURS)}
+    of_made = _reach(made, 3)
+    near, balls = 0, 0
+    covered = np.zeros(len(true), dtype=bool)
+    recalled = np.zeros(len(true), dtype=bool)
+    for start in range(0, len(made), BLOCK):
+        part = made[start : start + BLOCK]
+        between = _distances(part, true)
+        near += int((between <= reach[3]).any(axis=1).sum())
+        inside = between <= reach[NEIGHBOURS]
+        balls += int(inside.sum())
+        covered |= inside.any(axis=0)
+        recalled |= (between <= of_made[start : start + BLOCK, None]).any(axis=0)
+    return Support(near / len(made), float(recalled.mean()), balls / (NEIGHBOURS * len(made)), float(covered.mean()))
+
+
+def _reach(x: Matrix, k: int) -> Matrix:
+    """(rows,) distance of each row to its k-th nearest other."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found: Matrix = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(x).kneighbors(x)[0][:, k]
+    return found
+
+
+def _distances(a: Matrix, b: Matrix) -> Matrix:
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    found: Matrix = np.sqrt(np.clip(squares, 0, None))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Closest:
+    """How near made rows come to training rows, beside rows that were held out.
+
+    Attributes:
+        made, held_out: (rows,) distance to the nearest training row.
+        nearest: (rows,) which training row that is, of made ones.
+    """
+
+    made: Matrix
+    held_out: Matrix
+    nearest: NDArray[np.int64]
+
+    @property
+    def share_nearer(self) -> float:
+        """Share of pairs in which the made row is the nearer to training: ½ where the two are alike, near 1 of copies."""
+        return _earlier(self.made, self.held_out)
+
+    @property
+    def copies(self) -> float:
+        """Share of made rows that are nearer to a training row than 99 % of rows held out are: 0.01 where none is copied."""
+        return float((self.made < np.quantile(self.held_out, 0.01)).mean())
+
+
+def _earlier(a: Matrix, b: Matrix) -> float:
+    """P(a < b) + ½ P(a = b)."""
+    order = np.sort(b)
+    below, above = np.searchsorted(order, a, side="left"), np.searchsorted(order, a, side="right")
+    return float(1 - ((below + above) / 2).mean() / len(b))
+
+
+def closest(made: Matrix, training: Matrix, held_out: Matrix) -> Closest:
+    """Distances to the nearest training row, of made rows and of rows held out."""
+    from sklearn.neighbors import NearestNeighbors
+
+    _require(made, training)
+    index = NearestNeighbors(n_neighbors=1, algorithm="auto").fit(training)
+    own, nearest = index.kneighbors(made)
+    other = index.kneighbors(held_out)[0]
+    return Closest(own[:, 0], other[:, 0], nearest[:, 0].astype(np.int64))
+
+
+@dataclasses.dataclass(frozen=True)
+class Modes:
+    """Which classes made rows fall into.
+
+    Attributes:
+        found: classes with a made row. shares: (classes,) of made rows.
+        reverse_kl: KL(shares of made rows ‖ shares of true rows), nats.
+    """
+
+    found: int
+    shares: Matrix
+    reverse_kl: float
+
+
+def modes(made: NDArray[np.int64], true: NDArray[np.int64], classes: int) -> Modes:
+    """Modes found and their balance, by the classes that a judge gives to made and to true rows.
+
+    Args:
+        made, true: (rows,) classes from 0. classes: how many there are.
+
+    References:
+        Srivastava et al., `VEEGAN`, 2017, section 4; Lin et al., `PacGAN`, 2018 (reverse KL on stacked MNIST).
+    """
+    shares = np.bincount(made, minlength=classes) / max(len(made), 1)
+    own = np.maximum(np.bincount(true, minlength=classes) / max(len(true), 1), 1e-12)
+    there = shares > 0
+    return Modes(int(there.sum()), shares, float((shares[there] * np.log(shares[there] / own[there])).sum()))
+
+
+def _require(a: Matrix, b: Matrix) -> None:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise DataError(
+            f"Features of shapes {a.shape} and {b.shape} cannot be compared; give (rows, d) of one width d."
+        )
+    if min(len(a), len(b)) < 2:
+        raise DataError(f"A distance between samples needs 2 rows on either side; there are {len(a)} and {len(b)}.")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise DataError("A feature is not finite.")

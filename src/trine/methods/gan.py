@@ -1,0 +1,227 @@
+"""Examples, alone or given a condition: noise → generator → what a critic cannot tell from them; L(θ) = learned D(fake, real)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from trine.blocks import Dense, Encoder
+from trine.blocks.critic import Critic
+from trine.blocks.differentiable_augmentation import augmented
+from trine.blocks.makers import Made
+from trine.choices import Choices
+from trine.criterion import Criterion, Term
+from trine.data import Schema
+from trine.divergences import LearnedDivergence
+from trine.divergences.learned import Cramer, Wasserstein, learned
+from trine.divergences.mode_seeking import ModeSeeking
+from trine.domains import Domain, Image
+from trine.errors import ChoiceError, SchemaError, nearest
+from trine.methods._base import Facts, Method, methods
+from trine.methods.defaults import resolve
+from trine.models import Generator, Noise
+from trine.procedures import Descent, Procedure
+
+BETAS = (0.0, 0.99)
+"""Of both players: momentum carries a game past its rest (Gidel et al., `Negative Momentum for Improved Game Dynamics`, 2019)."""
+MANY = 10_000
+"""Rows from which on steps are many."""
+FEW = 1000
+"""Pictures below which what the critic sees is changed at random: it would know them by heart (Zhao et al., 2020, section 1)."""
+
+
+@methods.register("gan")
+class GanMethod(Method):
+    """Samples like x, for x alone: a generator against a critic."""
+
+    side = "x"
+
+    def resolve(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[Choices, dict[str, str]]:
+        """Defaults by what is made; see :mod:`trine.methods.defaults` for what is shared."""
+        self._check(schema)
+        _refuse(choices)
+        wanted = derived(self._made(schema), choices, facts)
+        open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
+        chosen = choices.replace(**{name: value for name, (value, _) in open_.items()})
+        resolved, reasons = resolve(schema, chosen, facts)
+        return resolved, {**reasons, **{name: why for name, (_, why) in open_.items()}}
+
+    def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
+        """The three parts."""
+        made = self._made(schema)
+        model = network(made, self._condition(schema), self.side, choices)
+        critic = augmented(Critic(model.made, made, choices, self._condition(schema)), choices.critic_augment or 0.0)
+        given = "given" if self._condition(schema) else None
+        terms = [Term(divergence_of(choices, critic), "fake", "real", given, name="fake", training_only=True)]
+        if model.twice:
+            terms.append(diversity_term(choices))
+        return model, Criterion(*terms), adversarial(choices)
+
+    def _made(self, schema: Schema) -> Mapping[str, Domain]:
+        return schema.x
+
+    def _condition(self, schema: Schema) -> Mapping[str, Domain] | None:
+        return None
+
+    def _check(self, schema: Schema) -> None:
+        if schema.y:
+            raise SchemaError(
+                "A gan makes x alone and has no target: leave y out, name the column that colours the report with --label COL, or "
+                "make y given x with --method conditional_gan."
+            )
+        if not schema.x:
+            raise SchemaError("A gan needs examples; name at least one column of x.")
+
+
+@methods.register("conditional_gan")
+class ConditionalGanMethod(GanMethod):
+    """Samples of y given x, for any x that has an encoder."""
+
+    side = "y"
+
+    def _made(self, schema: Schema) -> Mapping[str, Domain]:
+        return schema.y
+
+    def _condition(self, schema: Schema) -> Mapping[str, Domain] | None:
+        return schema.x
+
+    def _check(self, schema: Schema) -> None:
+        if not schema.y:
+            raise SchemaError("A conditional gan makes y given x: name what is to be made with --y COL.")
+        if not schema.x:
+            raise SchemaError(
+                "A conditional gan needs a condition: name at least one column of x, or take --method gan."
+            )
+
+
+def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Choice → (value, why), where a game of two networks differs from a network with a target."""
+    rows = facts.rows
+    pictures = any(isinstance(domain, Image) for domain in made.values())
+    found: dict[str, tuple[Any, str]] = {
+        "divergence": ("relativistic", "each true row against a made one, which leaves no good place to collapse to"),
+        "penalty": (1.0, "on true and on made rows, so that the game comes to rest"),
+        "critic_steps": (1, "the critic keeps up"),
+        "critic_augment": (0.0, "there are enough rows"),
+        "optimiser": ("adamw", "one step size serves weights of any scale"),
+        "weight_decay": (0.0, "the penalties regularise"),
+        "clip": (0.0, "the penalties keep the gradient short"),
+        "schedule": ("cosine", "large steps early, small ones late"),
+        "ema": (0.999, "the average of generators makes better rows than any one of them"),
+        "members": (1, "one generator"),
+        "unknown": (0.0, "there is no answer to give to a row with nothing known"),
+        "augment": (False, "a picture is to be made as it is"),
+        "flip": ("none", "a picture is to be made as it is"),
+        "dropout": (0.0, "noise comes in as such"),
+        "normalization": ("none", "a row is judged by itself"),
+        "prenorm": (False, "there is no normalisation"),
+        "residual": (False, "there are few layers"),
+        "autocast": ("none", "penalties are slopes of slopes"),
+        "patience": (0, "the best generator is kept; see score"),
+        "calibration": ("none", "there is no probability to correct"),
+    }
+    if pictures:
+        epochs = min(max(round(600_000 / rows), 5), 400)
+        found |= {
+            "noise": (64, "numbers that a picture is made from"),
+            "diversity": (1.0, "one condition has many answers"),
+            "channels": (32, "of the first convolution"),
+            "batch_size": (min(64, max(rows // 4, 2)), "of either side"),
+            "epochs": (epochs, "to see about 600,000 rows, within 5 to 400 epochs"),
+            "step_size": (5e-4 if rows > MANY else 1e-3, "held on digits and clothes; larger where steps are few"),
+            "penalty_every": (4, "a slope of a slope costs three times a value, and changes slowly"),
+        }
+        if rows < FEW:
+            found["critic_augment"] = (0.8, f"{rows:,} pictures would be known by heart")
+    else:
+        epochs = min(max(round(2_000_000 / rows), 20), 500)
+        found |= {
+            "noise": (64, "numbers that a row is made from"),
+            "diversity": (0.01, "a critic of few numbers sees by itself where answers are all alike"),
+            "hidden": ((256, 256), "of the generator and of the critic"),
+            "activation": ("relu", "of the generator"),
+            "batch_size": (min(256, max(rows // 4, 2)), "of either side"),
+            "epochs": (epochs, "to see about 2,000,000 rows, within 20 to 500 epochs"),
+            "step_size": (5e-4 if rows > MANY else 1e-3, "held on tables; larger where steps are few"),
+            "penalty_every": (1, "a table's critic is small"),
+        }
+    return found
+
+
+def network(
+    made: Mapping[str, Domain], condition: Mapping[str, Domain] | None, side: str, choices: Choices
+) -> Generator:
+    """The generator that resolved choices describe."""
+    assert choices.noise is not None
+    encoder = None if condition is None else Encoder(condition, choices)
+    width = choices.noise + (0 if encoder is None else encoder.features)
+    alone = len(made) == 1 and isinstance(next(iter(made.values())), Image)
+    trunk: nn.Module = nn.Identity()
+    features = width
+    if not alone:
+        trunk = Dense(width, choices.hidden or (256, 256), activation=choices.activation or "relu")
+        features = trunk.features
+    return Generator(
+        Noise(choices.noise), trunk, Made(made, side, features, choices), encoder, _apart(encoder, choices)
+    )
+
+
+def _apart(encoder: nn.Module | None, choices: Choices) -> bool:
+    return encoder is not None and choices.diversity != 0
+
+
+def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
+    """The learned divergence by its name, with the penalties that choices name.
+
+    Raises:
+        ChoiceError: no divergence with a critic has that name.
+    """
+    name = choices.divergence or "relativistic"
+    if name not in learned:
+        known = list(learned)
+        raise ChoiceError(
+            f"There is no divergence with a critic called {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
+        )
+    kind: Any = learned[name]
+    if kind in (Wasserstein, Cramer):  # whose critics are bound by a penalty of their own
+        return kind(critic)  # type: ignore[no-any-return]
+    weight = 1.0 if choices.penalty is None else choices.penalty
+    return kind(critic, r1=weight, r2=weight, every=choices.penalty_every or 1)  # type: ignore[no-any-return]
+
+
+def diversity_term(choices: Choices) -> Term:
+    """What keeps answers under different noise apart."""
+    weight = 1.0 if choices.diversity is None else choices.diversity
+    return Term(ModeSeeking(), "fake", "other", "apart", weight=weight, name="diversity", training_only=True)
+
+
+def adversarial(choices: Choices) -> Procedure:
+    """Descent of both players by turns."""
+    return Descent(
+        optimiser=choices.optimiser or "adamw",
+        step_size=choices.step_size or 5e-4,
+        schedule=choices.schedule or "cosine",
+        weight_decay=choices.weight_decay or 0.0,
+        clip=choices.clip or 0.0,
+        ema=choices.ema or 0.0,
+        autocast=choices.autocast or "none",
+        compile=choices.compile,
+        betas=BETAS,
+        tighten_steps=choices.critic_steps or 1,
+    )
+
+
+def _refuse(choices: Choices) -> None:
+    """Choices that have no meaning for a generator."""
+    if choices.posterior not in (None, "none") or choices.prior is not None:
+        raise ChoiceError(
+            "posterior and prior are about θ of a network with a target, and a generator has none; leave them out."
+        )
+    if choices.rule is not None:
+        raise ChoiceError("rule is about a y that is decided, and a generator makes samples; leave it out.")
+    if choices.shape not in (None, "none") or choices.code is not None:
+        raise ChoiceError(
+            "code and shape are of method=autoencoder; a generator reads noise, of which there are noise=64 numbers."
+        )

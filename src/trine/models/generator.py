@@ -1,0 +1,97 @@
+"""Noise, and a condition where there is one → made rows, beside the true ones as a critic sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trine import collective
+from trine.blocks import Encoder
+from trine.blocks.makers import Made
+from trine.data import Batch, Share
+
+EXPECTED = 2 / math.pi**0.5
+"""E|u − u'| of two normal numbers."""
+AGAIN = 4
+"""One row of so many is made twice where answers are to be kept apart: a generator's pass is what costs."""
+
+
+class Noise(nn.Module):
+    """u ~ N(0, I), (batch, width). In training the draw is a function of the seed and of how many were drawn, and of rows that
+    several processes share each draws the whole and takes its own: together they draw what one process draws.
+
+    Args:
+        width: numbers of noise. seed: of the draws in training; in evaluation they come from torch's generator.
+    """
+
+    drawn: Tensor
+
+    def __init__(self, width: int, seed: int = 0) -> None:
+        super().__init__()
+        self.width, self.seed = width, seed
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Noise for the rows of a batch."""
+        like = next(iter(batch.values()))
+        rows = batch.size if isinstance(batch, Batch) else len(like)
+        if not self.training:
+            return torch.randn(rows, self.width, device=like.device)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + int(self.drawn)) % 2**63)
+        self.drawn += 1
+        whole = batch.whole if isinstance(batch, Share) else rows
+        found = torch.randn(whole, self.width, generator=generator)
+        found = collective.share(found) if whole != rows else found
+        return found.to(like.device)
+
+
+class Generator(nn.Module):
+    """x = g(u) of noise u, or y = g(u, c) of noise and the encoded condition c.
+
+    Outputs: ``fake``, what is made, and ``real``, the batch's own, both as a critic sees them, (batch, *shape); of a condition
+    also ``given``, the batch that a critic reads it from. Where ``twice``, in training also ``other``, what the first
+    quarter of the conditions give under other noise, and ``apart``, (rows,), how far the two noises are from each other, 1 in
+    the mean.
+
+    Args:
+        noise: draws u. trunk: (batch, noise [+ condition]) → features of the makers; the identity where a picture is made alone.
+        made: the columns that are made.
+        condition: the encoder of x, or None.
+        twice: whether a second draw is made in training, which a term may keep apart from the first.
+    """
+
+    def __init__(
+        self, noise: Noise, trunk: nn.Module, made: Made, condition: Encoder | None = None, twice: bool = False
+    ) -> None:
+        super().__init__()
+        self.noise, self.trunk, self.made, self.condition = noise, trunk, made, condition
+        self.twice = twice
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` gives."""
+        more: Sequence[str] = () if self.condition is None else ("given",)
+        return ("fake", "real", *more, *(("other", "apart") if self.twice else ()))
+
+    def make(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(batch, width) noise [, (batch, features) of the condition] → made rows, as a critic sees them."""
+        found: Tensor = self.made(self.trunk(noise if condition is None else torch.cat([noise, condition], 1)))
+        return found
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Named outputs for the rows of ``batch``."""
+        noise = self.noise(batch)
+        condition = None if self.condition is None else self.condition(batch)
+        outputs: dict[str, Any] = {"fake": self.make(noise, condition), "real": self.made.seen(batch)}
+        if self.condition is not None:
+            outputs["given"] = batch
+        if self.twice and self.training:
+            some = max(len(noise) // AGAIN, 1)
+            other = self.noise(batch)[:some]
+            outputs["other"] = self.make(other, None if condition is None else condition[:some])
+            outputs["apart"] = (other - noise[:some]).abs().mean(1) / EXPECTED
+        return outputs

@@ -1,0 +1,95 @@
+"""Scores of samples against closed forms, and what they say of copies and lost modes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from trine.errors import DataError
+from trine.evaluation.samples import closest, frechet, kernel_distance, modes, support
+
+
+def rows(n: int, d: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def test_frechet_is_the_closed_form_of_two_normals() -> None:
+    # Rows whose sample mean and covariance are exact: whitened, then mapped.
+    def exact(mean: np.ndarray, cov: np.ndarray, seed: int) -> np.ndarray:
+        x = rows(500, 3, seed)
+        x = x - x.mean(axis=0)
+        white = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False))).T
+        return white @ np.linalg.cholesky(cov).T + mean
+
+    a, b = np.diag([1.0, 2.0, 3.0]), np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 0.5]])
+    shift = np.array([1.0, -2.0, 0.5])
+    expected = shift @ shift + np.trace(a + b - 2 * np.real(sqrtm(a @ b)))
+    assert frechet(exact(np.zeros(3), a, 0), exact(shift, b, 1)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_is_stable_where_rows_are_fewer_than_features() -> None:
+    x = rows(20, 64, 0)
+    assert frechet(x, x) == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(frechet(x, rows(20, 64, 1)))
+
+
+def test_frechet_of_few_rows_is_biased_as_said() -> None:
+    d, n = 16, 1000
+    found = np.mean([frechet(rows(n, d, 2 * i), rows(n, d, 2 * i + 1)) for i in range(20)])
+    # Two samples of the same normal: means add 2d/n, covariances ¼ E‖E₁ − E₂‖² = d(d+1)/(2n).
+    assert found == pytest.approx(2 * d / n + d * (d + 1) / (2 * n), rel=0.1)
+
+
+def test_kernel_distance_has_no_bias_and_an_error_that_covers() -> None:
+    values = [kernel_distance(rows(400, 8, 2 * i), rows(400, 8, 2 * i + 1)) for i in range(30)]
+    means, errors = np.array([v for v, _ in values]), np.array([e for _, e in values])
+    assert abs(means.mean()) < 3 * means.std(ddof=1) / np.sqrt(len(means))
+    assert errors.mean() == pytest.approx(means.std(ddof=1), rel=0.5)
+
+
+def test_support_tells_lost_modes_from_rubbish() -> None:
+    true = np.concatenate([rows(200, 2, 0), rows(200, 2, 1) + 20])
+    half = rows(400, 2, 2)  # one of two modes
+    rubbish = np.concatenate([true[:200] + rows(200, 2, 3) * 0.1, rows(200, 2, 4) + np.array([0, 100])])
+    lost, wild, good = (
+        support(true, half),
+        support(true, rubbish),
+        support(true, np.concatenate([half[:200], half[200:] + 20])),
+    )
+    assert lost.recall < 0.55
+    assert lost.coverage < 0.55
+    assert lost.precision > 0.9
+    assert wild.precision < 0.6
+    assert wild.density < 0.7
+    assert min(good.precision, good.recall, good.coverage) > 0.9
+    assert good.density == pytest.approx(1.0, abs=0.15)
+
+
+def test_copies_are_told() -> None:
+    train, held = rows(500, 4, 0), rows(300, 4, 1)
+    fresh = closest(rows(300, 4, 2), train, held)
+    copied = closest(train[:300] + 1e-3, train, held)
+    assert fresh.copies < 0.05
+    assert fresh.share_nearer == pytest.approx(0.5, abs=0.06)
+    assert copied.copies == 1.0
+    assert copied.share_nearer > 0.95
+    assert (copied.nearest == np.arange(300)).all()
+
+
+def test_modes_and_their_balance() -> None:
+    found = modes(np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3]), 4)
+    assert found.found == 2
+    assert found.reverse_kl == pytest.approx(np.log(2))
+    assert modes(np.arange(4), np.arange(4), 4).reverse_kl == pytest.approx(0.0)
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(DataError, match="one width"):
+        frechet(rows(5, 2, 0), rows(5, 3, 0))
+    with pytest.raises(DataError, match="2 rows"):
+        frechet(rows(1, 2, 0), rows(5, 2, 0))
+    with pytest.raises(DataError, match="finite"):
+        frechet(np.full((5, 2), np.nan), rows(5, 2, 0))
+    with pytest.raises(DataError, match="at least 7"):
+        support(rows(5, 2, 0), rows(5, 2, 0))
