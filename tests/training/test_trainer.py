@@ -306,6 +306,41 @@ def test_observations_are_made_once_however_often_it_is_resumed(tmp_path: Path) 
     assert [seen["step"] for seen in result.observations] == [0, 5, 15]
 
 
+@pytest.mark.parametrize("at", [1, 7, 11])
+def test_a_film_is_the_same_however_often_it_is_resumed_and_changes_nothing(
+    tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trine.training.trainer.FRAMES", 5)
+    models: list[Line] = []
+
+    def filmed(run: Run, procedure: Descent) -> Any:
+        torch.manual_seed(3)
+        models.append(Line())
+        return train(
+            models[-1], Criterion(Term(KL(), "y_hat", "y")), procedure, a_feed(), epochs=3, run=run,
+            evaluate=lambda: float((models[-1].w - 0.4).square().sum()),
+            film=lambda: torch.cat([models[-1].w.detach().clone(), torch.rand(1)]),
+        )  # fmt: skip
+
+    with Run.create(tmp_path / "whole", {}) as run:
+        expected = filmed(run, Descent(**CHOICES))
+    assert [frame["step"] for frame in expected.frames] == [0, 4, 8, 12]
+    assert [frame["epoch"] for frame in expected.frames] == pytest.approx([0, 0.8, 1.6, 2.4])
+    for procedure in (Interrupted(at, signal.SIGINT, **CHOICES), Descent(**CHOICES)):
+        try:
+            with rerun(tmp_path / "run") as run:
+                found = filmed(run, procedure)
+        except KeyboardInterrupt:
+            pass
+    assert [frame["step"] for frame in found.frames] == [0, 4, 8, 12]
+    for one, other in zip(found.frames, expected.frames, strict=True):
+        assert torch.equal(one["value"][:-1], other["value"][:-1])
+    assert not torch.equal(found.frames[0]["value"][:-1], found.frames[1]["value"][:-1])
+    plain, _ = a_line(None, Descent(**CHOICES))
+    assert torch.equal(plain.w, models[0].w)
+    assert torch.equal(plain.w, models[-1].w)
+
+
 # When it breaks --------------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,8 @@ CHECKPOINT_EVERY = 20.0
 """Seconds between checkpoints; none of them changes a number of the training."""
 LOG_POINTS = 200
 """About how many records of the training loss a run logs."""
+FRAMES = 25
+"""Frames of a film at most; once there are more, every second one is dropped and half as many are taken from then on."""
 
 
 @dataclasses.dataclass
@@ -36,7 +38,8 @@ class Progressed:
     Attributes:
         epoch, index: the next batch. history: one record an epoch. sums: sums of the epoch's losses by term.
         best: the best solution and its score; None before the first score. stale: epochs since.
-        observations: what the observer gave, with the step. seconds: time spent training.
+        observations: what the observer gave, with the step. frames: of the film, with step and epoch.
+        seconds: time spent training.
         fitted: whether the number of steps was fitted to the budget.
     """
 
@@ -49,6 +52,7 @@ class Progressed:
     best_epoch: int = 0
     stale: int = 0
     observations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    frames: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     fitted: bool = False
 
@@ -62,6 +66,7 @@ class Result:
         epochs, steps: done. best_epoch: the epoch whose weights were kept. best_score: its held-out score, or None.
         stopped: why it ended: ``"epochs"``, ``"patience"`` or ``"budget"``.
         observations: what the observer gave. seconds: time spent training.
+        frames: of the film: ``step``, ``epoch`` (epochs done, with their parts) and ``value``; the first is of step 0.
     """
 
     history: list[dict[str, Any]]
@@ -72,6 +77,7 @@ class Result:
     stopped: str
     observations: list[dict[str, Any]]
     seconds: float
+    frames: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 def train(
@@ -88,6 +94,7 @@ def train(
     run: Run | None = None,
     progress: bool = False,
     observe: Callable[[], Any] | None = None,
+    film: Callable[[], Any] | None = None,
     checkpoint_every: float | None = None,
 ) -> Result:
     """Solve θ* = argmin L(f): step through the batches until the epochs, the patience or the budget are used up.
@@ -107,6 +114,8 @@ def train(
         run: where to log and keep checkpoints; None keeps nothing on disk.
         progress: whether to show progress on standard error.
         observe: called before the first step, after the first epoch and at the end; what it gives (JSON values) is kept.
+        film: called before the first step and at up to ``FRAMES`` even distances from then on, with the solution so far in the
+            model; what it gives (tensors, by name or alone) is kept. It changes no number of the training.
         checkpoint_every: seconds between checkpoints, ``CHECKPOINT_EVERY`` by default; 0 makes one after every step.
 
     Raises:
@@ -127,6 +136,7 @@ def train(
             run,
             progress,
             observe,
+            film,
             CHECKPOINT_EVERY if checkpoint_every is None else checkpoint_every,
         )
         try:
@@ -154,11 +164,12 @@ class _Training:
         run: Run | None,
         progress: bool,
         observe: Callable[[], Any] | None,
+        film: Callable[[], Any] | None,
         checkpoint_every: float,
     ) -> None:
         self.model, self.criterion, self.procedure, self.batches = model, criterion, procedure, batches
         self.epochs, self.seed, self.evaluate, self.patience = epochs, seed, evaluate, patience
-        self.run, self.observe, self.checkpoint_every = run, observe, checkpoint_every
+        self.run, self.observe, self.film, self.checkpoint_every = run, observe, film, checkpoint_every
         self.alone, self.sharded = collective.processes() == 1, distributed.is_sharded(model)
         self.decisions = None if self.alone else distributed.Decisions(checkpoint_every)
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -183,6 +194,8 @@ class _Training:
             self._check_names()
             if not self.at.observations:
                 self._observe()
+            if not self.at.frames:
+                self._take_frame()
             while not self._over():
                 if self._epoch(interrupted) and not self._over():
                     self._interrupt()
@@ -203,6 +216,7 @@ class _Training:
             self.stopped,
             self.at.observations,
             self.at.seconds,
+            self.at.frames,
         )
 
     def _conclude(self) -> None:
@@ -261,6 +275,8 @@ class _Training:
         for step in self._steps():
             self.at.index += 1
             self._count(step)
+            if self.state.t % self._between_frames() == 0:
+                self._take_frame()
             stop, save = self._between(interrupted)
             if self.progress.due():
                 self._show(step)
@@ -375,6 +391,21 @@ class _Training:
             with generators.undisturbed():
                 value = self.observe()
             self.at.observations.append({"step": self.state.t, "epoch": self.at.epoch, "value": value})
+
+    def _between_frames(self) -> int:
+        """Steps from one frame to the next: it follows from the frames there are, and so is part of a checkpoint."""
+        return self.at.frames[1]["step"] if len(self.at.frames) > 1 else 1
+
+    def _take_frame(self) -> None:
+        if self.film is None:
+            return
+        held = _holding(self.model, self.procedure.solution(self.state, self.model))
+        with held, torch.no_grad(), generators.undisturbed(), self.procedure.precision(self.device):
+            value = self.film()
+        epoch = self.at.epoch + self.at.index / self.batches.steps_per_epoch
+        self.at.frames.append({"step": self.state.t, "epoch": epoch, "value": value})
+        if len(self.at.frames) > FRAMES:
+            self.at.frames = self.at.frames[::2]
 
     # Telling -----------------------------------------------------------------------------------------------------
 
