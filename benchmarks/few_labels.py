@@ -1,8 +1,8 @@
 """Few labels: MNIST with 100 and 1,000 labels and all 60,000 pictures, and Adult with 200.
 
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 100 --ways propagation --draws 5
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 100 --ways none svm --draws 4
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 1000 --ways propagation none svm --draws 1
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 100 --ways propagation none svm --draws 10
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 100 --ways consistency pseudo reconstruct --draws 1
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 1000 --ways propagation none svm --draws 2
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels adult --draws 5
 
 The labelled rows of a draw are class-balanced for MNIST and at random for Adult, the same for every way; no other label is seen in
