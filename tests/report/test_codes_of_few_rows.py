@@ -50,7 +50,8 @@ def test_samples_of_a_table_stand_beside_its_columns(tmp_path: Path) -> None:
     numbers = [float(row["values"]["alcohol"]) for row in way]
     assert min(table["alcohol"]) < numbers[0] < max(table["alcohol"])
     assert "From row to row" in page
-    assert len(marginals(model, trine.data.read({"alcohol": table["alcohol"][:9]}))) == 1
+    drawn = model.drawn_columns(50)
+    assert len(marginals(model.schema_.x, trine.data.read({"alcohol": table["alcohol"][:9]}), drawn)) == 1
 
 
 def test_terms_have_a_curve_each_where_there_are_several() -> None:

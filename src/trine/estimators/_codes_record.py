@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from trine.data import Table, read
 from trine.domains import Image
-from trine.estimators._marginals import marginals
+from trine.estimators._marginals import DRAWN, marginals, measured
 from trine.estimators._sheets import as_uri, contact_sheet, eight_bits
 
 ROWS = 10
@@ -57,8 +57,9 @@ def codes_record(
         "information": [{"number": int(i) + 1, "nats": float(told[i])} for i in np.argsort(-told)],
         "shaped": estimator.derivation_.choices.shape not in (None, "none"),
     }
-    if mixed := marginals(estimator, table):
-        found["marginals"] = mixed
+    if measured(estimator.schema_.x, table):
+        made = estimator.drawn_columns(DRAWN, seed=estimator.plan_.seed)
+        found["marginals"] = marginals(estimator.schema_.x, table, made)
     drawn = estimator.drawn_columns(SAMPLES if only else ROWS, seed=estimator.plan_.seed)
     if only is None:
         made = read({name: _short(values) for name, values in drawn.items()})

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trine.data import Table
-from trine.domains import Category, Numeric
+from trine.domains import Category, Domain, Numeric
 
 DRAWN = 1000
 """Samples that shares are taken of."""
 COLUMNS = 12
-"""Columns that are shown, the first."""
+"""Columns that are shown."""
 BINS = 24
 CLASSES = 8
 """Categories that are shown, the commonest of the data."""
@@ -21,24 +22,20 @@ INNER = (0.005, 0.995)
 """Quantiles of the data between which bins lie; what is beyond is counted in the first and the last."""
 
 
-def marginals(estimator: Any, table: Table) -> list[dict[str, Any]]:
-    """Of each number and category among x: ``column``; ``labels`` of categories or ``edges`` of bins; ``data`` and ``samples``, the
-    share of rows in each. Nothing of other domains.
+def measured(domains: Mapping[str, Domain], table: Table) -> list[str]:
+    """The columns of numbers and categories that ``table`` has."""
+    return [name for name, domain in domains.items() if isinstance(domain, Numeric | Category) and name in table]
+
+
+def marginals(domains: Mapping[str, Domain], table: Table, drawn: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Of each number and category: ``column``; ``labels`` of categories or ``edges`` of bins; ``data`` and ``samples``,
+    what share of rows is in each. Nothing of other domains; of more than ``COLUMNS`` columns those that differ most.
 
     Args:
-        estimator: a fitted autoencoder. table: rows of the data.
+        domains: column → domain. table: rows of the data. drawn: column → values of samples, in the user's units.
     """
-    domains = {
-        name: domain
-        for name, domain in estimator.schema_.x.items()
-        if isinstance(domain, Numeric | Category) and name in table
-    }
-    names = list(domains)[:COLUMNS]
-    if not names:
-        return []
-    drawn = estimator.drawn_columns(DRAWN, seed=estimator.plan_.seed)
     found = []
-    for name in names:
+    for name in measured(domains, table):
         column = table.column(name)
         values = column.values if column.levels is None else column.levels[column.values]
         known = values[~column.missing]
@@ -46,7 +43,9 @@ def marginals(estimator: Any, table: Table) -> list[dict[str, Any]]:
         shown = compare(known, np.asarray(drawn[name])) if len(known) else None
         if shown is not None:
             found.append({"column": name, **shown})
-    return found
+    if len(found) > COLUMNS:
+        found.sort(key=lambda one: -sum(abs(a - b) for a, b in zip(one["data"], one["samples"], strict=True)))
+    return found[:COLUMNS]
 
 
 def _categories(data: NDArray[Any], samples: NDArray[Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import resource
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from trine.data import Batch, Schema, Table
 from trine.domains import Audio, Column, Domain, Image, Series
 from trine.estimators._codes_record import codes_record
 from trine.estimators._estimator import versions
+from trine.estimators._plan import Prepared
+from trine.estimators._samples_record import samples_record
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
 from trine.training import Run
@@ -37,21 +40,33 @@ DECIBELS = 60.0
 """Below the loudest, what is black in a spectrogram."""
 
 
-def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitted, sample: Batch, table: Table) -> None:
+def write_record(
+    run: Run,
+    estimator: Any,
+    derivation: Derivation,
+    fitted: Fitted,
+    sample: Batch,
+    table: Table,
+    prepared: Prepared,
+    data: Table,
+) -> None:
     """Write ``record.json`` into the run.
 
     Args:
         estimator: fitted and evaluated. sample: a batch of a few rows, to show shapes with.
-        table: where the evaluated rows are, for the mistakes.
+        table: where the evaluated rows are, for the mistakes. prepared: what was trained on, of the rows of ``data``.
 
     Raises:
         RunError: the disk is full or may not be written.
     """
+    from trine.estimators.generating import Generating
+
     schema = derivation.schema
     provenance = estimator.provenance_
     of_x = ", ".join(schema.x) if len(schema.x) <= 3 else f"{len(schema.x)} columns"
+    alone = "Samples" if isinstance(estimator, Generating) else "Codes"
     record = {
-        "title": f"{', '.join(schema.y)} from {of_x}" if schema.y else f"Codes of {of_x}",
+        "title": f"{', '.join(schema.y)} from {of_x}" if schema.y else f"{alone} of {of_x}",
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": run.data["source"]["data"] or "data in memory",
         "rows": provenance["rows"],
@@ -63,6 +78,7 @@ def write_record(run: Run, estimator: Any, derivation: Derivation, fitted: Fitte
         "mistakes": _mistakes(estimator, schema, table),
         "novelty": _novelty(estimator, schema, table),
         "codes": _codes(estimator, schema, table),
+        "samples": _samples(estimator, prepared, fitted, data),
         "gradients": fitted.scales,
         "timing": {"seconds": provenance["seconds"], "rate": _rate(fitted, provenance), "threads": fitted.threads},
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -100,7 +116,16 @@ def _codes(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
         return {}
     rows = estimator.shown_rows_
     rows = np.arange(table.rows) if rows is None or not len(rows) or rows.max() >= table.rows else rows
-    return codes_record(estimator, table, rows, lambda found, i: _look(schema, found, i), estimator.plan_.label)
+    return codes_record(estimator, table, rows, lambda found, i: _look(schema.x, found, i), estimator.plan_.label)
+
+
+def _samples(estimator: Any, prepared: Prepared, fitted: Fitted, table: Table) -> dict[str, Any]:
+    """What a generator has to show; nothing of another estimator."""
+    from trine.estimators.generating import Generating
+
+    if not isinstance(estimator, Generating):
+        return {}
+    return samples_record(estimator, prepared, fitted, table, _look)
 
 
 def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, Any]]:
@@ -111,7 +136,7 @@ def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, An
             index = int(mistake["row"]) - 1
             if not 0 <= index < table.rows:
                 continue
-            found.append({"target": target, **mistake, **_look(schema, table, index)})
+            found.append({"target": target, **mistake, **_look(schema.x, table, index)})
     return found
 
 
@@ -120,15 +145,15 @@ def _novelty(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
     for evaluation in estimator.evaluations_.values():
         if shown := evaluation.to_json()["figures"].get("novelty"):
             rows = [row for row in shown["farthest"] if 0 < row["row"] <= table.rows]
-            return {**shown, "farthest": [{**row, **_look(schema, table, row["row"] - 1)} for row in rows]}
+            return {**shown, "farthest": [{**row, **_look(schema.x, table, row["row"] - 1)} for row in rows]}
     return {}
 
 
-def _look(schema: Schema, table: Table, index: int) -> dict[str, Any]:
-    """What row ``index`` holds: ``values``, column → text, and ``image``, the first picture that can be drawn of it."""
+def _look(domains: Mapping[str, Domain], table: Table, index: int) -> dict[str, Any]:
+    """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, the first picture there is of it."""
     row = table.take(np.array([index]))
     shown: dict[str, Any] = {"values": {}, "image": None}
-    for name, domain in schema.x.items():
+    for name, domain in domains.items():
         drawn = picture.dispatch(type(domain)) is not picture.dispatch(Domain)
         if not drawn and len(shown["values"]) >= SHOWN_VALUES:
             continue  # the columns of a file are read whole

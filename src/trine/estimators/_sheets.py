@@ -19,6 +19,14 @@ GAP = 2
 """Pixels between its pictures."""
 GROUND = 128
 """Grey of what is between."""
+SHARP = 48
+"""Pixels a side below which a picture is kept as it is; larger ones may lose what no eye sees."""
+LARGEST = 128
+"""Pixels a side that a picture of a sheet has at most."""
+HELD, PACE = 2500, 200
+"""Milliseconds of a film's last frame, and of any other."""
+SHOWN = 66
+"""Pixels a side, about, that a small picture has on a page: whole multiples of its own."""
 
 
 def eight_bits(domain: Image, pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -55,3 +63,59 @@ def as_uri(picture: Any) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def sheet(pictures: NDArray[np.uint8], across: int) -> dict[str, Any]:
+    """Pictures in rows of ``across`` with nothing between: ``image``, a data URI, the ``width`` that it has on a page,
+    and the ``count`` of pictures.
+
+    Args:
+        pictures: (n, height, width[, 3]) bytes.
+    """
+    pixels, width = _laid_out(pictures, across)
+    return {"image": _packed([pillow(pixels)], max(pictures.shape[1:3])), "width": width, "count": len(pictures)}
+
+
+def moving_sheet(frames: Sequence[NDArray[np.uint8]], across: int) -> dict[str, Any]:
+    """The same of several moments one after another, over and over; ``still`` is the last of them, for who wants no motion."""
+    laid = [_laid_out(frame, across) for frame in frames]
+    side = max(frames[0].shape[1:3])
+    film = [pillow(pixels) for pixels, _ in laid]
+    return {"image": _packed(film, side), "still": _packed(film[-1:], side), "width": laid[0][1], "frames": len(frames)}
+
+
+def _laid_out(pictures: NDArray[np.uint8], across: int) -> tuple[NDArray[np.uint8], int]:
+    """All in one, with a transparent pixel between, and its width on a page."""
+    if max(pictures.shape[1:3]) > LARGEST:
+        from PIL import Image as Pillow
+
+        scale = LARGEST / max(pictures.shape[1:3])
+        size = tuple(max(round(side * scale), 1) for side in pictures.shape[2:0:-1])
+        pictures = np.stack(
+            [np.asarray(pillow(picture).resize(size, Pillow.Resampling.LANCZOS)) for picture in pictures]
+        )
+    n, height, width = pictures.shape[:3]
+    down = math.ceil(n / across)
+    colour = pictures if pictures.ndim == 4 else pictures[..., None].repeat(3, -1)
+    laid = np.zeros((down * (height + 1) - 1, across * (width + 1) - 1, 4), dtype=np.uint8)
+    for i, picture in enumerate(colour):
+        top, left = (i // across) * (height + 1), (i % across) * (width + 1)
+        laid[top : top + height, left : left + width, :3] = picture
+        laid[top : top + height, left : left + width, 3] = 255
+    return laid, laid.shape[1] * max(round(SHOWN / max(height, width)), 1)
+
+
+def _packed(frames: Sequence[Any], side: int) -> str:
+    """One picture, or a film, as a data URI; small pictures to the bit."""
+    from PIL import features
+
+    kind = "WEBP" if features.check("webp") else "PNG"
+    more: dict[str, Any] = (
+        {"lossless": side < SHARP, "quality": 80 if len(frames) == 1 else 55, "method": 4} if kind == "WEBP" else {"optimize": True}
+    )
+    if len(frames) > 1:
+        pace = [PACE] * (len(frames) - 1) + [HELD]
+        more |= {"save_all": True, "append_images": list(frames[1:]), "duration": pace, "loop": 0}
+    buffer = io.BytesIO()
+    frames[0].save(buffer, kind, **more)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -75,6 +75,9 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
             run=run,
             progress=progress,
             observe=_observer(prepared, model, store, place) if run is not None else None,
+            film=film_of(derivation.model, prepared, store, place)
+            if run is not None and model is derivation.model
+            else None,
         )
     if model is not derivation.model:
         distributed.gather(model, derivation.model)
@@ -163,6 +166,18 @@ def _score(prepared: Prepared, model: nn.Module, store: Store, place: torch.devi
         return float(total / max(count, 1e-12))
 
     return score
+
+
+@functools.singledispatch
+def film_of(
+    kind: nn.Module, prepared: Prepared, store: Store, place: torch.device
+) -> Callable[[], torch.Tensor] | None:
+    """What is looked at again and again as training goes, for the report; by default nothing.
+
+    Open by ``film_of.register(ModelType)``, for models that make something. What it gives takes a place in every checkpoint, so it
+    is small; it is called with the model in evaluation and draws only from generators of its own.
+    """
+    return None
 
 
 def _observer(prepared: Prepared, model: nn.Module, store: Store, place: torch.device) -> Callable[[], dict[str, Any]]:

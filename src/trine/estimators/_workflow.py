@@ -173,7 +173,7 @@ def _complete(
         estimator.provenance_["rows"]["held_out"] = aside.rows
     if run is not None:
         estimator.save(run.directory / ARTEFACT)
-        write_record(run, estimator, derivation, fitted, sample, aside if aside is not None else table)
+        write_record(run, estimator, derivation, fitted, sample, aside if aside is not None else table, prepared, table)
         run.update(status="finished", metrics=estimator.metrics_)
     return estimator
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trine.errors import RunError
 from trine.evaluation import Evaluation
 
-IMAGE_URIS = ("data:image/png;base64,", "data:image/jpeg;base64,")
+IMAGE_URIS = ("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/webp;base64,")
 SHOWN_SIDE = 160
 """Pixels a side, at most, of an image that is shown."""
 
@@ -34,10 +34,11 @@ class ReportContent:
         log: lines of ``metrics.jsonl``: ``step``, ``loss``, ``step_size``, ``grad_norm``.
         evaluations: target → :class:`~trine.evaluation.Evaluation`, or what its ``to_json`` gave.
         mistakes: ``row``, ``truth``, ``prediction``, ``confidence``; ``values`` (column → text) and ``image``: a data
-            URI of a PNG or JPEG, or pixels (height, width[, channels]), uint8 or in [0, 1].
+            URI of a PNG, JPEG or WebP, or pixels (height, width[, channels]), uint8 or in [0, 1].
         novelty: what ``trine.evaluation.novelty.describe`` gives of the held-out rows, ``farthest`` with ``values`` and
             ``image`` besides.
         codes: of an autoencoder, what :func:`trine.estimators._codes_record.codes_record` gives.
+        samples: of a generator, what :func:`trine.estimators._samples_record.samples_record` gives.
         gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training, and ``time`` of
             recurrent layers (``layer``, ``direction``, ``gradient`` a step).
         timing: ``seconds``, ``rate`` (examples a second), ``threads``. memory: peak, in bytes.
@@ -57,6 +58,7 @@ class ReportContent:
     mistakes: Sequence[Mapping[str, Any]] = ()
     novelty: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     codes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    samples: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gradients: Sequence[Mapping[str, Any]] = ()
     timing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     memory: float | None = None

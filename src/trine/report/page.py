@@ -51,7 +51,17 @@ MEANING = {
     "unexplained": "squared error of all numbers, in units of their variance",
     "wrong": "share of categories that do not come back",
     "poisson_deviance": "twice the log-likelihood lost to a perfect Poisson rate",
+    "precision": "share of samples that lie where true rows do",
+    "recall": "share of true rows that lie where samples do",
+    "density": "how many true rows’ neighbourhoods a sample lies in, against what is expected of a true row",
+    "coverage": "share of true rows with a sample in their neighbourhood",
+    "copies of training rows": "share of samples nearer to a training row than 99 % of held-out rows are",
 }
+DISTANCES = {
+    "FD": "Fréchet’s distance between samples and true rows in the features of",
+    "KD": "kernel distance in the features of",
+}
+"""Distances that are named after the features that they are taken in."""
 NAMES = {
     "auc": "AUC",
     "rmse": "RMSE",
@@ -150,8 +160,14 @@ def render(content: ReportContent) -> str:
         {"values": {}, **row, "image": image_uri(row.get("image"))} for row in content.novelty.get("farthest", ())
     ]
     gradients = content.gradients if any(point["layers"] for point in content.gradients) else ()
+    samples = _samples(content)
+    game = figures.game_curves(content.history) if content.samples else ""
     learning = [
-        figures.learning_curve(content.history) if content.history else "",
+        (game if not samples.get("game_svg") else "")
+        if game
+        else figures.learning_curve(content.history)
+        if content.history
+        else "",
         figures.term_curves(content.history) if content.codes else "",
         figures.step_sizes(content.log) if content.log else "",
     ]
@@ -169,6 +185,7 @@ def render(content: ReportContent) -> str:
             novelty=figures.novelty(content.novelty) if content.novelty else "",
             farthest=farthest,
             codes=_codes(content),
+            samples=samples,
             kinds=_kinds(content.schema),
             sections=[
                 (TITLES.get(title, title), _rows_or_lines(lines))
@@ -211,6 +228,31 @@ def _codes(content: ReportContent) -> dict[str, Any]:
     }
 
 
+def _samples(content: ReportContent) -> dict[str, Any]:
+    """What the page shows of a generator; empty for any other run. Pictures that are no data URI are left out."""
+    told = content.samples
+    if not told:
+        return {}
+    found: dict[str, Any] = _checked(told)
+    score = found.get("score") or {}
+    found["score_svg"] = figures.score_curve(content.history, score) if content.history else ""
+    found["diagnosis"] = (
+        next((content.evaluation(name)["figures"].get("diagnosis") for name in content.evaluations), None) or []
+    )
+    found["marginal_svgs"] = [figures.marginal(column) for column in told.get("marginals", ())]
+    found["associations_svg"] = figures.association_matrices(told["associations"]) if told.get("associations") else ""
+    found["game_svg"] = figures.game_curves(content.history) if content.history and not found.get("film") else ""
+    found["cloud_svg"] = figures.cloud(told["cloud"]) if told.get("cloud") else ""
+    return found
+
+
+def _checked(value: Any) -> Any:
+    """The same, with ``image`` and ``still`` of every mapping in it a data URI or None."""
+    if isinstance(value, Mapping):
+        return {key: image_uri(part) if key in ("image", "still") else _checked(part) for key, part in value.items()}
+    return [_checked(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _require(*libraries: str) -> None:
     for name in libraries:
         if importlib.util.find_spec(name) is None:
@@ -249,13 +291,14 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """What the page shows of one target."""
     drawn = data["figures"]
     metrics = [
-        {**metric, "name": key, "meaning": MEANING.get(key, ""), "strip": figures.strip(key, metric)}
+        {**metric, "name": key, "meaning": _meaning(key), "strip": figures.strip(key, metric)}
         for key, metric in data["metrics"].items()
     ]
     matrix = drawn.get("confusion")
     return {
         "name": name,
         "rows": data["rows"],
+        "kind": data["kind"],
         "metrics": metrics,
         "panels": _class_panels(drawn) if data["kind"] == "category" else _number_panels(drawn),
         "matrix": matrix
@@ -265,6 +308,12 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "unknown": drawn.get("unknown_classes") or 0,
         "calibrated": (drawn.get("calibrated") or {}).get("said") or "",
     }
+
+
+def _meaning(key: str) -> str:
+    """A metric in words."""
+    kind, _, space = key.partition("-")
+    return f"{DISTANCES[kind]} {space}" if space and kind in DISTANCES else MEANING.get(key, "")
 
 
 def _wide(matrix: Mapping[str, Any]) -> bool:

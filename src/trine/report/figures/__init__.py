@@ -7,7 +7,9 @@ from .classes import precision_recall as precision_recall
 from .classes import roc as roc
 from .codes import code_information as code_information
 from .codes import code_plane as code_plane
+from .learning import game_curves as game_curves
 from .learning import learning_curve as learning_curve
+from .learning import score_curve as score_curve
 from .learning import step_sizes as step_sizes
 from .learning import term_curves as term_curves
 from .novelty import novelty as novelty
@@ -19,3 +21,5 @@ from .samples import marginal as marginal
 from .scales import layer_scales as layer_scales
 from .scales import time_scales as time_scales
 from .strip import strip as strip
+from .tables import association_matrices as association_matrices
+from .tables import cloud as cloud

@@ -7,7 +7,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,14 @@ LONGEST_LABEL = 18
 class Drawing:
     """Axes to draw on, and the SVG when the drawing is done."""
 
-    def __init__(self, ax: Axes) -> None:
-        self.ax = ax
+    def __init__(self, axes: Sequence[Axes]) -> None:
+        self.axes = axes
         self.svg = ""
+
+    @property
+    def ax(self) -> Axes:
+        """The first of the axes."""
+        return self.axes[0]
 
 
 @contextmanager
@@ -38,6 +43,17 @@ def drawing(title: str, size: tuple[float, float] = PANEL) -> Iterator[Drawing]:
 
     Args:
         title: above the axes, and what a screen reader says. size: inches.
+    """
+    with row_of([title], size) as done:
+        yield done
+
+
+@contextmanager
+def row_of(titles: Sequence[str], size: tuple[float, float], across: int | None = None) -> Iterator[Drawing]:
+    """A figure of panels side by side, in rows of ``across`` (by default all in one); ``svg`` is there after the block.
+
+    Args:
+        titles: above the axes, one each. size: inches of all.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -48,14 +64,16 @@ def drawing(title: str, size: tuple[float, float] = PANEL) -> Iterator[Drawing]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=size)
         FigureCanvasSVG(figure)
-        ax = figure.add_subplot()
-        ax.set_facecolor("none")
-        ax.set_title(label(title, 80))
-        done = Drawing(ax)
+        across = across or len(titles)
+        axes = [figure.add_subplot(-(-len(titles) // across), across, i + 1) for i in range(len(titles))]
+        for ax, title in zip(axes, titles, strict=True):
+            ax.set_facecolor("none")
+            ax.set_title(label(title, 80))
+        done = Drawing(axes)
         yield done
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        done.svg = _inline(buffer.getvalue(), title, size[0])
+        done.svg = _inline(buffer.getvalue(), ", ".join(titles), size[0])
 
 
 def label(text: Any, longest: int = LONGEST_LABEL) -> str:

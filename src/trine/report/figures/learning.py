@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trine.evaluation import figure
 from trine.report.figures._canvas import BLUE, GREEN, ORANGE, SOFT, drawing, label
 
 HIGHEST = 4.0
@@ -64,6 +65,80 @@ def term_curves(history: Sequence[Mapping[str, Any]]) -> str:
         ax.set_ylim(low, high + 0.13 * len(names) * (high - low))
         if ax.lines:
             ax.legend(loc="upper right")
+    return done.svg
+
+
+def score_curve(history: Sequence[Mapping[str, Any]], score: Mapping[str, Any]) -> str:
+    """The score of samples by epoch, on a logarithmic scale, above what true rows have; the kept epoch is marked. Empty where none
+    was taken.
+
+    Args:
+        history: ``epoch`` and ``held_out`` of each epoch. score: ``name``, ``floor``, ``rows``.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    epochs = np.array([int(record["epoch"]) for record in history])
+    values = np.array([_number(record.get("held_out")) for record in history])
+    known = np.isfinite(values) & (values > 0)
+    if not known.any():
+        return ""
+    with drawing("Samples against held-out rows, by epoch") as done:
+        ax = done.ax
+        ax.plot(epochs[known], values[known], color=BLUE, marker="o" if known.sum() == 1 else "", label="samples")
+        best = int(np.flatnonzero(known)[np.argmin(values[known])])
+        ax.plot(
+            epochs[best],
+            values[best],
+            "o",
+            color=BLUE,
+            markersize=6.5,
+            label=f"kept: epoch {epochs[best]}, {figure(values[best])}",
+        )
+        if (floor := _number(score.get("floor"))) > 0:
+            ax.axhline(floor, color=ORANGE, linestyle=(0, (4, 2.5)), label=f"as many true rows: {figure(floor)}")
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** 0.35)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set(xlabel="epoch", ylabel=label(score.get("name", "score"), 24))
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.legend(loc="upper right")
+    return done.svg
+
+
+def game_curves(history: Sequence[Mapping[str, Any]]) -> str:
+    """What generator and critics descend, by epoch; empty where there is no critic."""
+    from matplotlib.ticker import MaxNLocator
+
+    names = [name for name in (history[0].get("train") or {} if history else {}) if name != "loss"]
+    if not any(name.endswith(".critic") for name in names):
+        return ""
+    played = [name.removesuffix(".critic") for name in names if name.endswith(".critic")]
+    shown = [name for name in names if name.removesuffix(".critic") in played]
+    epochs = [int(record["epoch"]) for record in history]
+    with drawing("Losses of generator and critic") as done:
+        ax = done.ax
+        for name in shown:
+            values = np.array([_number((record.get("train") or {}).get(name)) for record in history])
+            critic = name.endswith(".critic")
+            game = f" ({label(name.removesuffix('.critic'), 16)})" if len(played) > 1 else ""
+            style = ("-", "--", ":")[min(played.index(name.removesuffix(".critic")), 2)]
+            mark = "o" if len(epochs) == 1 else ""
+            ax.plot(
+                epochs,
+                values,
+                style,
+                marker=mark,
+                color=ORANGE if critic else BLUE,
+                label=("critic" if critic else "generator") + game,
+            )
+        ax.set(xlabel="epoch", ylabel="loss")
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.1 * max(len(shown), 2) * (high - low))
+        ax.legend(loc="upper right", ncols=2 if len(shown) > 2 else 1)
     return done.svg
 
 

@@ -44,7 +44,7 @@ def strip(name: str, metric: Mapping[str, Any]) -> str:
     shapes.append(f'<circle cx="{at(value)}" cy="11" r="4.6" class="value"/>')
     return (
         f'<svg class="strip" viewBox="0 0 {WIDTH} 22" role="img" '
-        f'aria-label="value, 95 % interval and trivial prediction">{"".join(shapes)}</svg>'
+        f'aria-label="value, 95 % interval and what it is compared with">{"".join(shapes)}</svg>'
     )
 
 
