@@ -197,10 +197,18 @@ def _observer(prepared: Prepared, model: nn.Module, store: Store, place: torch.d
     def observe() -> dict[str, Any]:
         mode = model.training
         model.train()
+        # Critics count their steps, and what they would descend is no gradient of theirs.
+        buffers = [(buffer, buffer.detach().clone()) for buffer in criterion.buffers()]
+        gradients = [(parameter, parameter.grad) for parameter in criterion.parameters()]
         found = {
             "layers": layer_scales(model, lambda: backward(batch)),
             "time": time_scales(model, lambda: backward(few)),
         }
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
         model.train(mode)
         return found
 
