@@ -110,10 +110,10 @@ class _Told:
     def score(self) -> dict[str, Any]:
         """What the score by epoch is called, and what as many training rows have in the place of samples; empty without one."""
         stop = self.prepared.rows.stop[:SCORED]
-        if len(stop) < 2 or len(self.prepared.rows.train) < len(stop):
+        own = self.train[:SCORED]
+        if min(len(stop), len(own)) < 2:
             return {}
-        space = space_of(self.prepared, self.network)
-        own = self.train[: len(stop)]
+        space = space_of(self.prepared, self.network, len(stop))
         return {
             "name": f"FD-{space.name}",
             "floor": frechet(space(self.true(stop)), space(self.true(own))),
@@ -205,7 +205,7 @@ class _Told:
 
         train = self.train[:JUDGED]
         made = self.made(noise_of(self.network, SEARCHED, SEED), self.conditions(SEARCHED))
-        space = space_of(self.prepared, self.network)
+        space = space_of(self.prepared, self.network, len(self.others))
         index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train))).fit(space(self.true(train)))
         distance, near = index.kneighbors(space(made))
         own = index.kneighbors(space(self.true(self.others[:JUDGED])))[0][:, 0]

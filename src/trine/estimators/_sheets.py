@@ -111,7 +111,9 @@ def _packed(frames: Sequence[Any], side: int) -> str:
 
     kind = "WEBP" if features.check("webp") else "PNG"
     more: dict[str, Any] = (
-        {"lossless": side < SHARP, "quality": 80 if len(frames) == 1 else 55, "method": 4} if kind == "WEBP" else {"optimize": True}
+        {"lossless": side < SHARP, "quality": 80 if len(frames) == 1 else 55, "method": 4}
+        if kind == "WEBP"
+        else {"optimize": True}
     )
     if len(frames) > 1:
         pace = [PACE] * (len(frames) - 1) + [HELD]
