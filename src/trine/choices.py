@@ -85,6 +85,8 @@ class Choices:
             weighs as many times as much. critic_steps: of the critic, for each of the generator.
         critic_augment: probability with which what a critic sees is changed at random, differentiably.
         diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out.
+        likelihood: where a picture is made of a picture, weight of −log q(true picture), independent Laplace around the made one, a
+            number; 0 leaves it out.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -150,6 +152,7 @@ class Choices:
     critic_steps: AtLeastOne | None = None
     critic_augment: Annotated[float, Field(ge=0, le=1)] | None = None
     diversity: NonNegative | None = None
+    likelihood: NonNegative | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 

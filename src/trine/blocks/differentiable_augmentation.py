@@ -36,10 +36,12 @@ class DifferentiableAugmentation(nn.Module):
             raise ChoiceError(f"critic_augment is {probability}; it is a probability from 0 to 1.")
         self.probability = probability
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        if not self.probability:
-            return pictures
-        return self._holed(self._shifted(self._lit(pictures)))
+    def forward(self, pictures: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Pictures changed; ``beside``, (batch, k, h, w), is moved and holed alike and follows them as further channels."""
+        if self.probability:
+            pictures = self._lit(pictures)
+        both = pictures if beside is None else torch.cat([pictures, beside], 1)
+        return self._holed(self._shifted(both)) if self.probability else both
 
     def _chosen(self, like: Tensor) -> Tensor:
         """(batch, 1, 1, 1) 1 where a change is made, else 0."""

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from trine.data._pairs import read_pairs, read_two
 from trine.data._skip import without_unreadable
 from trine.data._table import Table
 from trine.data.formats import readers
@@ -13,7 +14,7 @@ from trine.data.formats.folders import CONTENTS
 from trine.errors import ChoiceError, DataError, nearest
 
 
-def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None = None) -> Table:
+def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None = None, pairs: bool = False) -> Table:
     """The user's data as a :class:`Table`.
 
     Args:
@@ -27,6 +28,8 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
         on_bad: ``"stop"`` raises on an unreadable row or image among good ones; ``"skip"`` leaves it out and lists it
             in :attr:`Table.skipped`.
         memory: bytes that the process may take; a text table or archive that is too large for it is read in parts.
+        pairs: whether a folder of pictures side by side, or with two sub-folders of pictures, is one of pairs of pictures; and
+            whether two paths of folders are such sub-folders.
 
     Raises:
         DataError: no such file, an unknown or damaged format, no rows; names the place and the remedy.
@@ -35,6 +38,10 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
     if on_bad not in ("stop", "skip"):
         raise ChoiceError(f"on_bad is {on_bad!r}; it is 'stop' or 'skip'.")
     pair = isinstance(data, tuple) and len(data) == 2 and y is None
+    if pairs:
+        found = _of_pairs(data, on_bad)
+        if found is not None:
+            return found
     if pair:
         data, y = data
     table = _read(data, on_bad, memory)
@@ -49,6 +56,21 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
     if table.key in CONTENTS and table.default_target in names:
         _several_classes(table, str(table.default_target))
     return table
+
+
+def _of_pairs(data: Any, on_bad: str) -> Table | None:
+    """The pairs of pictures that a folder, or two, hold; None where ``data`` is something else."""
+    paths = data if isinstance(data, tuple) and len(data) == 2 else (data,)
+    if not all(isinstance(path, str | os.PathLike) for path in paths):
+        return None
+    folders = [Path(path).expanduser() for path in paths]
+    for folder in folders:
+        if not folder.exists():
+            raise DataError(f"There is no file or folder {folder}.{_similar(folder)}")
+    if not all(folder.is_dir() for folder in folders):
+        return None
+    table = read_two(folders[0], folders[1], on_bad) if len(folders) == 2 else read_pairs(folders[0], on_bad)
+    return without_unreadable(table) if on_bad == "skip" and table is not None else table
 
 
 def _read(data: Any, on_bad: str, memory: int | None = None) -> Table:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
+
+from trine.errors import ChoiceError
 
 from ._base import Divergence, Value
 
@@ -18,13 +18,24 @@ class ModeSeeking(Divergence):
     it matters as much as the condition. Distances are means over numbers. ``predicted``: (batch, ...) answers; ``target``: (rows,
     ...) those of the first rows under other noise; ``given``: (rows,) ‖u − u'‖₁ over its expectation.
 
+    Args:
+        share: τ, above 0 and at most 1.
+
+    Raises:
+        ChoiceError: another share.
+
     References:
         Mao et al., `Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis`, 2019 (the ratio). Yang et al.,
         `Diversity-Sensitive Conditional Generative Adversarial Networks`, 2019, equation 3 (its bound τ).
     """
 
     formula = "relu(1 − ‖{p} − {t}‖₁ / (τ ‖u − u'‖₁))"
-    share: ClassVar[float] = 0.1
+
+    def __init__(self, share: float = 0.1) -> None:
+        super().__init__()
+        if not 0 < share <= 1:
+            raise ChoiceError(f"share is {share}; it is above 0 and at most 1.")
+        self.share = share
 
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         assert isinstance(predicted, Tensor)

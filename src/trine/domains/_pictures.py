@@ -18,6 +18,9 @@ MOST_PIXELS = 89_478_485
 """Pixels of the largest image that is decoded (a quarter of a gigabyte of RGB); Pillow's own bound against bombs."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
+HALVES = {"left": "#left", "right": "#right"}
+"""Half of a picture → what a folder's name has at its end for its files to stand for these halves: ``pairs#left/7.png``."""
+
 _TURNED = frozenset((5, 6, 7, 8))  # orientations of EXIF that exchange height and width
 _GREY = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"))
 _CHUNK = 32
@@ -99,9 +102,10 @@ def in_parallel(function: Callable[[T], Any], items: Sequence[T]) -> Iterator[An
 
 @contextmanager
 def _opened(path: str) -> Iterator[Picture]:
-    """The file as a picture; whatever goes wrong while it is used is told as :class:`Unreadable`."""
+    """The file, or the half of it that is named, as a picture; what goes wrong while it is used is told as :class:`Unreadable`."""
     from PIL import Image, UnidentifiedImageError
 
+    path, half = _half_of(path)
     try:
         if os.path.getsize(path) == 0:
             raise Unreadable("the file is empty, 0 bytes")
@@ -109,7 +113,7 @@ def _opened(path: str) -> Iterator[Picture]:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise Unreadable(f"{width:,} × {height:,} pixels, more than the {MOST_PIXELS:,} that are allowed")
-            yield picture
+            yield picture if half is None else _halved(picture, half)
     except Unreadable:
         raise
     except FileNotFoundError:
@@ -120,6 +124,24 @@ def _opened(path: str) -> Iterator[Picture]:
         raise Unreadable(f"more than the {MOST_PIXELS:,} pixels that are allowed") from None
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise Unreadable(str(error) or type(error).__name__) from None
+
+
+def _half_of(path: str) -> tuple[str, str | None]:
+    """(path of the file, which half of it); a folder that is really called so is no half."""
+    folder, name = os.path.split(path)
+    for half, mark in HALVES.items():
+        if folder.endswith(mark) and not os.path.isdir(folder):
+            return os.path.join(folder.removesuffix(mark), name), half
+    return path, None
+
+
+def _halved(picture: Picture, half: str) -> Picture:
+    """The left or right half of the picture upright."""
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    width, height = picture.size
+    return picture.crop((0, 0, width // 2, height) if half == "left" else (width - width // 2, 0, width, height))
 
 
 def _plain(picture: Picture, mode: str) -> Picture:

@@ -229,6 +229,7 @@ class ConditionalGAN(Generating):
     Args:
         diversity: weight of the term that keeps a condition's answers under different noise apart (mode seeking); 0 leaves it
             out.
+        likelihood: of pictures given pictures, weight of the true picture's likelihood around the made one; 0 leaves it out.
         sequence, numbers, categories, audio: how the columns of x are read; see :class:`~trine.Classifier`.
 
     The other parameters are those of :class:`GAN`.
@@ -243,6 +244,7 @@ class ConditionalGAN(Generating):
         divergence: str | None = None,
         *,
         diversity: float | None = None,
+        likelihood: float | None = None,
         noise: int | None = None,
         penalty: float | None = None,
         penalty_every: int | None = None,
@@ -269,6 +271,7 @@ class ConditionalGAN(Generating):
     ) -> None:
         self.divergence = divergence
         self.diversity = diversity
+        self.likelihood = likelihood
         self.noise = noise
         self.penalty = penalty
         self.penalty_every = penalty_every

@@ -19,6 +19,7 @@ from trine.divergences.learned import Cramer, Wasserstein, learned
 from trine.divergences.mode_seeking import ModeSeeking
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, SchemaError, nearest
+from trine.methods import _paired as paired
 from trine.methods._base import Facts, Method, methods
 from trine.methods.defaults import resolve
 from trine.models import Generator, Noise
@@ -42,7 +43,7 @@ class GanMethod(Method):
         """Defaults by what is made; see :mod:`trine.methods.defaults` for what is shared."""
         self._check(schema)
         _refuse(choices)
-        wanted = derived(self._made(schema), choices, facts)
+        wanted = self._derived(schema, choices, facts)
         open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
         chosen = choices.replace(**{name: value for name, (value, _) in open_.items()})
         resolved, reasons = resolve(schema, chosen, facts)
@@ -50,14 +51,26 @@ class GanMethod(Method):
 
     def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts."""
-        made = self._made(schema)
-        model = network(made, self._condition(schema), self.side, choices)
-        critic = augmented(Critic(model.made, made, choices, self._condition(schema)), choices.critic_augment or 0.0)
+        model, critic = self._networks(schema, choices)
         given = "given" if self._condition(schema) else None
         terms = [Term(divergence_of(choices, critic), "fake", "real", given, name="fake", training_only=True)]
-        if model.twice:
-            terms.append(diversity_term(choices))
+        terms += self._terms(schema, choices)
         return model, Criterion(*terms), adversarial(choices)
+
+    def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
+        return derived(self._made(schema), choices, facts)
+
+    def _networks(self, schema: Schema, choices: Choices) -> tuple[Generator, nn.Module]:
+        """The generator and its critic."""
+        made, condition = self._made(schema), self._condition(schema)
+        model = network(made, condition, self.side, choices)
+        return model, augmented(Critic(model.made, made, choices, condition), choices.critic_augment or 0.0)
+
+    def _terms(self, schema: Schema, choices: Choices) -> list[Term]:
+        """Terms beside the learned one."""
+        if choices.likelihood:
+            raise ChoiceError("likelihood is of a picture that is made of a picture; leave it out.")
+        return [diversity_term(choices)] if self._condition(schema) and choices.diversity != 0 else []
 
     def _made(self, schema: Schema) -> Mapping[str, Domain]:
         return schema.x
@@ -77,9 +90,26 @@ class GanMethod(Method):
 
 @methods.register("conditional_gan")
 class ConditionalGanMethod(GanMethod):
-    """Samples of y given x, for any x that has an encoder."""
+    """Samples of y given x, for any x that has an encoder. A picture given a picture is made by a network that keeps places."""
 
     side = "y"
+
+    def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
+        pair = paired.pair_of(schema)
+        return super()._derived(schema, choices, facts) | (paired.derived(pair, facts) if pair else {})
+
+    def _networks(self, schema: Schema, choices: Choices) -> tuple[Generator, nn.Module]:
+        pair = paired.pair_of(schema)
+        if pair is None:
+            return super()._networks(schema, choices)
+        return paired.network(pair, choices), paired.critic(pair, choices)
+
+    def _terms(self, schema: Schema, choices: Choices) -> list[Term]:
+        pair = paired.pair_of(schema)
+        if pair is None:
+            return super()._terms(schema, choices)
+        terms = [paired.likelihood_term(pair, choices)] if choices.likelihood != 0 else []
+        return [*terms, diversity_term(choices, paired.SHARE)] if choices.diversity != 0 else terms
 
     def _made(self, schema: Schema) -> Mapping[str, Domain]:
         return schema.y
@@ -191,10 +221,10 @@ def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
     return kind(critic, r1=weight, r2=weight, every=choices.penalty_every or 1)  # type: ignore[no-any-return]
 
 
-def diversity_term(choices: Choices) -> Term:
+def diversity_term(choices: Choices, share: float = 0.1) -> Term:
     """What keeps answers under different noise apart."""
     weight = 1.0 if choices.diversity is None else choices.diversity
-    return Term(ModeSeeking(), "fake", "other", "apart", weight=weight, name="diversity", training_only=True)
+    return Term(ModeSeeking(share), "fake", "other", "apart", weight=weight, name="diversity", training_only=True)
 
 
 def adversarial(choices: Choices) -> Procedure:

@@ -3,6 +3,7 @@
 from .autoencoder import Autoencoder as Autoencoder
 from .generator import Generator as Generator
 from .generator import Noise as Noise
+from .picture_translation import PictureTranslation as PictureTranslation
 from .posterior import Chains as Chains
 from .posterior import Draws as Draws
 from .posterior import DropoutDraws as DropoutDraws

@@ -43,10 +43,10 @@ class Folder(Reader):
     def read(self, data: Path, on_bad: str) -> Table:
         if data.is_file():
             return _table(data.parent, [data.name], None, data)
-        root = next((p for p in _folders(data) if p.name.lower() in TRAIN and _folders(p)), data)
+        root = next((p for p in folders_in(data) if p.name.lower() in TRAIN and folders_in(p)), data)
         paths: list[str] = []
         labels: list[str] = []
-        for folder in _folders(root):
+        for folder in folders_in(root):
             found = _find(folder, root)
             paths += found
             labels += [folder.name] * len(found)
@@ -75,13 +75,13 @@ def _table(root: Path, paths: list[str], labels: list[str] | None, source: Path)
         len(paths),
         source=str(source),
         key=title,
-        files=_Files(root, paths),
+        files=Files(root, paths),
         targets=[] if labels is None else ["label"],
         hint="" if labels is not None else f" A label needs a sub-folder of {title}s for each class.",
     )
 
 
-class _Files(Sequence[Path]):
+class Files(Sequence[Path]):
     """The files at ``paths`` below ``root``; as a list, millions of paths would take gigabytes."""
 
     def __init__(self, root: Path, paths: list[str]) -> None:
@@ -95,7 +95,7 @@ class _Files(Sequence[Path]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Path]: ...
     def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
-        return _Files(self.root, self.paths[index]) if isinstance(index, slice) else self.root / self.paths[index]
+        return Files(self.root, self.paths[index]) if isinstance(index, slice) else self.root / self.paths[index]
 
 
 def _content(paths: list[str], source: Path) -> str:
@@ -123,7 +123,8 @@ def _find(folder: Path, root: Path) -> list[str]:
     return [path for path in found if not os.path.basename(path).startswith(".")]
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
+    """Its sub-folders, in the order of their names, without hidden ones."""
     return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
