@@ -142,6 +142,19 @@ def test_another_condition_stands_beside_its_answers(tmp_path: Path) -> None:
     assert "answers to it under as many noises" in report_run(tmp_path / "run").read_text()
 
 
+def test_a_picture_that_is_given_stands_first_in_the_strip_and_beside_the_film(tmp_path: Path) -> None:
+    table = {"turned": PICTURES[:200, ::-1], "image": PICTURES[:200]}
+    trine.fit(table, y="image", method="conditional_gan", out=tmp_path / "run", threads=1, epochs=1, channels=8)
+    told = json.loads((tmp_path / "run" / "record.json").read_text())["samples"]
+    assert [moment["caption"] for moment in told["strip"]][:2] == ["given", "step 0"]
+    first = pixels_of(told["strip"][0]["image"])[:8, :, 0]
+    assert (PICTURES[:200, ::-1] == first).all(axis=(1, 2)).any()
+    assert (pixels_of(told["filmed"]["image"])[:8, :8, 0] == first).all()
+    page = report_run(tmp_path / "run").read_text()
+    assert "What was given</figcaption>" in page
+    assert page.count("Losses of generator and critic") == 2  # the figure's name and its title, once
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)

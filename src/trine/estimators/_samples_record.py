@@ -99,13 +99,14 @@ class _Told:
 
     def kept(self) -> Tensor:
         """A last frame, of the weights that were kept."""
-        count = frame_rows(self.network)
-        rows = None
-        if self.network.condition is not None:
-            stop = self.prepared.rows.stop
-            rows = filmed_conditions(self.prepared, stop if len(stop) else self.prepared.rows.train, count)
-        made = self.made(noise_of(self.network, count), rows)
+        rows = None if self.network.condition is None else self.filmed_rows()
+        made = self.made(noise_of(self.network, frame_rows(self.network)), rows)
         return small(bytes_of_seen(made)) if is_picture(self.network) else made
+
+    def filmed_rows(self) -> NDArray[np.int64]:
+        """Rows of the store whose conditions were filmed."""
+        rows = self.prepared.rows
+        return filmed_conditions(self.prepared, rows.stop if len(rows.stop) else rows.train, frame_rows(self.network))
 
     def score(self) -> dict[str, Any]:
         """What the score by epoch is called, and what as many training rows have in the place of samples; empty without one."""
@@ -129,17 +130,29 @@ class _Told:
         moments = self.moments()
         if moments:
             step = max(len(moments[0][1]) // ROWS_OF_STRIP, 1)
+            given = self.given_pictures()
+            columns = [*([("given", given)] if given is not None else []), *moments]
             found["strip"] = [
-                {"caption": caption, **sheet(pixels(value[::step][:ROWS_OF_STRIP]), 1)} for caption, value in moments
+                {"caption": caption, **sheet(pixels(value[::step][:ROWS_OF_STRIP]), 1)} for caption, value in columns
             ]
             frames = [pixels(frame["value"]) for frame in self.frames] + [pixels(moments[-1][1])]
             found["film"] = moving_sheet(frames, ACROSS)
+            if given is not None:
+                found["filmed"] = sheet(pixels(given), ACROSS)
         if self.network.condition is None:
             drawn = bytes_of_seen(self.made(noise_of(self.network, SAMPLES, SEED)))
             found["samples"] = sheet(pixels(drawn), SAMPLES_ACROSS)
         else:
             found |= self.by_condition()
         return {**found, **self.nearest(), "ways": sheet(pixels(bytes_of_seen(self.ways(WAYS))), WAY)}
+
+    def given_pictures(self) -> Tensor | None:
+        """The pictures that were filmed under, where the condition is a picture and nothing else."""
+        columns = list(self.prepared.schema.x.items())
+        if self.network.condition is None or len(columns) != 1 or not isinstance(columns[0][1], Image):
+            return None
+        batch = self.prepared.store.batch(torch.from_numpy(self.filmed_rows()))
+        return small(bytes_of_seen(2 * batch[f"x.{columns[0][0]}"] - 1))
 
     def by_condition(self) -> dict[str, Any]:
         """A row of samples for each class; of any other condition the condition, its own y, and several answers."""
@@ -337,9 +350,7 @@ class _Told:
 
     def cloud(self, moments: Sequence[tuple[str, Tensor]], pair: Sequence[str], truth: Table) -> dict[str, Any]:
         """Two columns of numbers at each moment, and of true rows."""
-        stop = self.prepared.rows.stop if len(self.prepared.rows.stop) else self.prepared.rows.train
-        count = len(moments[0][1])
-        rows = filmed_conditions(self.prepared, stop, count) if self.network.condition is not None else stop[:0]
+        rows = np.zeros(0, dtype=np.int64) if self.network.condition is None else self.filmed_rows()
         if len(self.own_rows(rows)) < len(rows):
             return {}
 

@@ -241,7 +241,11 @@ def _samples(content: ReportContent) -> dict[str, Any]:
     )
     found["marginal_svgs"] = [figures.marginal(column) for column in told.get("marginals", ())]
     found["associations_svg"] = figures.association_matrices(told["associations"]) if told.get("associations") else ""
-    found["game_svg"] = figures.game_curves(content.history) if content.history and not found.get("film") else ""
+    found["game_svg"] = (
+        figures.game_curves(content.history)
+        if content.history and (not found.get("film") or found.get("filmed"))
+        else ""
+    )
     found["cloud_svg"] = figures.cloud(told["cloud"]) if told.get("cloud") else ""
     return found
 
