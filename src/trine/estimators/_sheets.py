@@ -19,8 +19,8 @@ GAP = 2
 """Pixels between its pictures."""
 GROUND = 128
 """Grey of what is between."""
-SHARP = 48
-"""Pixels a side below which a picture is kept as it is; larger ones may lose what no eye sees."""
+SHARP, SHARP_IN_MOTION = 48, 16
+"""Pixels a side below which a picture is kept as it is, on a sheet and in a film; larger ones may lose what no eye sees."""
 LARGEST = 128
 """Pixels a side that a picture of a sheet has at most."""
 HELD, PACE = 2500, 200
@@ -110,12 +110,12 @@ def _packed(frames: Sequence[Any], side: int) -> str:
     from PIL import features
 
     kind = "WEBP" if features.check("webp") else "PNG"
-    more: dict[str, Any] = (
-        {"lossless": side < SHARP, "quality": 80 if len(frames) == 1 else 55, "method": 4}
-        if kind == "WEBP"
-        else {"optimize": True}
-    )
-    if len(frames) > 1:
+    moving = len(frames) > 1
+    lossless = side < (SHARP_IN_MOTION if moving else SHARP)
+    more: dict[str, Any] = {"optimize": True}
+    if kind == "WEBP":
+        more = {"lossless": lossless, "quality": 60 if moving and not lossless else 80, "method": 4}
+    if moving:
         pace = [PACE] * (len(frames) - 1) + [HELD]
         more |= {"save_all": True, "append_images": list(frames[1:]), "duration": pace, "loop": 0}
     buffer = io.BytesIO()
