@@ -23,6 +23,8 @@ SHARP, SHARP_IN_MOTION = 48, 16
 """Pixels a side below which a picture is kept as it is, on a sheet and in a film; larger ones may lose what no eye sees."""
 LARGEST = 128
 """Pixels a side that a picture of a sheet has at most."""
+APART = 24
+"""A picture's side over what is between two of them on a sheet, at least a pixel."""
 HELD, PACE = 2500, 200
 """Milliseconds of a film's last frame, and of any other."""
 SHOWN = 66
@@ -73,7 +75,8 @@ def sheet(pictures: NDArray[np.uint8], across: int) -> dict[str, Any]:
         pictures: (n, height, width[, 3]) bytes.
     """
     pixels, width = _laid_out(pictures, across)
-    return {"image": _packed([pillow(pixels)], max(pictures.shape[1:3])), "width": width, "count": len(pictures)}
+    side = max(pictures.shape[1:3])
+    return {"image": _packed([pillow(pixels)], side), "width": width, "count": len(pictures), "smooth": side >= SHARP}
 
 
 def moving_sheet(frames: Sequence[NDArray[np.uint8]], across: int) -> dict[str, Any]:
@@ -81,11 +84,17 @@ def moving_sheet(frames: Sequence[NDArray[np.uint8]], across: int) -> dict[str, 
     laid = [_laid_out(frame, across) for frame in frames]
     side = max(frames[0].shape[1:3])
     film = [pillow(pixels) for pixels, _ in laid]
-    return {"image": _packed(film, side), "still": _packed(film[-1:], side), "width": laid[0][1], "frames": len(frames)}
+    return {
+        "image": _packed(film, side),
+        "still": _packed(film[-1:], side),
+        "width": laid[0][1],
+        "frames": len(frames),
+        "smooth": side >= SHARP,
+    }
 
 
 def _laid_out(pictures: NDArray[np.uint8], across: int) -> tuple[NDArray[np.uint8], int]:
-    """All in one, with a transparent pixel between, and its width on a page."""
+    """All in one, with something transparent between, and its width on a page."""
     if max(pictures.shape[1:3]) > LARGEST:
         from PIL import Image as Pillow
 
@@ -97,9 +106,10 @@ def _laid_out(pictures: NDArray[np.uint8], across: int) -> tuple[NDArray[np.uint
     n, height, width = pictures.shape[:3]
     down = math.ceil(n / across)
     colour = pictures if pictures.ndim == 4 else pictures[..., None].repeat(3, -1)
-    laid = np.zeros((down * (height + 1) - 1, across * (width + 1) - 1, 4), dtype=np.uint8)
+    gap = max(round(max(height, width) / APART), 1)
+    laid = np.zeros((down * (height + gap) - gap, across * (width + gap) - gap, 4), dtype=np.uint8)
     for i, picture in enumerate(colour):
-        top, left = (i // across) * (height + 1), (i % across) * (width + 1)
+        top, left = (i // across) * (height + gap), (i % across) * (width + gap)
         laid[top : top + height, left : left + width, :3] = picture
         laid[top : top + height, left : left + width, 3] = 255
     return laid, laid.shape[1] * max(round(SHOWN / max(height, width)), 1)
