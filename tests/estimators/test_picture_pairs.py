@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 import trine
-from trine.errors import ChoiceError
+from trine.data import read
+from trine.errors import ChoiceError, DataError
+from trine.estimators._pair_scores import energy
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
 EDGES = ((np.abs(np.diff(DIGITS.astype(int), axis=2, prepend=0)) > 60) * 255).astype(np.uint8)
@@ -31,6 +33,28 @@ def answers(model: trine.ConditionalGAN, n: int = 5) -> NDArray[np.float64]:
     made = model.sample(EDGES[1500:], n, seed=1)
     found: NDArray[np.float64] = made.reshape(-1, n, 8, 8) / 255.0
     return found
+
+
+def test_pairs_are_judged_as_pairs(model: trine.ConditionalGAN) -> None:
+    found = model.evaluations_["y"].metrics
+    assert found["energy-random-conv"].high < 0.6 * found["energy-random-conv"].baseline
+    assert found["absolute error"].high < 0.5 * found["absolute error"].baseline
+    assert 0.05 < found["apart"].value < 0.5
+    again = model.evaluate(read({"image": EDGES[1500:], "y": DIGITS[1500:]})).metrics
+    assert again["absolute error"].value == pytest.approx(
+        np.abs(answers(model) - DIGITS[1500:, None] / 255).mean(), rel=0.05
+    )
+    scores = [record["held_out"] for record in model.history_]
+    assert min(scores) < 0.7 * scores[0]
+
+
+def test_the_energy_score_is_least_where_answers_are_as_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(20_000, 1, 3))
+    scores = {
+        scale: energy(true[:, 0], scale * rng.normal(size=(20_000, 4, 3))).mean() for scale in (0.0, 0.7, 1.0, 1.4)
+    }
+    assert min(scores, key=lambda scale: scores[scale]) == 1.0
 
 
 def test_what_is_made_suits_what_it_is_made_of(model: trine.ConditionalGAN) -> None:
@@ -67,3 +91,41 @@ def test_pictures_of_other_sizes_than_what_they_become() -> None:
 def test_a_likelihood_is_of_pairs_of_pictures_alone() -> None:
     with pytest.raises(ChoiceError, match="likelihood is of a picture that is made of a picture"):
         trine.ConditionalGAN(likelihood=1.0, epochs=1).fit(DIGITS[:50, 0], DIGITS[:50])
+
+
+def test_pictures_of_any_size_are_translated_alike_whole_and_in_parts(model: trine.ConditionalGAN) -> None:
+    wide = np.concatenate(list(EDGES[1500:1512].reshape(2, 6, 8, 8).transpose(0, 2, 1, 3).reshape(2, 8, 48)))
+    wide = np.tile(wide, (8, 3))[:, :-1]
+    whole, parts = model.translate(wide[None], 2), model.translate(wide[None], 2, tile=64)
+    assert whole.shape == (1, 2, *wide.shape)
+    assert whole.dtype == np.uint8
+    assert np.abs(whole.astype(int) - parts).max() <= 1
+    assert np.abs(whole[:, 0].astype(int) - whole[:, 1]).mean() > 1
+    small, large = model.translate([EDGES[0], wide])
+    assert (small.shape, large.shape) == ((8, 8), wide.shape)
+    assert np.array_equal(large, model.translate(wide[None])[0])
+
+
+def test_answers_of_one_number_share_their_noise(model: trine.ConditionalGAN) -> None:
+    several = model.translate(EDGES[:4], 3, seed=5)
+    assert several.shape == (4, 3, 8, 8)
+    assert np.array_equal(model.translate(EDGES[2:3], 3, seed=5)[0], several[2])
+    assert np.array_equal(model.translate(EDGES[:4], seed=5), several[:, 0])
+
+
+def test_what_grows_in_training_grows_in_translation() -> None:
+    large = DIGITS.repeat(2, 1).repeat(2, 2)
+    model = trine.ConditionalGAN(epochs=1, random_state=0, threads=1).fit(DIGITS[:200], large[:200])
+    assert model.translate([np.zeros((10, 13), np.uint8)])[0].shape == (20, 26)
+
+
+def test_only_pictures_of_pictures_are_translated(model: trine.ConditionalGAN) -> None:
+    classes = trine.ConditionalGAN(epochs=1, random_state=0, threads=1).fit(DIGITS[:100, 0], DIGITS[:100])
+    with pytest.raises(ChoiceError, match="no picture given a picture"):
+        classes.translate(DIGITS[:2])
+    with pytest.raises(DataError, match="no pictures to translate"):
+        model.translate([])
+    with pytest.raises(DataError, match="channels"):
+        model.translate(np.zeros((1, 8, 8, 3), np.uint8))
+    with pytest.raises(ChoiceError, match="at least 1"):
+        model.translate(EDGES[:1], 0)

@@ -309,6 +309,29 @@ def sample(
         print("\t".join(map(str, line)) if data is not None else line)
 
 
+@app.command(epilog="Example: trine translate runs/maps photos/ --out maps --samples 5")
+def translate(
+    run: RunDir,
+    data: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Pictures of any sizes, in a folder at any depth; or one.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new directory; a picture is called there as it is here.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="A|B", help="Which pile to translate to, of a run that knows both ways.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers for each picture, numbered from 1.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the noise, which all pictures share.")] = 0,
+    side: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="Bring the shorter sides to this first. Default: as they are."),
+    ] = None,
+) -> None:
+    """Write what pictures become, of a run that learned pictures from pictures."""
+    from trine.cli import _translate
+
+    _translate.translate(run, data, out, to=to, samples=samples, seed=seed, side=side)
+
+
 @app.command(epilog="Example: trine encode runs/digits photos/ --out codes.csv")
 def encode(run: RunDir, data: Data, out: Into) -> None:
     """Write the code of each row of DATA beside its key or row number; of a model with a y, its representation z."""

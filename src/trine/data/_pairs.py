@@ -18,8 +18,8 @@ SHOWN = 3
 """Files without a partner that are named."""
 
 
-def read_pairs(folder: Path, on_bad: str) -> Table | None:
-    """The pairs in a folder; None where there are none of the forms below, so that it is read as folders are.
+def read_pairs(folder: Path, on_bad: str, named: Sequence[str] = ()) -> Table | None:
+    """The pairs in a folder; None where it has none of the forms below, or not the columns that are named.
 
     - Pictures, each of two halves side by side: the columns ``left`` and ``right``.
     - Two sub-folders of pictures with equal names, whatever the endings: the sub-folders' names are the columns'.
@@ -28,7 +28,8 @@ def read_pairs(folder: Path, on_bad: str) -> Table | None:
     read.
 
     Args:
-        folder: that there is. on_bad: ``"stop"`` raises on a picture without a partner; ``"skip"`` leaves it out.
+        folder: that there is. named: columns that there should be, if it is one of pairs.
+        on_bad: ``"stop"`` raises on a picture without a partner; ``"skip"`` leaves it out.
 
     Raises:
         DataError: a picture has no partner, or has several; or its width is odd, so that it has no halves. Names the file.
@@ -37,9 +38,11 @@ def read_pairs(folder: Path, on_bad: str) -> Table | None:
     root = next((part for part in parts if part.name.lower() in TRAIN), folder)
     inside = [part for part in folders_in(root) if _pictures(part)]
     if len(inside) == 2:
+        if not {_title(*inside), _title(*inside[::-1])} >= set(named):
+            return None
         return read_two(inside[0], inside[1], on_bad, str(folder))
     here = sorted(entry.name for entry in os.scandir(root) if entry.is_file() and _is_picture(entry.name))
-    if inside or not here:
+    if inside or not here or not set(HALVES) >= set(named):
         return None
     return _side_by_side(root, here, on_bad, str(folder))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from trine.data.formats.folders import CONTENTS
 from trine.errors import ChoiceError, DataError, nearest
 
 
-def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None = None, pairs: bool = False) -> Table:
+def read(
+    data: Any,
+    *,
+    y: Any = None,
+    on_bad: str = "stop",
+    memory: int | None = None,
+    pairs: Sequence[str] | None = None,
+) -> Table:
     """The user's data as a :class:`Table`.
 
     Args:
@@ -28,8 +36,9 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
         on_bad: ``"stop"`` raises on an unreadable row or image among good ones; ``"skip"`` leaves it out and lists it
             in :attr:`Table.skipped`.
         memory: bytes that the process may take; a text table or archive that is too large for it is read in parts.
-        pairs: whether a folder of pictures side by side, or with two sub-folders of pictures, is one of pairs of pictures; and
-            whether two paths of folders are such sub-folders.
+        pairs: where pairs of pictures are wanted, the columns of them that are named, maybe none: then a folder of pictures side
+            by side, or with two sub-folders of pictures, is read as such pairs, unless they have no column of such a name; and so
+            are two paths of folders.
 
     Raises:
         DataError: no such file, an unknown or damaged format, no rows; names the place and the remedy.
@@ -38,8 +47,8 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
     if on_bad not in ("stop", "skip"):
         raise ChoiceError(f"on_bad is {on_bad!r}; it is 'stop' or 'skip'.")
     pair = isinstance(data, tuple) and len(data) == 2 and y is None
-    if pairs:
-        found = _of_pairs(data, on_bad)
+    if pairs is not None:
+        found = _of_pairs(data, on_bad, pairs)
         if found is not None:
             return found
     if pair:
@@ -58,7 +67,7 @@ def read(data: Any, *, y: Any = None, on_bad: str = "stop", memory: int | None =
     return table
 
 
-def _of_pairs(data: Any, on_bad: str) -> Table | None:
+def _of_pairs(data: Any, on_bad: str, named: Sequence[str]) -> Table | None:
     """The pairs of pictures that a folder, or two, hold; None where ``data`` is something else."""
     paths = data if isinstance(data, tuple) and len(data) == 2 else (data,)
     if not all(isinstance(path, str | os.PathLike) for path in paths):
@@ -69,7 +78,7 @@ def _of_pairs(data: Any, on_bad: str) -> Table | None:
             raise DataError(f"There is no file or folder {folder}.{_similar(folder)}")
     if not all(folder.is_dir() for folder in folders):
         return None
-    table = read_two(folders[0], folders[1], on_bad) if len(folders) == 2 else read_pairs(folders[0], on_bad)
+    table = read_two(folders[0], folders[1], on_bad) if len(folders) == 2 else read_pairs(folders[0], on_bad, named)
     return without_unreadable(table) if on_bad == "skip" and table is not None else table
 
 

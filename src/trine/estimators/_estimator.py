@@ -165,7 +165,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """
         if self._from_arrays() and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
             data = self._check_inputs(data, reset=False)[0]
-        table = data if isinstance(data, Table) else self.plan_.shaped(read(data))
+        table = data if isinstance(data, Table) else self.plan_.shaped(read(data, pairs=self.plan_.pairs))
         absent = [name for name in self.schema_.x if name not in table]
         if absent:
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,11 @@ class Plan:
         if self.on_bad not in ("stop", "skip"):
             raise ChoiceError(f"on_bad is {self.on_bad!r}; it is 'stop' or 'skip'.")
 
+    @property
+    def pairs(self) -> tuple[str, ...] | None:
+        """As :func:`~trine.data.read` takes it."""
+        return pairs_of(self.method, self.y)
+
     def shaped(self, table: Table) -> Table:
         """The table in the shape that is stated."""
         return reshape(table, self.long, self.group)
@@ -103,6 +108,11 @@ class Plan:
             k: Domain.from_json(v) if isinstance(v, dict) else v for k, v in dict(fields["domains"]).items()
         }
         return cls(**fields)
+
+
+def pairs_of(method: str | None, y: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """The targets that are named where a method makes pictures of pictures, so that folders may hold pairs of them; else None."""
+    return None if method != "conditional_gan" else (y,) if isinstance(y, str) else tuple(y or ())
 
 
 FEW_JUDGES = 200

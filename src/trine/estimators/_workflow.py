@@ -20,7 +20,7 @@ from trine.data import Batch, Schema, Table, bytes_of, read, reshape
 from trine.domains import Category, Domain, Labels
 from trine.errors import RunError, SchemaError
 from trine.estimators._estimator import estimators, load, versions
-from trine.estimators._plan import Plan, prepare
+from trine.estimators._plan import Plan, pairs_of, prepare
 from trine.estimators._record import write_record
 from trine.estimators._training import fit as train
 from trine.methods import Derivation, Facts
@@ -94,9 +94,10 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the run in ``out`` can be resumed.
     """
     limit = None if memory is None else bytes_of(memory)
-    table = reshape(read(data, on_bad=on_bad, memory=limit), long, group)
+    reading = partial(read, on_bad=on_bad, memory=limit, pairs=pairs_of(method, y))
+    table = reshape(reading(data), long, group)
     stated = stated_of(table, method, y, label, domains)
-    aside = None if isinstance(valid, int | float) else reshape(read(valid, on_bad=on_bad, memory=limit), long, group)
+    aside = None if isinstance(valid, int | float) else reshape(reading(valid), long, group)
     plan = Plan(
         **stated,
         x=tuple(x) if x is not None else None,
@@ -206,10 +207,11 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None 
             raise RunError(
                 f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
             )
-        table = plan.shaped(read(source, on_bad=plan.on_bad, memory=plan.memory))
+        reading = partial(read, on_bad=plan.on_bad, memory=plan.memory, pairs=plan.pairs)
+        table = plan.shaped(reading(source))
         aside = None
         if origin["valid"] is not None:
-            aside = plan.shaped(read(origin["valid"], on_bad=plan.on_bad, memory=plan.memory))
+            aside = plan.shaped(reading(origin["valid"]))
         if table.fingerprint() != fingerprint:
             raise RunError(
                 f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
@@ -243,7 +245,7 @@ def derive(
 
     The arguments are those of :func:`fit`.
     """
-    table = reshape(read(data, on_bad=on_bad), long, group)
+    table = reshape(read(data, on_bad=on_bad, pairs=pairs_of(method, y)), long, group)
     plan = Plan(
         **stated_of(table, method, y, label, domains),
         x=tuple(x) if x is not None else None,

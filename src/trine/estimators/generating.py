@@ -14,12 +14,15 @@ from trine.data import read
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._estimator import Estimator, estimators
+from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
+from trine.estimators._picture_ways import TILE, Way, translated
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import evaluate_samples, evaluate_samples_of
+from trine.estimators._sample_scores import evaluate_samples, evaluate_samples_of, seen_rows
 from trine.estimators._training import Fitted
 from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation
-from trine.models import Generator
+from trine.evaluation.features import feature_space
+from trine.models import Generator, PictureTranslation
 
 TARGET = "y"
 """What the column of an array y is called."""
@@ -322,6 +325,17 @@ class ConditionalGAN(Generating):
             name += "_"
         return self._fit(self._plan([name], domains), table.with_column(name, target))
 
+    def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
+        super()._finish(prepared, fitted)
+        network = self._network
+        if self.evaluations_ and isinstance(network, PictureTranslation):
+            held = prepared.rows.held_out if len(prepared.rows.held_out) else prepared.rows.stop
+            space = space_of(prepared, network)
+            metrics = pair_metrics(network, prepared.store, self.schema_, held, space)
+            self.evaluations_ = {self.side: judged_as_pairs(self.evaluations_[self.side], metrics)}
+            self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
+        return self
+
     def sample(self, given: Any, n: int = 1, *, seed: int | None = None) -> Any:
         """``n`` new y's for each row of ``given``, the first row's first, in the form that y had.
 
@@ -358,6 +372,57 @@ class ConditionalGAN(Generating):
                 found.append(network.make(torch.randn(len(condition), network.noise.width), condition))
             return self._in_units(torch.cat(found))
 
+    def translate(self, pictures: Any, n: int = 1, *, seed: int | None = None, tile: int = TILE) -> Any:
+        """What pictures become, of any size, where a picture was learned from a picture.
+
+        Sizes are kept, or grow as they did in training. The k-th answers to all pictures share their noise, so that they are of
+        one kind.
+
+        Args:
+            pictures: (rows, height, width[, channels]) array; or a list of pictures of any sizes, or of paths; or a folder's path.
+            n: answers for each. seed: of the noise; None: the estimator's own.
+            tile: pixels a side up to which a picture is made in one piece; larger ones are made in parts that overlap.
+
+        Returns:
+            Of an array one, (rows, height, width[, channels]), or with several answers (rows, n, …); of anything else a list,
+            one of these for each picture.
+
+        Raises:
+            ChoiceError: what was learned is no picture given a picture. DataError: a picture that cannot be read.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        return translated(self.way(), pictures, n, self.plan_.seed if seed is None else seed, tile)
+
+    def way(self, to: str | None = None) -> Way:
+        """How one picture becomes another; see :class:`~trine.estimators._picture_ways.Way`.
+
+        Raises:
+            ChoiceError: what was learned is no picture given a picture, or has one direction and ``to`` names another.
+        """
+        network, (made, *_) = self._network.eval(), self.made_.items()
+        if not isinstance(network, PictureTranslation):
+            raise ChoiceError(
+                f"What was learned here is {made[0]!r} given {', '.join(self.schema_.x)}, which is no picture given a picture; "
+                "`trine sample RUN --given` makes it."
+            )
+        ((x, read),) = self.schema_.x.items()
+        if to not in (None, made[0]):
+            raise ChoiceError(f"This model makes {made[0]!r} of {x!r} and nothing else; leave --to {to} out.")
+        assert isinstance(read, Image)
+        assert isinstance(made[1], Image)
+        net = network.network
+        return Way(
+            read,
+            made[1],
+            network.noise.width,
+            network.condition_of,
+            lambda x, z: network.make(z, x),
+            net.reach,
+            net.stride,
+        )
+
     def _require_seen(self, table: Any) -> None:
         """Refuse a category of the condition that training never saw: what is made for it would be anything."""
         from trine.domains import Category
@@ -381,7 +446,14 @@ class ConditionalGAN(Generating):
 
         table = self._table(data)
         store = stored(table, self.schema_, targets=True, memory=self.plan_.memory)
-        return evaluate_samples_of(self, store)
+        found = evaluate_samples_of(self, store)
+        network = self._network
+        if not isinstance(network, PictureTranslation):
+            return found
+        rows = np.arange(store.rows)
+        true = seen_rows(network, store, self.schema_, rows, next(network.parameters()).device)
+        space = feature_space(true, network.made.shapes, FEATURES, self.plan_.seed)
+        return judged_as_pairs(found, pair_metrics(network, store, self.schema_, rows, space))
 
     def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
         """``{"y": evaluation}``."""

@@ -39,7 +39,7 @@ def derived(pair: Pair, facts: Facts) -> dict[str, tuple[Any, str]]:
         "channels": (32 if side < 48 else 16, "of the network at full size, and of its critic"),
         "likelihood": (10.0, "of the true picture around the made one, a number"),
         "critic_augment": (0.0, "patches are many, if pictures are few"),
-        "batch_size": (min(16, max(facts.rows // 4, 2)), "of pictures with many places each"),
+        "batch_size": (min(16 if side < 48 else 4, max(facts.rows // 4, 2)), "of pictures with many places each"),
         "epochs": (epochs, "to see about 100,000 pairs, within 5 to 200 epochs"),
         "step_size": (5e-4, "held on maps and digits"),
     }
