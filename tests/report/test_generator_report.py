@@ -199,6 +199,17 @@ def test_a_table_is_shown_column_by_column_pair_by_pair_and_row_by_row(table: Pa
     assert "a <b>" not in page
 
 
+def test_a_single_column_of_numbers_is_shown_as_it_spread(tmp_path: Path) -> None:
+    table = {"x": np.random.default_rng(0).normal(size=300)}
+    trine.fit(table, method="gan", out=tmp_path / "run", threads=1, epochs=2, hidden=(16,))
+    told = json.loads((tmp_path / "run" / "record.json").read_text())["samples"]
+    assert "cloud" not in told
+    assert "associations" not in told
+    assert [moment["caption"] for moment in told["spread"]][:: len(told["spread"]) - 1] == ["step 0", "kept"]
+    assert all(sum(moment["samples"]) == pytest.approx(1) for moment in told["spread"])
+    assert "over true rows in grey" in report_run(tmp_path / "run").read_text()
+
+
 def test_numbers_given_numbers_stand_beside_what_was_given(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 400)

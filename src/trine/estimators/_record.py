@@ -20,7 +20,7 @@ from trine.domains import Audio, Column, Domain, Image, Series
 from trine.estimators._codes_record import codes_record
 from trine.estimators._estimator import versions
 from trine.estimators._plan import Prepared
-from trine.estimators._samples_record import samples_record
+from trine.estimators._samples_record import record_of
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
 from trine.training import Run
@@ -78,7 +78,7 @@ def write_record(
         "mistakes": _mistakes(estimator, schema, table),
         "novelty": _novelty(estimator, schema, table),
         "codes": _codes(estimator, schema, table),
-        "samples": _samples(estimator, prepared, fitted, data),
+        "samples": record_of(derivation.model, estimator, prepared, fitted, data, _look),
         "gradients": fitted.scales,
         "timing": {"seconds": provenance["seconds"], "rate": _rate(fitted, provenance), "threads": fitted.threads},
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -117,15 +117,6 @@ def _codes(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
     rows = estimator.shown_rows_
     rows = np.arange(table.rows) if rows is None or not len(rows) or rows.max() >= table.rows else rows
     return codes_record(estimator, table, rows, lambda found, i: _look(schema.x, found, i), estimator.plan_.label)
-
-
-def _samples(estimator: Any, prepared: Prepared, fitted: Fitted, table: Table) -> dict[str, Any]:
-    """What a generator has to show; nothing of another estimator."""
-    from trine.estimators.generating import Generating
-
-    if not isinstance(estimator, Generating):
-        return {}
-    return samples_record(estimator, prepared, fitted, table, _look)
 
 
 def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, Any]]:

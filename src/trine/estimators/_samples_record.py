@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from trine.data import Table, read
 from trine.domains import Category, Domain, Image, Numeric
@@ -50,13 +51,26 @@ POINTS = 150
 Look = Callable[[Mapping[str, Domain], Table, int], dict[str, Any]]
 
 
-def samples_record(estimator: Any, prepared: Prepared, fitted: Fitted, table: Table, look: Look) -> dict[str, Any]:
-    """Everything that is shown, as JSON values; pictures are data URIs.
+@functools.singledispatch
+def record_of(
+    kind: nn.Module, estimator: Any, prepared: Prepared, fitted: Fitted, table: Table, look: Look
+) -> dict[str, Any]:
+    """What a report's section of samples shows, as JSON values with pictures as data URIs; of most models nothing.
+
+    Open by ``record_of.register(ModelType)``, for models that make something.
 
     Args:
-        estimator: a fitted generator. prepared: what it was trained on. fitted: what training left, with the film.
-        table: the data. look: (domains, table, row) → ``values`` and ``image`` of a row.
+        kind: the trained model. estimator: fitted, with it. prepared: what it was trained on. fitted: what training left, with the
+            film. table: the data. look: (domains, table, row) → ``values`` and ``image`` of a row.
     """
+    return {}
+
+
+@record_of.register
+def samples_record(
+    kind: Generator, estimator: Any, prepared: Prepared, fitted: Fitted, table: Table, look: Look
+) -> dict[str, Any]:
+    """The same of a generator."""
     told = _Told(estimator, prepared, fitted, table, look)
     with generators.seeded(SEED), torch.inference_mode():
         found = told.pictures() if is_picture(told.network) else told.rows()
@@ -317,6 +331,9 @@ class _Told:
         truth = self.table.take(self.own_rows(self.train)[:COMPARED])
         domains = {name: (made.get(name) or given[name]) for name in names}
         found: dict[str, Any] = {"marginals": marginals(made, truth, drawn)}
+        numbers = [name for name in names if isinstance(made.get(name) or given.get(name), Numeric)]
+        if len(numbers) == 1 and numbers[0] in made and moments:
+            found["spread"] = self.spread(moments, numbers[0], truth)
         if len(names) > 1:
             true = associations(_codes(domains, truth))
             own = associations(_codes(domains, samples))
@@ -337,6 +354,12 @@ class _Told:
             if pair is not None and moments:
                 found["cloud"] = self.cloud(moments, [names[i] for i in pair], truth)
         return found
+
+    def spread(self, moments: Sequence[tuple[str, Tensor]], name: str, truth: Table) -> list[dict[str, Any]]:
+        """The only column of numbers at each moment, beside true rows."""
+        only = {name: self.estimator.made_[name]}
+        told = [(caption, marginals(only, truth, self.estimator._in_units(value))) for caption, value in moments]
+        return [{"caption": caption, **shown[0]} for caption, shown in told if shown]
 
     def beside(self, drawn: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Table:
         """Made columns as a table, beside the columns that they were made for."""

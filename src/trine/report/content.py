@@ -38,7 +38,7 @@ class ReportContent:
         novelty: what ``trine.evaluation.novelty.describe`` gives of the held-out rows, ``farthest`` with ``values`` and
             ``image`` besides.
         codes: of an autoencoder, what :func:`trine.estimators._codes_record.codes_record` gives.
-        samples: of a generator, what :func:`trine.estimators._samples_record.samples_record` gives.
+        samples: of a generator, what :func:`trine.estimators._samples_record.record_of` gives.
         gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training, and ``time`` of
             recurrent layers (``layer``, ``direction``, ``gradient`` a step).
         timing: ``seconds``, ``rate`` (examples a second), ``threads``. memory: peak, in bytes.

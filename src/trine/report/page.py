@@ -246,6 +246,7 @@ def _samples(content: ReportContent) -> dict[str, Any]:
         if content.history and (not found.get("film") or found.get("filmed"))
         else ""
     )
+    found["spread_svg"] = figures.spread(told["spread"]) if told.get("spread") else ""
     found["cloud_svg"] = figures.cloud(told["cloud"]) if told.get("cloud") else ""
     return found
 
@@ -303,6 +304,9 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "rows": data["rows"],
         "kind": data["kind"],
+        "cards": [metric for metric in metrics if metric["name"] == "coverage" or metric is metrics[0]]
+        if data["kind"] == "samples"
+        else metrics[:2],
         "metrics": metrics,
         "panels": _class_panels(drawn) if data["kind"] == "category" else _number_panels(drawn),
         "matrix": matrix

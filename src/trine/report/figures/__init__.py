@@ -23,3 +23,4 @@ from .scales import time_scales as time_scales
 from .strip import strip as strip
 from .tables import association_matrices as association_matrices
 from .tables import cloud as cloud
+from .tables import spread as spread

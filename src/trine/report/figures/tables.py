@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,31 @@ def _matrix(ax: Any, values: Any, n: int) -> None:
     ax.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
     ax.tick_params(length=0)
     ax.grid(visible=False)
+
+
+def spread(moments: Sequence[Mapping[str, Any]]) -> str:
+    """One column of numbers of the same samples as training went, over true rows.
+
+    Args:
+        moments: ``caption``, ``column``, ``edges`` of bins, ``data`` and ``samples``, the share of rows in each.
+    """
+    across = 4
+    most = max(max(*moment["data"], *moment["samples"]) for moment in moments)
+    down = -(-len(moments) // across)
+    with row_of([moment["caption"] for moment in moments], (8.8, 1.7 * down + 0.3), across=across) as done:
+        for i, (ax, moment) in enumerate(zip(done.axes, moments, strict=True)):
+            edges = np.asarray(moment["edges"], dtype=np.float64)
+            ax.stairs(moment["data"], edges, fill=True, color=SOFT, alpha=0.35)
+            ax.stairs(moment["samples"], edges, color=BLUE, linewidth=1.6)
+            ax.set(ylim=(0, 1.08 * most))
+            ax.grid(axis="x", visible=False)
+            ax.locator_params(nbins=4)
+            ax.tick_params(labelbottom=i >= len(moments) - across, labelleft=i % across == 0, length=0)
+            if i % across == 0:
+                ax.set_ylabel("share of rows")
+            if i >= len(moments) - across:
+                ax.set_xlabel(label(moment["column"]))
+    return done.svg
 
 
 def cloud(data: Mapping[str, Any]) -> str:
