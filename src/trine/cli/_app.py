@@ -276,34 +276,50 @@ Into = Annotated[
 ]
 
 
-@app.command(epilog="Examples: trine sample runs/digits -n 64 --out samples   ·   trine sample runs/names -n 20")
+@app.command(
+    epilog="Examples: trine sample runs/digits -n 64 --out samples   ·   trine sample runs/digits --given digit=7 --out sevens"
+    "   ·   trine sample runs/names -n 20"
+)
 def sample(
     run: RunDir,
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Of a model whose y is a text: rows to draw texts for.")
+        str | None,
+        typer.Argument(metavar="DATA", help="Rows of x to draw for: of a conditional generator, or where y is a text."),
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL=VALUE", help="A condition in the place of DATA; give it again for other columns."),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many (for each row, where there is an x).")] = 10,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE|DIR", help="Of an autoencoder: a table's file, or a new directory.")
+        Path | None, typer.Option(metavar="FILE|DIR", help="Where rows go: a table's file, or a new directory.")
     ] = None,
 ) -> None:
-    """New rows from an autoencoder, written to --out; or texts from a model whose y is a text, one a line, apart by tabs."""
-    from trine.cli import _codes
+    """New rows from a generator or an autoencoder, written to --out; or texts from a model whose y is a text, one a line."""
+    from trine.cli import _codes, _samples
     from trine.errors import ChoiceError
-    from trine.estimators import Autoencoder, Transducer, load
+    from trine.estimators import GAN, Autoencoder, ConditionalGAN, Transducer, load
 
     model = load(run)
+    if isinstance(model, GAN | ConditionalGAN):
+        _samples.sample(run, model, data, assignments(given or [], "--given"), n, seed, out)
+        return
+    if given:
+        raise ChoiceError(
+            f"--given states a condition, and the model in {run} is a {type(model).__name__}; leave it out."
+        )
     if isinstance(model, Autoencoder):
         if data is not None or out is None:
             raise ChoiceError(
                 f"The model in {run} is an autoencoder: its samples need no DATA, and --out says where to."
             )
-        _codes.save(out, model, model.drawn_columns(n, seed=seed), "samples")
+        _codes.save(out, model.schema_.x, model.drawn_columns(n, seed=seed), "samples")
         return
     if not isinstance(model, Transducer):
         raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__}; only an autoencoder draws rows, and one whose only y is a text texts."
+            f"The model in {run} is a {type(model).__name__}; generators and autoencoders draw rows, and one whose only y is a "
+            "text draws texts."
         )
     for line in model.generate(n, data, seed):
         print("\t".join(map(str, line)) if data is not None else line)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trine.data import read, write
-from trine.domains import Audio, Image
+from trine.domains import Audio, Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators import Autoencoder, load
 from trine.estimators._sheets import contact_sheet, eight_bits, pillow
@@ -41,14 +41,14 @@ def decode(run: Path, codes: str, out: Path) -> None:
     """Write what the columns ``code_1`` … stand for; see the command."""
     _keep_apart(out, codes)
     model = autoencoder(run)
-    save(out, model, model.columns_of(_codes_in(codes, model._n_features_out)), "rows")
+    save(out, model.schema_.x, model.columns_of(_codes_in(codes, model._n_features_out)), "rows")
 
 
 def reconstruct(run: Path, data: str, out: Path) -> None:
     """Write rows as they come back; see the command."""
     _keep_apart(out, data)
     model = autoencoder(run)
-    save(out, model, model.columns_of(model.transform(data)), "rows")
+    save(out, model.schema_.x, model.columns_of(model.transform(data)), "rows")
 
 
 def interpolate(run: Path, data: str, between: tuple[int, int], steps: int, out: Path) -> None:
@@ -61,7 +61,7 @@ def interpolate(run: Path, data: str, between: tuple[int, int], steps: int, out:
             raise ChoiceError(f"--between names row {row}, and {data} has rows 1 to {len(codes):,}.")
     along = np.linspace(0, 1, steps)[:, None]
     way = (1 - along) * codes[between[0] - 1] + along * codes[between[1] - 1]
-    save(out, model, model.columns_of(way), "steps")
+    save(out, model.schema_.x, model.columns_of(way), "steps")
 
 
 def autoencoder(run: Path) -> Autoencoder:
@@ -78,7 +78,7 @@ def autoencoder(run: Path) -> Autoencoder:
     return model
 
 
-def save(out: Path, model: Autoencoder, columns: Columns, what: str) -> None:
+def save(out: Path, domains: Mapping[str, Domain], columns: Columns, what: str) -> None:
     """Write rows: one file for a table; a new directory where there are pictures or sounds, with ``rows.csv`` beside their files,
     and of pictures a contact sheet.
 
@@ -87,7 +87,7 @@ def save(out: Path, model: Autoencoder, columns: Columns, what: str) -> None:
         DataError: the disk does not take it.
     """
     rows = len(next(iter(columns.values())))
-    drawn = {name: domain for name, domain in model.schema_.x.items() if isinstance(domain, Image | Audio)}
+    drawn = {name: domain for name, domain in domains.items() if isinstance(domain, Image | Audio)}
     drawn = {name: domain for name, domain in drawn.items() if name in columns}
     if not drawn:
         write(out, {name: _flat(values) for name, values in columns.items()})

@@ -32,7 +32,8 @@ class Metric:
     Attributes:
         value: on all rows; NaN where the rows do not determine it (R² of a constant y).
         low, high: 95 % bootstrap interval over rows; NaN where there is none (one row).
-        baseline: the same metric of the trivial prediction (the training rows' majority class and class shares, or
+        baseline: the same metric of what it is to be compared with: of samples, of true rows in their place; else of the
+            trivial prediction (the training rows' majority class and class shares, or
             their mean and spread); None where it has none.
         higher_is_better: which way is good; None where neither is (a coverage should be its level).
         unit: ``"share"``, ``"nats"``, ``"y"`` (y's own unit), or empty.
@@ -67,8 +68,9 @@ class Evaluation:
 
     def summary(self, name: str = "") -> str:
         """The metrics as an aligned table, for a console."""
+        compared = "floor" if self.kind == "samples" else "trivial"
         table = [
-            (f"{name or 'held out'}, {self.rows:,} row{'s' * (self.rows != 1)}", "value", "95 % interval", "trivial")
+            (f"{name or 'held out'}, {self.rows:,} row{'s' * (self.rows != 1)}", "value", "95 % interval", compared)
         ]
         for key, metric in self.metrics.items():
             interval = f"{figure(metric.low)} … {figure(metric.high)}" if math.isfinite(metric.low) else ""

@@ -1,0 +1,66 @@
+"""What `trine sample` does with a generator: conditions from a table or from the command line, new rows into files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from trine.cli import _codes
+from trine.data import read
+from trine.errors import ChoiceError
+from trine.estimators import GAN, ConditionalGAN
+
+
+def sample(
+    run: Path,
+    model: GAN | ConditionalGAN,
+    data: str | None,
+    given: Mapping[str, str],
+    n: int,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Write ``n`` new rows, or ``n`` for each condition, its columns beside what is made for it; see the command.
+
+    Raises:
+        ChoiceError: a condition where there is none to give, none where one is needed, a column that is no part of it, or no
+            --out; says which.
+    """
+    if out is None:
+        raise ChoiceError(
+            "There is no --out: name a table's file, or a new directory where pictures or sounds are made."
+        )
+    if isinstance(model, GAN):
+        if data is not None or given:
+            raise ChoiceError(
+                f"The model in {run} is a GAN without a condition: its samples need no DATA and no --given."
+            )
+        _codes.save(out, model.schema_.x, model.drawn_columns(n, seed=seed), "samples")
+        return
+    columns = list(model.schema_.x)
+    if (data is None) == (not given):
+        example = f"--given {columns[0]}=VALUE"
+        raise ChoiceError(
+            f"The model in {run} makes {', '.join(model.schema_.y)} given {', '.join(columns)}: name DATA with a row for each "
+            f"condition, or say it with {example}; one of the two."
+        )
+    if given:
+        unknown = [name for name in given if name not in columns]
+        absent = [name for name in columns if name not in given]
+        if unknown or absent:
+            wrong = f"{unknown[0]!r} is none of its columns" if unknown else f"{absent[0]!r} is not given"
+            raise ChoiceError(f"--given: {wrong}; the condition of this model is {', '.join(columns)}.")
+        table = read({name: np.array([value]) for name, value in given.items()})
+    else:
+        assert data is not None
+        table = read(data)
+    made = model.drawn_columns(n, table, seed=seed)
+    beside = {}
+    for name in columns:
+        column = table.column(name)
+        if column.offsets is None and column.values.ndim == 1:
+            values = column.values if column.levels is None else np.append(column.levels, "")[column.values]
+            beside[name] = np.repeat(values, n)
+    _codes.save(out, {**model.schema_.y}, {**beside, **made}, "samples")
