@@ -116,10 +116,7 @@ def test_mistakes_are_told(place: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "'alcohol' is not given" in refused(
         capsys, "sample", place / "hue", "--given", "kind=low", "--out", tmp_path / "a.csv"
     )
-    assert "leave y out" in refused(
-        capsys, "fit", place / "wine.csv", "--method", "gan", "--y", "hue", "--out", tmp_path / "r"
-    )
-    assert "name what is to be made with --y" in refused(
+    assert "Name it with --y COL" in refused(
         capsys, "fit", place / "wine.csv", "--method", "conditional_gan", "--out", tmp_path / "r"
     )
     assert not (tmp_path / "a").exists()
