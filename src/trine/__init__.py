@@ -35,6 +35,7 @@ _WHERE = {
     "Term": "trine.criterion",
     "Transducer": "trine.estimators",
     "Transfer": "trine.estimators",
+    "Translator": "trine.estimators",
     "TrineError": "trine.errors",
     "derive": "trine.estimators",
     "divergence": "trine.divergences",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from trine.estimators import Regressor as Regressor
     from trine.estimators import Transducer as Transducer
     from trine.estimators import Transfer as Transfer
+    from trine.estimators import Translator as Translator
     from trine.estimators import derive as derive
     from trine.estimators import fit as fit
     from trine.estimators import load as load

@@ -86,7 +86,10 @@ class Choices:
         critic_augment: probability with which what a critic sees is changed at random, differentiably.
         diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out.
         likelihood: where a picture is made of a picture, weight of −log q(true picture), independent Laplace around the made one, a
-            number; 0 leaves it out.
+            number; 0 leaves it out. Of two piles, the weight of what keeps the content: the cycle, or the contrast.
+        content: of two piles, what keeps a translation to what it is a translation of: ``cycle`` or ``contrast`` (of places).
+        identity_weight: of two piles of pictures, how much a pile's own rows are to stay as they are; 0 leaves it out.
+        history: of two piles, past translations that the critics still see; 0: none.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
 
@@ -153,6 +156,9 @@ class Choices:
     critic_augment: Annotated[float, Field(ge=0, le=1)] | None = None
     diversity: NonNegative | None = None
     likelihood: NonNegative | None = None
+    content: Literal["cycle", "contrast"] | None = None
+    identity_weight: NonNegative | None = None
+    history: Annotated[int, Field(ge=0)] | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 

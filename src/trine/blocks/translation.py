@@ -177,7 +177,7 @@ class PatchCritic(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, given: object = None) -> Tensor:
         maps = picture
         for stage in self.stages:
             maps = leaky_relu(stage(maps), SLOPE)

@@ -32,10 +32,18 @@ Data = Annotated[
         "columns of such paths.",
     ),
 ]
+Other = Annotated[
+    str | None,
+    typer.Argument(metavar="[B]", help="Of --method unpaired: the pile that DATA, A, is translated to and from."),
+]
 Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
 Method = Annotated[
     str | None,
-    typer.Option("--method", metavar="NAME", help="supervised (default), or of x alone: autoencoder."),
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="supervised (default), of x alone autoencoder or gan, of y given x conditional_gan, of two piles unpaired.",
+    ),
 ]
 Label = Annotated[
     str | None,
@@ -94,6 +102,7 @@ def _main(
 @app.command(epilog="Example: trine derive adult.csv --y income --set divergence=cramer")
 def derive(
     data: Data,
+    other: Other = None,
     y: Target = None,
     method: Method = None,
     label: Label = None,
@@ -111,6 +120,7 @@ def derive(
 
     derivation, sample = derive_(
         data,
+        other=other,
         y=y,
         method=method,
         label=label,
@@ -136,6 +146,7 @@ def fit(
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help="As for `derive`; may stand in the run file.")
     ] = None,
+    other: Other = None,
     y: Target = None,
     method: Method = None,
     label: Label = None,
@@ -189,6 +200,7 @@ def fit(
     with _interruptible(), distributed.joined(device):
         estimator = fit_(
             source,
+            other=other,
             y=y or columns,
             method=method or run.method,
             label=label or run.label,
@@ -329,9 +341,15 @@ def sample(
 def translate(
     run: RunDir,
     data: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Pictures of any sizes, in a folder at any depth; or one.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Pictures of any sizes, in a folder at any depth; or one. Of piles of rows: a table."
+        ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new directory; a picture is called there as it is here.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="A new directory; a picture is called there as it is here. Of rows: a file."),
+    ],
     to: Annotated[
         str | None, typer.Option(metavar="A|B", help="Which pile to translate to, of a run that knows both ways.")
     ] = None,

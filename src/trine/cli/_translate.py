@@ -1,4 +1,4 @@
-"""What `trine translate` does: pictures into pictures, a file for each answer."""
+"""What `trine translate` does: pictures into pictures, a file for each answer; rows of one pile into rows of the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from trine.errors import ChoiceError, DataError
 
 def translate(run: Path, data: Path, out: Path, *, to: str | None, samples: int, seed: int, side: int | None) -> None:
     """Write the answers to each picture of ``data``; see the command."""
-    from trine.estimators import load
+    from trine.cli import _codes
+    from trine.domains import Image
+    from trine.estimators import Translator, load
     from trine.estimators._picture_ways import named, noises, of_file, pictures_in
     from trine.estimators._sheets import eight_bits, pillow
 
@@ -21,6 +23,12 @@ def translate(run: Path, data: Path, out: Path, *, to: str | None, samples: int,
             f"The model in {run} is a {type(model).__name__} and translates nothing; fit pairs of pictures with --method "
             "conditional_gan, or two piles with --method unpaired."
         )
+    if isinstance(model, Translator) and to is not None:
+        made = model.made_in(to)
+        if len(made) != 1 or not isinstance(next(iter(made.values())), Image):
+            columns = model.translated_columns(str(data), to, samples, seed=seed)
+            _codes.save(out, made, columns, "translations")
+            return
     way = model.way(to)
     if out.exists():
         raise ChoiceError(f"--out {out} is there already; name a new directory, so that nothing is written over.")

@@ -21,6 +21,7 @@ from ._table import Table as Table
 from ._two_piles import PiledBatches as PiledBatches
 from ._two_piles import Piles as Piles
 from ._two_piles import TwoPiles as TwoPiles
+from ._two_piles import matched as matched
 from ._write import write as write
 from .formats import Reader as Reader
 from .formats import readers as readers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -143,6 +144,20 @@ class TwoPiles:
             )
         return piles
 
+    @property
+    def rows(self) -> int:
+        """Rows of both."""
+        return self.a.rows + self.b.rows
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What was left out of either as unreadable, a message each."""
+        return (*self.a.skipped, *self.b.skipped)
+
+    def fingerprint(self) -> str:
+        """SHA-256, as hexadecimal digits, of what both tables hold; see :meth:`Table.fingerprint`."""
+        return hashlib.sha256(f"{self.a.fingerprint()} {self.b.fingerprint()}".encode()).hexdigest()
+
     def _one_pile(self) -> bool:
         """Whether both have the same values in the same order, as far as some rows tell."""
         if self.a.rows != self.b.rows:
@@ -264,6 +279,33 @@ class PiledBatches(Batches):
         lead, other = (side.rows for side in (self.sides[self.larger], self.sides[1 - self.larger]))
         columns = [lead, other.repeat(-(-len(lead) // len(other)))[: len(lead)]]
         return self.cut(torch.split(torch.stack(columns if self.larger == 0 else columns[::-1], 1), chunk))
+
+
+def matched(table: Table, domains: Mapping[str, Domain]) -> Table:
+    """Rows of one pile as the pile had them: with its columns, in the name of the only one, and with its channels.
+
+    Args:
+        table: the rows. domains: column → fitted domain, of that pile.
+
+    Raises:
+        DataError: no rows, or a column that the pile had is not there; names it and the nearest.
+    """
+    if table.rows == 0:
+        raise DataError("There are no rows to translate.")
+    names = [name for name in table.names if name not in table.targets]
+    only = next(iter(domains))
+    if len(domains) == len(names) == 1 and only != names[0]:
+        table = table.reshaped({only: functools.partial(_renamed, table, names[0], only)}, table.rows)
+    absent = [name for name in domains if name not in table]
+    if absent:
+        raise DataError(
+            f"The rows lack the column {absent[0]!r} that the pile had.{nearest(absent[0], table.names)} Give all of: "
+            f"{', '.join(domains)}."
+        )
+    for name, domain in domains.items():
+        if isinstance(domain, Image) and domain.channels == 3:
+            table = _in_colour(table, name)
+    return table
 
 
 def _require_rows(name: str, table: Table) -> None:

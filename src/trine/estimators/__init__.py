@@ -18,3 +18,4 @@ from .regression import Regressor as Regressor
 from .several import MultiTarget as MultiTarget
 from .transduction import Transducer as Transducer
 from .transferring import Transfer as Transfer
+from .translating import Translator as Translator

@@ -23,6 +23,7 @@ from trine.estimators._plan import Prepared
 from trine.estimators._samples_record import record_of
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
+from trine.models import Translator
 from trine.training import Run
 
 RECORD = "record.json"
@@ -65,8 +66,9 @@ def write_record(
     provenance = estimator.provenance_
     of_x = ", ".join(schema.x) if len(schema.x) <= 3 else f"{len(schema.x)} columns"
     alone = "Samples" if isinstance(estimator, Generating) else "Codes"
+    title = f"{', '.join(schema.y)} from {of_x}" if schema.y else f"{alone} of {of_x}"
     record = {
-        "title": f"{', '.join(schema.y)} from {of_x}" if schema.y else f"{alone} of {of_x}",
+        "title": f"{of_x}: A ↔ B" if isinstance(derivation.model, Translator) else title,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": run.data["source"]["data"] or "data in memory",
         "rows": provenance["rows"],

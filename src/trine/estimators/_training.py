@@ -8,12 +8,13 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from trine import collective
 from trine.blocks import layer_scales, time_scales
-from trine.data import Batch, Batches, Field, LabelledBatches, Shares, Store
+from trine.data import Batch, Batches, Field, LabelledBatches, PiledBatches, Piles, Shares, Store
 from trine.errors import ChoiceError
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
@@ -97,6 +98,9 @@ def _batches(store: Store, prepared: Prepared) -> Batches:
     choices, rows = prepared.derivation.choices, prepared.rows
     assert choices.batch_size is not None
     train = torch.from_numpy(rows.train)
+    if isinstance(store, Piles):
+        a, b = (torch.from_numpy(np.unique(rows.train[:, place])) for place in (0, 1))
+        return PiledBatches(store, a, b, choices.batch_size, prepared.plan.seed)
     if not len(rows.unlabelled) or choices.unlabelled in (None, "none"):
         return Batches(store, train, choices.batch_size, prepared.plan.seed)
     beside, own = torch.from_numpy(rows.unlabelled), choices.labelled_size or 1

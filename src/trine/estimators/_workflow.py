@@ -16,11 +16,12 @@ import torch
 
 from trine import collective
 from trine.choices import Choices
-from trine.data import Batch, Schema, Table, bytes_of, read, reshape
+from trine.data import Batch, Schema, Table, TwoPiles, bytes_of, read, reshape
 from trine.domains import Category, Domain, Labels
-from trine.errors import RunError, SchemaError
+from trine.errors import ChoiceError, RunError, SchemaError
 from trine.estimators._estimator import estimators, load, versions
-from trine.estimators._plan import Plan, pairs_of, prepare
+from trine.estimators._piles import piles_of, prepare_piles
+from trine.estimators._plan import Plan, Prepared, pairs_of, prepare
 from trine.estimators._record import write_record
 from trine.estimators._training import fit as train
 from trine.methods import Derivation, Facts
@@ -33,6 +34,7 @@ def fit(
     data: Any,
     y: str | Sequence[str] | None = None,
     *,
+    other: Any = None,
     method: str | None = None,
     label: str | None = None,
     x: Sequence[str] | None = None,
@@ -58,8 +60,10 @@ def fit(
     Args:
         data: path of a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or of a folder of class folders of images or sounds; a
             data frame (pandas, polars), a mapping of arrays, or a tuple ``(X, y)`` of arrays or tensors.
+        other: with method="unpaired" the pile B that ``data``, A, is translated to and from.
         y: target column(s). May be left out where the data name it: a folder's ``label``, the ``y`` of arrays.
-        method: ``"supervised"``, or of x alone ``"autoencoder"``; None: supervised.
+        method: ``"supervised"``, of x alone ``"autoencoder"`` or ``"gan"``, of y given x ``"conditional_gan"``, of two piles
+            ``"unpaired"``; None: supervised, of two piles unpaired.
         label: of a method without a y, a column that is left out of x and colours the report; by default the one that the data
             name as their target.
         x: input columns; all others by default.
@@ -94,10 +98,16 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the run in ``out`` can be resumed.
     """
     limit = None if memory is None else bytes_of(memory)
-    reading = partial(read, on_bad=on_bad, memory=limit, pairs=pairs_of(method, y))
-    table = reshape(reading(data), long, group)
-    stated = stated_of(table, method, y, label, domains)
-    aside = None if isinstance(valid, int | float) else reshape(reading(valid), long, group)
+    apart = two_piles(other, method, label, valid)
+    table: Table | TwoPiles | None = None
+    aside = None
+    if apart:
+        stated: dict[str, Any] = {"method": "unpaired", "y": targets_named(y), "domains": dict(domains or {})}
+    else:
+        reading = partial(read, on_bad=on_bad, memory=limit, pairs=pairs_of(method, y))
+        table = reshape(reading(data), long, group)
+        stated = stated_of(table, method, y, label, domains)
+        aside = None if isinstance(valid, int | float) else reshape(reading(valid), long, group)
     plan = Plan(
         **stated,
         x=tuple(x) if x is not None else None,
@@ -116,9 +126,11 @@ def fit(
     )
     if out is not None:
         distributed.shared(partial(Run.require_free, out))
+    if table is None:
+        table = piles_of(plan, data, other)
     if collective.processes() > 1:
         distributed.require_same(plan=distributed.fingerprint(plan.to_json()), data=table.fingerprint())
-    prepared = prepare(plan, table, verbose=verbose and collective.first())
+    prepared = _prepare(plan, table, verbose=verbose and collective.first())
     if out is None:
         return _complete(plan, prepared, None, table, aside, verbose=verbose, announce=announce)
     derivation = prepared.derivation
@@ -126,7 +138,11 @@ def fit(
         out,
         {
             "plan": plan.to_json(),
-            "source": {"data": _source(data), "valid": None if aside is None else _source(valid)},
+            "source": {
+                "data": _source(data),
+                "valid": None if aside is None else _source(valid),
+                **({"other": _source(other)} if apart else {}),
+            },
             "fingerprint": table.fingerprint(),
             "schema": derivation.schema.to_json(),
             "choices": derivation.choices.to_json(),
@@ -143,7 +159,7 @@ def _complete(
     plan: Plan,
     prepared: Any,
     run: Run | None,
-    table: Table,
+    table: Table | TwoPiles,
     aside: Table | None,
     *,
     verbose: bool,
@@ -174,16 +190,24 @@ def _complete(
         estimator.provenance_["rows"]["held_out"] = aside.rows
     if run is not None:
         estimator.save(run.directory / ARTEFACT)
-        write_record(run, estimator, derivation, fitted, sample, aside if aside is not None else table, prepared, table)
+        rows = table.a if isinstance(table, TwoPiles) else table
+        write_record(run, estimator, derivation, fitted, sample, aside if aside is not None else rows, prepared, rows)
         run.update(status="finished", metrics=estimator.metrics_)
     return estimator
 
 
-def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None = None, verbose: bool = False) -> Any:
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    data: Any = None,
+    other: Any = None,
+    device: str | None = None,
+    verbose: bool = False,
+) -> Any:
     """Go on with a run that was stopped or killed; its result is that of a run never stopped, bit for bit.
 
     Args:
-        run: the run's directory. data: where the data are now, if they have moved.
+        run: the run's directory. data, other: where the data are now, if they have moved; of two piles, A and B.
         device: where to go on; None: as the run was started.
         verbose: whether to show progress.
 
@@ -208,7 +232,16 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None 
                 f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
             )
         reading = partial(read, on_bad=plan.on_bad, memory=plan.memory, pairs=plan.pairs)
-        table = plan.shaped(reading(source))
+        table: Table | TwoPiles
+        if "other" in origin:
+            beside = other if other is not None else origin["other"]
+            if beside is None:
+                raise RunError(
+                    f"The run {run} was started from a pile B in memory; give it again: trine.resume({str(run)!r}, other=...)."
+                )
+            table = piles_of(plan, source, beside)
+        else:
+            table = plan.shaped(reading(source))
         aside = None
         if origin["valid"] is not None:
             aside = plan.shaped(reading(origin["valid"]))
@@ -217,7 +250,7 @@ def resume(run: str | os.PathLike[str], *, data: Any = None, device: str | None 
                 f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
                 "say where the old ones are with --data, or start a new run."
             )
-        prepared = prepare(
+        prepared = _prepare(
             plan, table, schema=schema, choices=choices, facts=known, verbose=verbose and collective.first()
         )
         derivation = dataclasses.replace(prepared.derivation, reasons=reasons)
@@ -229,6 +262,7 @@ def derive(
     data: Any,
     y: str | Sequence[str] | None = None,
     *,
+    other: Any = None,
     method: str | None = None,
     label: str | None = None,
     x: Sequence[str] | None = None,
@@ -245,9 +279,14 @@ def derive(
 
     The arguments are those of :func:`fit`.
     """
-    table = reshape(read(data, on_bad=on_bad, pairs=pairs_of(method, y)), long, group)
+    table: Table | TwoPiles | None = None
+    if two_piles(other, method, label, valid):
+        stated: dict[str, Any] = {"method": "unpaired", "y": targets_named(y), "domains": dict(domains or {})}
+    else:
+        table = reshape(read(data, on_bad=on_bad, pairs=pairs_of(method, y)), long, group)
+        stated = stated_of(table, method, y, label, domains)
     plan = Plan(
-        **stated_of(table, method, y, label, domains),
+        **stated,
         x=tuple(x) if x is not None else None,
         choices=Choices.of(choices),
         held_out=valid,
@@ -257,8 +296,39 @@ def derive(
         long=long,
         group=dict(group or {}),
     )
-    prepared = prepare(plan, table)
+    prepared = _prepare(plan, piles_of(plan, data, other) if table is None else table)
     return prepared.derivation, prepared.store.batch(torch.from_numpy(prepared.rows.train[:2]))
+
+
+def _prepare(plan: Plan, table: Table | TwoPiles, **known: Any) -> Prepared:
+    """What a plan makes of one table or of two piles."""
+    return prepare_piles(plan, table, **known) if isinstance(table, TwoPiles) else prepare(plan, table, **known)
+
+
+def two_piles(other: Any, method: str | None, label: str | None, valid: Any) -> bool:
+    """Whether the data are two piles.
+
+    Raises:
+        SchemaError: a second pile of another method, or none of this; a label. ChoiceError: rows for the metrics by name.
+    """
+    if other is None:
+        if method == "unpaired":
+            raise SchemaError(
+                "method=unpaired translates between two piles, and there is one: trine fit A B --method unpaired."
+            )
+        return False
+    if method not in (None, "unpaired"):
+        raise SchemaError(f"method={method} learns from one table, and two are given; --method unpaired takes A and B.")
+    if label is not None:
+        raise SchemaError("label is for methods of x alone; of two piles leave it out.")
+    if not isinstance(valid, int | float):
+        raise ChoiceError("Of two piles rows are held out by share: give --valid a number, e.g. 0.1.")
+    return True
+
+
+def targets_named(y: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The target columns as a tuple."""
+    return (y,) if isinstance(y, str) else tuple(y or ())
 
 
 def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Two piles, ready to train a translator between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trine.choices import Choices
+from trine.data import Schema, Table, TwoPiles, read, reshape, split
+from trine.errors import ChoiceError, SchemaError
+from trine.estimators._plan import Plan, Prepared, Rows
+from trine.estimators._samples_record import Look, record_of
+from trine.estimators._training import Fitted, film_of
+from trine.estimators._translations_record import filmed, translations_film, translations_record
+from trine.methods import Facts, derive
+from trine.models import Translator
+
+FEWEST = 8
+"""Rows of a pile below which none are kept from training to decide when to stop: a score over a handful stops at random."""
+
+Pairs = NDArray[np.int64]
+
+
+def piles_of(plan: Plan, a: Any, b: Any) -> TwoPiles:
+    """The data of both piles as the plan states them.
+
+    Raises:
+        DataError, SchemaError, ChoiceError: as of :class:`~trine.data.TwoPiles`; or of what two piles do not have: a y, weights.
+    """
+    if plan.y:
+        raise SchemaError(
+            f"Two piles have no y, and {plan.y[0]!r} is named; leave it out: B is what A becomes, and the other way round."
+        )
+    if plan.class_weight is not None:
+        raise ChoiceError("class_weight is of a target, and two piles have none; leave it out.")
+    tables = []
+    for data in (a, b):
+        table = read(data, on_bad=plan.on_bad, memory=plan.memory) if plan.long or plan.group else data
+        tables.append(reshape(table, plan.long, plan.group) if plan.long or plan.group else table)
+    return TwoPiles.read(
+        *tables, on_bad=plan.on_bad, memory=plan.memory, columns=plan.x, domains=dict(plan.domains) or None
+    )
+
+
+def prepare_piles(
+    plan: Plan,
+    piles: TwoPiles,
+    *,
+    schema: Schema | None = None,
+    choices: Choices | None = None,
+    facts: Facts | None = None,
+    verbose: bool = False,
+) -> Prepared:
+    """As :func:`~trine.estimators._plan.prepare`, of two piles: each is split, and its domains learn, by itself.
+
+    The rows of what is prepared are pairs, (n, 2): of A in the first column, of B in the second; those of the smaller pile come
+    again and again.
+    """
+    parts = [_divided(plan, rows, place) for place, rows in enumerate((piles.a.rows, piles.b.rows))]
+    fitted = piles.fit(parts[0][0], parts[1][0]) if schema is None else dataclasses.replace(piles, schema=schema)
+    store = fitted.stored(memory=plan.memory, verbose=verbose)
+    train, stop, held = (paired(one, other) for one, other in zip(*parts, strict=True))
+    if facts is None:
+        facts = Facts(len(train), table_rows=store.rows)
+    derivation = derive(plan.method, fitted.schema, choices or plan.choices, facts, plan.seed)
+    return Prepared(plan, store, Rows(train, stop, held), derivation)
+
+
+def _divided(plan: Plan, rows: int, place: int) -> tuple[Pairs, Pairs, Pairs]:
+    """Of one pile: rows to train on, those that decide when to stop, those held out."""
+    rest, held = split(rows, plan.held_out, plan.seed + 2 * place)
+    train, stop = split(rest, plan.stop_fraction, plan.seed + 2 * place + 1)
+    if len(stop) < FEWEST:
+        train, stop = rest, stop[:0]
+    if len(train) < 2:
+        train, stop, held = np.arange(rows), stop[:0], held[:0]
+    return train, stop, held
+
+
+def paired(a: Pairs, b: Pairs) -> Pairs:
+    """(n, 2) rows of A beside rows of B, as many as the larger has; none where either has none."""
+    n = max(len(a), len(b)) if len(a) and len(b) else 0
+    return np.stack([np.resize(a, n), np.resize(b, n)], 1).astype(np.int64)
+
+
+@film_of.register
+def _(kind: Translator, prepared: Prepared, store: Any, place: torch.device) -> Any:
+    """Rows of either pile as they are translated."""
+    return translations_film(kind, store.batch(torch.from_numpy(film_rows(kind, prepared))).to(place))
+
+
+@record_of.register
+def translations_shown(
+    kind: Translator, estimator: Any, prepared: Prepared, fitted: Fitted, table: Table, look: Look
+) -> dict[str, Any]:
+    """What a report shows of a translator: of rows that were not learned from, if there are such."""
+    rows = next(part for part in (prepared.rows.held_out, prepared.rows.stop, prepared.rows.train) if len(part))
+    shown, film = (
+        prepared.store.batch(torch.from_numpy(pairs))
+        for pairs in (np.random.default_rng(0).permutation(rows), film_rows(kind, prepared))
+    )
+    domains = {"a": prepared.schema.x, "b": prepared.schema.y}
+    return translations_record(kind, shown, film, domains, fitted.result, look)
+
+
+def film_rows(model: Translator, prepared: Prepared) -> Pairs:
+    """The pairs of rows that are filmed."""
+    rows = prepared.rows.stop if len(prepared.rows.stop) else prepared.rows.train
+    return rows[: filmed(model)]

@@ -1,0 +1,157 @@
+"""How like either pile its translations are, what comes back of a cycle, and what the noise changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trine.data import Schema, Store
+from trine.estimators._batched import chunk_of
+from trine.estimators._plan import Prepared
+from trine.estimators._sample_scores import JUDGED, SEED, scores
+from trine.estimators._training import score_of
+from trine.evaluation import Evaluation, Metric
+from trine.evaluation.features import FeatureSpace, feature_space
+from trine.evaluation.samples import frechet
+from trine.models import Translator
+from trine.training import generators
+
+SCORED = 500
+"""Rows of either pile that a score as training goes is of."""
+ANSWERS = 4
+"""Translations of one row that its diversity is of."""
+ASKED = 128
+"""Rows whose translations are compared under several noises."""
+SIDES = ("b", "a")
+
+
+@score_of.register
+def translation_score(
+    kind: Translator, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
+) -> Callable[[], float]:
+    """Fréchet's distances of translations from held-out rows of the pile that they are to be of, A's and B's together.
+
+    The lower the better; of the same rows under the same noise each time.
+    """
+    look = _Look(kind, store, prepared.schema, place)
+    stop, train = prepared.rows.stop, prepared.rows.train
+    # Of few that are held out, others are translated too: what they become was not learned from.
+    given = np.concatenate([stop, train])[:SCORED]
+    with generators.seeded(SEED):
+        spaces = {side: look.space(side, train, len(stop), prepared.plan.seed) for side in SIDES}
+        true = {side: spaces[side](look.seen(side, stop[:SCORED])) for side in SIDES}
+
+    def score() -> float:
+        total = 0.0
+        with generators.seeded(SEED):
+            for side in SIDES:
+                made = spaces[side](look.translated(side, given))
+                total += frechet(true[side], made) if np.isfinite(made).all() else float("inf")
+        return total
+
+    return score
+
+
+def evaluate_translations(prepared: Prepared, model: Translator, rows: NDArray[np.int64]) -> dict[str, Evaluation]:
+    """``A`` and ``B`` → scores of what is translated to it, of ``rows`` (pairs), beside those of as many training rows."""
+    look = _Look(model, prepared.store, prepared.schema, next(model.parameters()).device)
+    seed = prepared.plan.seed
+    rng = np.random.default_rng(seed)
+    rows, train = rows[:JUDGED], rng.permutation(prepared.rows.train)[:JUDGED]
+    with generators.seeded(SEED):
+        return {side.upper(): look.evaluation(side, rows, train, train, seed) for side in SIDES}
+
+
+def evaluate_translations_of(
+    model: Translator, store: Store, schema: Schema, pairs: NDArray[np.int64], seed: int
+) -> dict[str, Evaluation]:
+    """The same against rows of other piles, of which one half is judged and the other is its floor."""
+    look = _Look(model, store, schema, next(model.parameters()).device)
+    half = len(pairs) // 2
+    with generators.seeded(SEED):
+        return {
+            side.upper(): look.evaluation(side, pairs[:half][:JUDGED], pairs[half:][:JUDGED], pairs[:JUDGED], seed)
+            for side in SIDES
+        }
+
+
+class _Look:
+    """A translator and the rows of both piles, as critics see them."""
+
+    def __init__(self, model: Translator, store: Store, schema: Schema, place: torch.device) -> None:
+        self.model, self.store, self.schema, self.place = model, store, schema, place
+
+    def _parts(self, rows: NDArray[np.int64]) -> Any:
+        parts = torch.split(torch.from_numpy(rows), min(chunk_of(self.store, self.schema), 256))
+        return (batch.to(self.place) for batch in self.store.batches(parts))
+
+    def seen(self, side: str, rows: NDArray[np.int64]) -> Tensor:
+        """True rows of one pile, on the CPU."""
+        own: Any = self.model.to_b if side == "b" else self.model.to_a
+        with torch.inference_mode():
+            return torch.cat([own.seen(batch).cpu() for batch in self._parts(rows)])
+
+    def translated(self, side: str, rows: NDArray[np.int64]) -> Tensor:
+        """Rows of the other pile as rows of this one, on the CPU."""
+        mode = self.model.training
+        self.model.eval()
+        with torch.inference_mode():
+            made = torch.cat([self.model.translate(batch, side).cpu() for batch in self._parts(rows)])
+        self.model.train(mode)
+        return made
+
+    def space(self, side: str, rows: NDArray[np.int64], compared: int, seed: int) -> FeatureSpace:
+        """Where rows of one pile are compared."""
+        own: Any = self.model.to_b if side == "b" else self.model.to_a
+        shapes = own.made.shapes if hasattr(own, "made") else [own.shape]
+        return feature_space(self.seen(side, rows[:JUDGED]), shapes, compared, seed)
+
+    def evaluation(
+        self, side: str, rows: NDArray[np.int64], floor: NDArray[np.int64], known: NDArray[np.int64], seed: int
+    ) -> Evaluation:
+        """Of translations of ``rows`` to one pile: like its own rows, come back, and different under other noise."""
+        self.model.eval()
+        # Rows of the smaller pile come again and again in pairs; here each counts once.
+        column = 1 if side == "b" else 0
+        own = rows[np.unique(rows[:, column], return_index=True)[1]]
+        beside = floor[np.unique(floor[:, column], return_index=True)[1]]
+        given = rows[np.unique(rows[:, 1 - column], return_index=True)[1]]
+        space = self.space(side, known, len(own), seed)
+        made = self.translated(side, given)
+        found = scores(space(made), space(self.seen(side, own)), space(self.seen(side, beside)), space.name)
+        metrics = dict(found.metrics)
+        back = self._back(side, given)
+        if back is not None:
+            metrics["comes back"] = Metric(back, float("nan"), float("nan"), 0.0, True, "share")
+        kept = self._diversity(side, given[:ASKED])
+        metrics["diversity"] = Metric(kept, float("nan"), float("nan"), 0.0, True, "share")
+        return Evaluation("samples", len(given), metrics, found.figures, [])
+
+    def _back(self, side: str, rows: NDArray[np.int64]) -> float | None:
+        """Share of the variance of rows of the other pile that a cycle through this one brings back."""
+        model = self.model
+        if model.contrast is not None:
+            return None
+        other: Any = model.to_a if side == "b" else model.to_b
+        error, values = 0.0, []
+        with torch.inference_mode():
+            for batch in self._parts(rows):
+                given = other.seen(batch)
+                made = model.translate(batch, side)
+                code = model.code_a(given, made) if side == "b" else model.code_b(made, given)
+                error += float((other(made, code) - given).double().square().sum())
+                values.append(given.double().cpu())
+        all_ = torch.cat(values)
+        return 1.0 - error / max(float((all_ - all_.mean(0)).square().sum()), 1e-12)
+
+    def _diversity(self, side: str, rows: NDArray[np.int64]) -> float:
+        """Variance of one row's translations under several noises, as a share of that of all rows' translations."""
+        many = self.translated(side, np.repeat(rows, ANSWERS, axis=0)).double().flatten(1)
+        each = many.view(len(rows), ANSWERS, -1)
+        within = float(each.var(1).sum(-1).mean())
+        return within / max(float(many.var(0).sum()), 1e-12)

@@ -1,0 +1,274 @@
+"""From one pile of rows to another that nobody paired with it, and back."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trine.blocks.unpaired import PictureMap
+from trine.data import Schema, Table, TwoPiles, matched, read, stored
+from trine.domains import Domain, Image
+from trine.errors import ChoiceError
+from trine.estimators._estimator import Estimator, estimators
+from trine.estimators._picture_ways import Way
+from trine.estimators._piles import paired, piles_of, prepare_piles
+from trine.estimators._plan import Prepared
+from trine.estimators._training import Fitted, fit
+from trine.estimators._translation_scores import evaluate_translations, evaluate_translations_of
+from trine.evaluation import Evaluation
+from trine.models import Translator as Network
+
+AT_ONCE = 256
+"""Translations made at a time."""
+REACH, STRIDE = 64, 4
+"""Pixels by which the parts of large pictures overlap, and multiples that they begin at; see :mod:`trine.blocks.tiles`."""
+
+
+@estimators.register("unpaired")
+class Translator(Estimator):
+    """Rows of a pile A as rows of a pile B and the other way round, learned from the two piles alone.
+
+    Two generators, each with noise, two critics, and what keeps the content: a cycle, there and back, whose codes carry what the
+    other pile does not show (Almahairi et al., `Augmented CycleGAN`, 2018); or the contrast between places (Park et al., 2020).
+
+    Args:
+        divergence: what the critics learn; see :class:`~trine.GAN`.
+        content: what keeps the content: ``cycle``, or of pictures ``contrast``.
+        likelihood: weight of that. identity_weight: of pictures, how much a pile's own rows are to stay as they are; 0: not at all.
+        diversity: weight of the noise being recovered from a row and its translation, so that it is not ignored; 0: none.
+        history: past translations that the critics still see; 0: none.
+        noise: numbers of noise that a translation reads.
+        penalty, penalty_every, critic_steps, critic_augment: of the critics; see :class:`~trine.GAN`.
+        hidden: of rows, widths of the dense layers, all alike. channels: of pictures, of the networks at full size.
+        layers: of pictures, residual blocks.
+        optimiser, step_size, schedule, ema, batch_size, epochs, patience: of the training; see :class:`~trine.GAN`.
+        validation_fraction: share of either pile that translations are compared with as training goes.
+        random_state: None, an integer or a numpy random state. threads: torch threads; None chooses.
+        budget: seconds that training may take. verbose: whether to show progress on standard error.
+
+    A parameter that is None is derived; ``print(model.derivation_)`` tells what was derived, and why.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> model = Translator(epochs=2, random_state=0).fit(rng.normal(size=(60, 2)), 5 + rng.normal(size=(80, 2)))
+        >>> model.translate(rng.normal(size=(3, 2)), to="B").shape
+        (3, 2)
+    """
+
+    kind = "unpaired"
+    method = "unpaired"
+
+    def __init__(
+        self,
+        divergence: str | None = None,
+        *,
+        content: str | None = None,
+        likelihood: float | None = None,
+        identity_weight: float | None = None,
+        diversity: float | None = None,
+        history: int | None = None,
+        noise: int | None = None,
+        penalty: float | None = None,
+        penalty_every: int | None = None,
+        critic_steps: int | None = None,
+        critic_augment: float | None = None,
+        hidden: tuple[int, ...] | None = None,
+        channels: int | None = None,
+        layers: int | None = None,
+        optimiser: str | None = None,
+        step_size: float | None = None,
+        schedule: str | None = None,
+        ema: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        threads: int | None = None,
+        budget: float | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.divergence = divergence
+        self.content = content
+        self.likelihood = likelihood
+        self.identity_weight = identity_weight
+        self.diversity = diversity
+        self.history = history
+        self.noise = noise
+        self.penalty = penalty
+        self.penalty_every = penalty_every
+        self.critic_steps = critic_steps
+        self.critic_augment = critic_augment
+        self.hidden = hidden
+        self.channels = channels
+        self.layers = layers
+        self.optimiser = optimiser
+        self.step_size = step_size
+        self.schedule = schedule
+        self.ema = ema
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.threads = threads
+        self.budget = budget
+        self.verbose = verbose
+
+    def fit(self, A: Any, B: Any) -> Self:
+        """Derive model, criterion and procedure from the two piles and train.
+
+        Args:
+            A, B: each (rows, columns) numbers, (rows, height, width[, channels]) pixels, a data frame, a mapping of columns, or
+                the path of a folder of pictures or of a table. Their numbers of rows may differ; their columns may not.
+
+        Raises:
+            TrineError (a ValueError): what was wrong, where, and what to do.
+        """
+        self.from_arrays_ = isinstance(A, np.ndarray | torch.Tensor) and isinstance(B, np.ndarray | torch.Tensor)
+        piles = [_numbers(data) if self.from_arrays_ else data for data in (A, B)]
+        plain = self.from_arrays_ and piles[0].ndim < 3
+        domains = dict.fromkeys(read(piles[0]).names, "real") if plain else {}
+        plan = self._plan([], domains)
+        prepared = prepare_piles(plan, piles_of(plan, *piles))
+        self._adopt(prepared.derivation, plan)
+        if plain:
+            self.n_features_in_ = len(self.schema_.x)
+        fitted = fit(prepared, progress=self.verbose)
+        return self._finish(prepared, fitted)
+
+    @property
+    def _network(self) -> Network:
+        network = self.derivation_.model
+        assert isinstance(network, Network)
+        return network
+
+    def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
+        super()._finish(prepared, fitted)
+        self.evaluations_: dict[str, Evaluation] = {}
+        held = prepared.rows.held_out if len(prepared.rows.held_out) else prepared.rows.stop
+        if len(held) > 1:
+            self.evaluations_ = evaluate_translations(prepared, self._network, held)
+            self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
+        return self
+
+    def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
+        """Refused: a translator has no y.
+
+        Raises:
+            ChoiceError: always; says what there is in its place.
+        """
+        raise ChoiceError("A translator has no y to predict; `trine translate RUN DATA --to A|B` translates rows.")
+
+    def translate(self, rows: Any, to: str = "B", n: int = 1, *, seed: int | None = None) -> Any:
+        """Rows of the other pile as rows of ``to``, in the form that the piles had; ``n`` for each, the first row's first.
+
+        Args:
+            rows: of the pile that is translated from, in any form that :meth:`fit` takes. to: ``"A"`` or ``"B"``.
+            n: translations of each row, under as many noises. seed: of the noise; None: the estimator's own.
+
+        Raises:
+            ChoiceError: another ``to``, or n below 1. DataError: a column that is not there, a picture that cannot be read.
+        """
+        columns = self.translated_columns(rows, to, n, seed=seed)
+        if not self._from_arrays():
+            return columns
+        values = list(columns.values())
+        return values[0] if isinstance(next(iter(self.made_in(to).values())), Image) else np.stack(values, axis=1)
+
+    def translated_columns(
+        self, rows: Any, to: str = "B", n: int = 1, *, seed: int | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """What :meth:`translate` gives, always as a mapping from column to values."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        made = self.made_in(to)
+        if n < 1:
+            raise ChoiceError(f"n is {n}; each row has at least 1 translation.")
+        side = to.lower()
+        table = self._source(rows, side)
+        own = Schema(self.schema_.x, {}) if side == "b" else Schema({}, self.schema_.y)
+        store = stored(table, own, memory=self.plan_.memory)
+        network = self._network.eval()
+        other: Any = network.to_b if side == "b" else network.to_a
+        found = []
+        index = torch.arange(store.rows).repeat_interleave(n)
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            for batch in store.batches(torch.split(index, AT_ONCE)):
+                found.append(network.translate(batch, side))
+            columns = other.columns(torch.cat(found))
+        return {name: domain.decode(columns[name].numpy()) for name, domain in made.items()}
+
+    def way(self, to: str | None = None) -> Way:
+        """How one picture becomes another; see :class:`~trine.estimators._picture_ways.Way`.
+
+        Raises:
+            ChoiceError: no pictures, or ``to`` is neither A nor B.
+        """
+        if to is None:
+            raise ChoiceError("A translator knows both ways: say --to A or --to B.")
+        made = next(iter(self.made_in(to).values()))
+        read = next(iter(self.made_in("A" if to == "B" else "B").values()))
+        network = self._network.eval()
+        generator: Any = network.to_b if to == "B" else network.to_a
+        if not isinstance(generator, PictureMap):
+            raise ChoiceError(f"What was learned here is {', '.join(self.schema_.x)}, which is no picture.")
+        assert isinstance(read, Image)
+        assert isinstance(made, Image)
+        return Way(
+            read,
+            made,
+            network.noise[1 if to == "B" else 0],
+            lambda pixels: pixels * 2 - 1,
+            generator,
+            REACH,
+            STRIDE,
+        )
+
+    def made_in(self, to: str) -> dict[str, Domain]:
+        """Column → domain of what is made by translating to ``to``.
+
+        Raises:
+            ChoiceError: ``to`` is neither A nor B.
+        """
+        if to not in ("A", "B"):
+            raise ChoiceError(f"A translation is to A or to B, and not to {to!r}.")
+        return self.schema_.x if to == "A" else self.schema_.y
+
+    def evaluate(self, A: Any, B: Any) -> dict[str, Evaluation]:
+        """``A`` and ``B`` → how like rows of the one what is made of rows of the other is, what comes back, and how diverse it is.
+
+        Args:
+            A, B: rows that were not learned from, 4 or more of either.
+        """
+        piles = TwoPiles(self._source(A, "b"), self._source(B, "a"), self.schema_).stored(memory=self.plan_.memory)
+        rng = np.random.default_rng(self.plan_.seed)
+        pairs = paired(rng.permutation(piles.a.rows), rng.permutation(piles.b.rows))
+        return evaluate_translations_of(self._network, piles, self.schema_, pairs, self.plan_.seed)
+
+    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+        """As :meth:`evaluate`, of a pair (A, B).
+
+        Raises:
+            ChoiceError: one pile only.
+        """
+        if not isinstance(data, tuple) or len(data) != 2:
+            raise ChoiceError("A translator is evaluated against two piles: model.evaluate(A, B).")
+        return self.evaluate(*data)
+
+    def _source(self, rows: Any, side: str) -> Table:
+        """Rows of the pile that is not ``side``, with the columns and channels that it had."""
+        table = rows if isinstance(rows, Table) else self.plan_.shaped(read(_numbers(rows)))
+        return matched(table, self.schema_.x if side == "b" else self.schema_.y)
+
+
+def _numbers(data: Any) -> Any:
+    """Arrays of one number a row as a column of it."""
+    if isinstance(data, torch.Tensor):
+        data = data.numpy()
+    return data.reshape(-1, 1) if isinstance(data, np.ndarray) and data.ndim == 1 else data

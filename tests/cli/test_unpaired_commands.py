@@ -1,0 +1,67 @@
+"""``trine fit A B --method unpaired`` and ``trine translate --to``: folders of pictures, tables, a stopped run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Pillow
+from sklearn.datasets import load_digits
+
+import trine
+from trine.cli import main
+
+DIGITS = (load_digits().images * 15).astype(np.uint8)
+SHORT = ("--set", "epochs=2", "--set", "channels=4", "--set", "layers=1", "--threads", "1", "-q")
+
+
+def run(*words: object) -> int:
+    """The command's exit status."""
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return int(left.value.code or 0)
+
+
+def test_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, pictures in (("dark", DIGITS[:60]), ("light", 255 - DIGITS[60:150])):
+        (tmp_path / name).mkdir()
+        for i, picture in enumerate(pictures):
+            Pillow.fromarray(picture).save(tmp_path / name / f"{i}.png")
+    a, b, out = tmp_path / "dark", tmp_path / "light", tmp_path / "run"
+    assert run("fit", a, b, "--method", "unpaired", "--out", out, *SHORT) == 0
+    page = (out / "report.html").read_text()
+    assert "A → B" in page
+    assert "B → A" in page
+    assert run("translate", out, a, "--to", "B", "--out", tmp_path / "made", "--samples", "3") == 0
+    made = sorted((tmp_path / "made").rglob("*.png"))
+    assert len(made) == 180
+    first = [np.asarray(Pillow.open(path)) for path in made[:3]]
+    assert first[0].shape == (8, 8)
+    assert any((first[0] != other).any() for other in first[1:])
+    assert run("translate", out, b, "--to", "A", "--out", tmp_path / "back") == 0
+    assert len(sorted((tmp_path / "back").rglob("*.png"))) == 90
+    capsys.readouterr()
+    assert run("translate", out, a, "--out", tmp_path / "where") == 2
+    assert "say --to A or --to B" in capsys.readouterr().err
+    assert run("fit", a, "--method", "unpaired", "--out", tmp_path / "one", *SHORT) == 2
+    assert "trine fit A B --method unpaired" in capsys.readouterr().err
+
+
+def test_tables(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, shift in (("a", 0.0), ("b", 9.0)):
+        frame = pd.DataFrame({"n": shift + rng.normal(size=80), "kind": rng.choice(["u", "v"], 80)})
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    out = tmp_path / "run"
+    words = ("--set", "epochs=2", "--set", "hidden=16,16", "--threads", "1", "-q", "--no-report")
+    assert run("fit", tmp_path / "a.csv", tmp_path / "b.csv", "--method", "unpaired", "--out", out, *words) == 0
+    assert isinstance(trine.load(out), trine.Translator)
+    assert run("info", out) == 0
+    made = tmp_path / "made.csv"
+    assert run("translate", out, tmp_path / "a.csv", "--to", "B", "--out", made, "--samples", "2") == 0
+    found = pd.read_csv(made)
+    assert list(found.columns) == ["n", "kind"]
+    assert len(found) == 160
+    assert set(found["kind"]) <= {"u", "v"}

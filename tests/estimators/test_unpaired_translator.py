@@ -1,0 +1,188 @@
+"""Two piles end to end: what is translated, stopped runs that end in the same bits, and what cannot be used, said."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import trine
+from trine.errors import ChoiceError, DataError, SchemaError
+from trine.procedures import Descent
+
+DIGITS = (load_digits().images * 15).astype(np.uint8)
+A, B = DIGITS[:120], 255 - DIGITS[120:280]
+TINY: dict[str, Any] = {"epochs": 2, "channels": 4, "layers": 1, "batch_size": 16, "threads": 1, "random_state": 0}
+
+
+def normals(n: int, seed: int, shift: float, scale: float) -> np.ndarray:
+    return shift + scale * np.random.default_rng(seed).normal(size=(n, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+
+
+@pytest.fixture(scope="module")
+def rows() -> trine.Translator:
+    """Two populations of two columns that go together, at other places and of other widths."""
+    return trine.Translator(epochs=60, hidden=(64, 64), random_state=0, threads=1).fit(
+        normals(400, 0, 0.0, 1.0), normals(600, 1, 50.0, 10.0)
+    )
+
+
+def test_rows_of_one_population_become_rows_of_the_other(rows: trine.Translator) -> None:
+    made = rows.translate(normals(500, 2, 0.0, 1.0), to="B")
+    true = normals(500, 3, 50.0, 10.0)
+    assert made.shape == (500, 2)
+    assert np.abs(made.mean(0) - true.mean(0)).max() < 4.5  # of a deviation of 10
+    assert np.abs(np.cov(made.T) - np.cov(true.T)).max() < 60.0
+    back = rows.translate(true, to="A")
+    assert np.abs(back.mean(0)).max() < 0.45
+    assert np.abs(back.std(0) - 1.0).max() < 0.35
+    for evaluation in rows.evaluate(normals(200, 4, 0.0, 1.0), normals(200, 5, 50.0, 10.0)).values():
+        assert evaluation.metrics["comes back"].value > 0.8
+        assert evaluation.metrics["FD-standardised"].value < 0.3
+
+
+def test_the_best_is_kept_and_the_noise_matters(rows: trine.Translator) -> None:
+    scores = [record["held_out"] for record in rows.history_]
+    assert rows.provenance_["best_epoch"] == int(np.argmin(scores)) + 1
+    assert min(scores) < 0.3 * scores[0]
+    many = rows.translate(np.zeros((3, 2)), to="B", n=50, seed=1).reshape(3, 50, 2)
+    assert many.std(axis=1).max() > 0.2
+    assert rows.evaluations_["B"].metrics["diversity"].value > 0.001
+
+
+def test_what_is_saved_translates_to_the_same_bits(rows: trine.Translator, tmp_path: Path) -> None:
+    rows.save(tmp_path / "model.trine")
+    again = trine.load(tmp_path / "model.trine")
+    given = normals(20, 6, 0.0, 1.0)
+    assert (again.translate(given, n=2, seed=3) == rows.translate(given, n=2, seed=3)).all()
+    assert (again.translate(given, seed=4) != rows.translate(given, seed=3)).any()
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "cycle": {},
+    "identity": {"identity_weight": 2.5},
+    "contrast": {"content": "contrast"},
+    "contrast-identity": {"content": "contrast", "identity_weight": 1.0},
+    "no-pool-no-codes": {"history": 0, "diversity": 0.0},
+    "augmented": {"critic_augment": 0.5},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pictures_by_every_choice_of_terms(case: str) -> None:
+    model = trine.Translator(**TINY, **CASES[case]).fit(A, B)
+    made = model.translate(A[:5], to="B", n=2)
+    assert made.shape == (10, 8, 8)
+    assert made.dtype == np.uint8
+    names = {term.name for term in model.derivation_.criterion.terms}
+    expected = {"A", "B", "noise_a", "noise_b"}
+    expected |= {"patches_a", "patches_b"} if "contrast" in case else {"cycle_a", "cycle_b"}
+    if case.endswith("identity"):
+        expected |= {"patches_same_a", "patches_same_b"} if "contrast" in case else {"same_a", "same_b"}
+    if case == "no-pool-no-codes":
+        expected -= {"noise_a", "noise_b"}
+    assert names == expected
+    assert ("comes back" in model.evaluations_["A"].metrics) == ("contrast" not in case)
+
+
+FRAMES = [
+    pd.DataFrame(
+        {
+            "size": np.random.default_rng(seed).gamma(2.0, size, 90 + seed),
+            "kind": np.random.default_rng(seed).choice(["x", "y", "z"], 90 + seed, p=[p, 0.9 - p, 0.1]),
+            "known": np.where(np.arange(90 + seed) % 7 == 0, np.nan, np.arange(90 + seed) % 5 + 0.5 * seed),
+        }
+    )
+    for seed, size, p in ((0, 1.0, 0.7), (1, 5.0, 0.2))
+]
+
+
+def test_mixed_tables_are_translated_in_their_units() -> None:
+    model = trine.Translator(epochs=3, random_state=0, threads=1, hidden=(32, 32)).fit(*FRAMES)
+    made = model.translate(FRAMES[0][["known", "kind", "size"]][:7], to="B", n=3)
+    assert list(made) == ["size", "kind", "known"]
+    assert all(len(values) == 21 for values in made.values())
+    assert set(made["kind"]) <= {"x", "y", "z"}
+    with pytest.raises(ChoiceError, match="identity_weight is of pictures"):
+        trine.Translator(identity_weight=1.0).fit(*FRAMES)
+    with pytest.raises(ChoiceError, match="compares places of pictures"):
+        trine.Translator(content="contrast").fit(*FRAMES)
+    with pytest.raises(DataError, match="lack the column 'kind'"):
+        model.translate(FRAMES[0][["size"]], to="B")
+
+
+STOPPED = {"cycle": {"ema": 0.9, "history": 24}, "contrast": {"content": "contrast", "ema": 0.9, "history": 24}}
+
+
+@pytest.mark.parametrize("case", STOPPED)
+def test_a_stopped_translator_ends_in_the_same_bits(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = {"channels": 4, "layers": 1, "epochs": 3, "batch_size": 16, "threads": 1, "seed": 0, **STOPPED[case]}
+    whole = trine.fit({"image": A}, other={"image": B}, method="unpaired", **how, out=tmp_path / "whole")
+    step, taken = Descent.step, [0]
+
+    def dying(self: Any, *arguments: Any, **named: Any) -> Any:
+        taken[0] += 1
+        if taken[0] == 12:
+            raise KeyboardInterrupt
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(Descent, "step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        trine.fit({"image": A}, other={"image": B}, method="unpaired", **how, out=tmp_path / "stopped")
+    monkeypatch.setattr(Descent, "step", step)
+    resumed = trine.resume(tmp_path / "stopped", data={"image": A}, other={"image": B})
+    for part in ("model", "criterion"):
+        one, two = (getattr(found.derivation_, part).state_dict() for found in (whole, resumed))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    held = [value for name, value in whole.derivation_.criterion.state_dict().items() if name.endswith("held")]
+    assert len(held) == 2
+    assert all(pool.abs().sum() > 0 for pool in held)
+    assert whole.history_[-1]["held_out"] == resumed.history_[-1]["held_out"]
+
+
+def test_what_cannot_be_used_is_said() -> None:
+    with pytest.raises(DataError, match="Pile B is empty"):
+        trine.Translator().fit(pd.DataFrame({"a": [1.0, 2.0]}), pd.DataFrame({"a": []}))
+    with pytest.raises(DataError, match="in pile A and not in pile B"):
+        trine.Translator().fit(FRAMES[0], FRAMES[1].drop(columns="kind"))
+    with pytest.raises(SchemaError, match="there is one"):
+        trine.fit({"image": A}, method="unpaired")
+    with pytest.raises(SchemaError, match="takes A and B"):
+        trine.fit({"image": A}, other={"image": B}, method="gan")
+    with pytest.raises(SchemaError, match="have no y"):
+        trine.fit({"image": A}, "image", other={"image": B})
+    with pytest.raises(SchemaError, match="at least 8 a side"):
+        trine.fit({"i": A[:, :7, :7]}, other={"i": B[:, :7, :7]}, domains={"i": "image"})
+    model = trine.Translator(**TINY).fit(A, B)
+    with pytest.raises(ChoiceError, match="to A or to B, and not to 'C'"):
+        model.translate(A, to="C")
+    with pytest.raises(ChoiceError, match="at least 1 translation"):
+        model.translate(A, n=0)
+    with pytest.raises(ChoiceError, match="no y to predict"):
+        model.predictions(A)
+
+
+def test_grey_and_colour_are_brought_together_and_said() -> None:
+    colour = np.repeat(B[..., None], 3, -1)
+    with pytest.warns(UserWarning, match="1 channels in A and 3 in B: both are taken as RGB"):
+        model = trine.Translator(**TINY).fit(A, colour)
+    assert model.translate(A[:2], to="B").shape == (2, 8, 8, 3)
+    assert model.translate(colour[:2], to="A").shape == (2, 8, 8, 3)
+
+
+def test_three_pictures_and_identical_piles_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="Pile A has 3 rows: a translator learns so few by heart"):
+        model = trine.Translator(**TINY).fit(A[:3], B)
+    assert model.translate(A[:3], to="B").shape == (3, 8, 8)
+    with pytest.warns(UserWarning, match="hold the same rows"):
+        trine.Translator(**TINY).fit(A, A.copy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        trine.Translator(**TINY).fit(A, A[::-1].copy())
