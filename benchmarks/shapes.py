@@ -21,18 +21,10 @@ from numpy.typing import NDArray
 
 from benchmarks.conditions import RESULTS, conditions, keep, load
 from benchmarks.foreign import pictures
+from trine.evaluation.samples import frechet
 
 SHAPES = ("none", "kl", "js", "mmd", "wasserstein", "cramer")
 JUDGED = 5000
-
-
-def frechet(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """‖m_a − m_b‖² + tr(A + B − 2 (AB)^½) of the normals that fit two sets of features."""
-    from scipy.linalg import sqrtm
-
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = np.real(sqrtm(cov_a @ cov_b))
-    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a + cov_b - 2 * root))
 
 
 def main() -> None:
