@@ -9,8 +9,8 @@ Radford et al.'s (2016) for 28 × 28: z 100, 7 × 7 × 128 → 64 → 1 by trans
 mirrors it, Adam 2e-4 (0.5, 0.999), batches of 64, the non-saturating loss; its last weights are judged. FD-classifier: Fréchet's
 distance of 5,000 made pictures from 5,000 test pictures in the 128 features before the last layer of a small convolutional
 classifier that is trained on the training pictures in the same run (its test error is given); the floor is that of 5,000 training
-pictures. It is no FID. ``given``: ``trine.ConditionalGAN`` on MNIST, 500 pictures of each digit, taken for that digit by a classifier
-that saw test pictures alone (it learns on 8,000 of them, its accuracy is of the other 2,000). Kept in
+pictures. It is no FID. ``given``: ``trine.ConditionalGAN`` on MNIST, 500 pictures of each digit, taken for that digit by a
+classifier that saw test pictures alone (it learns on 8,000 of them, its accuracy is of the other 2,000). Kept in
 ``results/generators.json``, ``.md`` and ``generators_*.png``.
 """
 
