@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trine.data import Schema, Store
+from trine.divergences import LearnedDivergence
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.estimators._training import score_of
-from trine.evaluation import Evaluation, Metric
+from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.evaluation.samples import closest, frechet, kernel_distance, support
-from trine.models import Generator
+from trine.models import Generator, PictureTranslation
 from trine.training import generators
 
 SCORED = 1000
@@ -128,6 +130,58 @@ def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: st
     return Evaluation("samples", n, metrics, figures, [])
 
 
+def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation: Evaluation) -> Evaluation:
+    """The evaluation with what is wrong with the game, in words: see :mod:`trine.evaluation.games`."""
+    rows = rows[:SCORED]
+    if len(rows) < games.FEWEST:
+        return evaluation
+    network, schema = estimator._network, estimator.schema_
+    place = next(network.parameters()).device
+    learned = next(
+        term.divergence
+        for term in estimator.derivation_.criterion.terms
+        if isinstance(term.divergence, LearnedDivergence)
+    )
+    judge: nn.Module = learned.critic  # type: ignore[assignment]
+    judge.eval()
+    found: dict[str, list[Tensor]] = {
+        name: [] for name in ("true", "made", "again", "elsewhere", "on true", "on made", "input")
+    }
+    network.eval()
+    with generators.seeded(SEED), torch.inference_mode():
+        for batch in store.batches(torch.split(torch.from_numpy(rows), chunk_of(store, schema))):
+            batch = batch.to(place)
+            given = () if network.condition is None else (batch,)
+            condition = None if network.condition is None else network.condition(batch)
+            noise = network.noise(batch)
+            parts = {"true": network.made.seen(batch), "made": network.make(noise, condition)}
+            parts["again"] = network.make(network.noise(batch), condition)
+            if condition is not None:
+                parts["elsewhere"] = network.make(noise, condition.roll(1, 0))
+            if isinstance(network, PictureTranslation):
+                assert condition is not None
+                parts["input"] = condition
+            parts |= {"on true": judge(parts["true"], *given), "on made": judge(parts["made"], *given)}
+            for name, part in parts.items():
+                found[name].append(part.float().flatten(1).cpu() if part.dim() > 1 else part.float().cpu())
+    values = {name: torch.cat(parts).numpy() for name, parts in found.items() if parts}
+    by = games.spread(values["true"])
+    alone = network.condition is None
+    same = None
+    if "input" in values and values["input"].shape == values["made"].shape:
+        same = games.moved(values["made"], values["input"], games.spread(values["input"]))
+    findings = games.diagnose(
+        evaluation.metrics,
+        estimator.history_,
+        games.ranked(*(values[name].reshape(len(rows), -1).mean(1) for name in ("on true", "on made"))),
+        games.moved(values["made"], values["again"], by),
+        None if alone else games.moved(values["made"], values["elsewhere"], by),
+        same,
+    )
+    told = {**evaluation.figures, "diagnosis": [finding.to_json() for finding in findings]}
+    return dataclasses.replace(evaluation, figures=told)
+
+
 def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
     """Scores against rows of another store, in the features that the estimator's own scores are in."""
     network = estimator._network
@@ -140,4 +194,4 @@ def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
         space = feature_space(all_true[:JUDGED], network.made.shapes, half, estimator.plan_.seed)
         true, other = space(all_true[:half]), space(all_true[half:])
         made = space(made_rows(network, store, estimator.schema_, rows[:half], place, half))
-    return scores(made, true, other, space.name)
+    return diagnosis(estimator, store, rows, scores(made, true, other, space.name))

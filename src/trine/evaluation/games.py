@@ -1,0 +1,219 @@
+"""What is wrong with a game of a generator and a critic, in words, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trine.evaluation.codes import Finding
+
+Matrix = NDArray[np.floating[Any]]
+
+COVERED = 0.5
+"""Part of what true rows cover below which modes are missing."""
+KNOWN, POOR = 0.98, 3.0
+"""Share of pairs that a critic ranks right, and times the floor that the samples' distance is, where it has won."""
+UNHEARD = 0.02
+"""Part of the rows' own spread that other noise, or another condition, must move an answer by for it to be heard."""
+SAME = 0.05
+"""Part of the inputs' own spread that a translation must differ from its input by."""
+TURNS, DEPTH, WATCHED = 3, 2.0, 12
+"""Times that the score gets worse by ``DEPTH`` and better again in the second half of a training that goes round in circles, and
+epochs from which on that can be told."""
+EXPLODED = 100.0
+"""Times its median that a loss reaches where it explodes."""
+FEWEST = 20
+"""Rows from which on something is said."""
+
+
+def ranked(on_real: Matrix, on_fake: Matrix) -> float:
+    """Share of pairs of a true and a made row that a critic's values rank right, 0.5 where it cannot tell: (n,), (m,) → [0, 1]."""
+    from sklearn.metrics import roc_auc_score
+
+    values = np.concatenate([on_real, on_fake])
+    if not np.isfinite(values).all():
+        return 1.0
+    found = float(roc_auc_score(np.repeat([1, 0], [len(on_real), len(on_fake)]), values))
+    return max(found, 1 - found)  # which side a divergence ranks higher is its own affair
+
+
+def spread(rows: Matrix) -> float:
+    """Mean absolute difference of a number of one row and of another, over rows: (n, ...) → [0, ∞)."""
+    flat = rows.reshape(len(rows), -1)
+    return float(np.abs(flat - np.roll(flat, 1, axis=0)).mean())
+
+
+def moved(one: Matrix, other: Matrix, by: float) -> float:
+    """Mean absolute difference of rows that belong together, (n, ...), in units of ``by``."""
+    return float(np.abs(one.reshape(len(one), -1) - other.reshape(len(other), -1)).mean()) / max(by, 1e-12)
+
+
+def turns(scores: Sequence[float]) -> int:
+    """How often a score, lower being better, got ``DEPTH`` times as bad as its best since the last turn and then came back."""
+    found, best, worst, bad = 0, float("inf"), 0.0, False
+    for score in scores:
+        if bad:
+            worst = max(worst, score)
+            if score * DEPTH <= worst:
+                found, bad, best = found + 1, False, score
+        elif score > DEPTH * best:
+            bad, worst = True, score
+        else:
+            best = min(best, score)
+    return found
+
+
+def diagnose(
+    metrics: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    ranking: float,
+    noise: float,
+    condition: float | None = None,
+    same: float | None = None,
+) -> list[Finding]:
+    """Findings on a game, each with a remedy where something is amiss.
+
+    Args:
+        metrics: the samples' :class:`~trine.evaluation.Metric` by name; their baselines are the floors.
+        history: a record an epoch with ``train``, the terms' means, and ``held_out``, the score.
+        ranking: see :func:`ranked`, on rows held out.
+        noise: how far other noise moves an answer, in units of the true rows' spread.
+        condition: how far another condition does; None where there is none.
+        same: how far a translation is from its input, in units of the inputs' spread; None where nothing is translated.
+
+    Returns:
+        Of modes, critic, noise, condition, identity, course and losses, those that there is a figure for.
+    """
+    return [
+        finding
+        for finding in (
+            _modes(metrics),
+            _critic(metrics, ranking),
+            _noise(noise, condition is not None),
+            _condition(condition),
+            _identity(same),
+            _course(history),
+            _losses(history),
+        )
+        if finding is not None
+    ]
+
+
+def _modes(metrics: Mapping[str, Any]) -> Finding | None:
+    if "coverage" not in metrics:
+        return None
+    covered, floor = metrics["coverage"].value, metrics["coverage"].baseline
+    part = covered / max(floor, 1e-12)
+    wrong = part < COVERED
+    told = (
+        f"samples lie around {100 * covered:.0f} % of the held-out rows, where true rows lie around {100 * floor:.0f} %"
+    )
+    if not wrong:
+        return Finding("modes", part, False, told)
+    sharp = metrics["precision"].value > 0.5 * metrics["precision"].baseline
+    why = (
+        "; what is made is good, and much is never made: mode collapse"
+        if sharp
+        else "; little of what is made is good, either"
+    )
+    remedy = (
+        "divergence=relativistic, a larger penalty, or a larger batch_size"
+        if sharp
+        else "more epochs, or a smaller step_size"
+    )
+    return Finding("modes", part, True, told + why, remedy)
+
+
+def _critic(metrics: Mapping[str, Any], ranking: float) -> Finding:
+    distance = next((value for name, value in metrics.items() if name.startswith("FD-")), None)
+    poor = distance is not None and distance.value > POOR * max(distance.baseline, 1e-12)
+    told = f"the critic tells a held-out row from a made one in {100 * ranking:.0f} % of pairs"
+    wrong = ranking > KNOWN and poor
+    if not wrong:
+        return Finding("critic", ranking, False, told)
+    return Finding(
+        "critic", ranking, True, told + ", and the samples are poor: it has won, and its gradient no longer guides",
+        "a larger penalty, critic_steps=1, divergence=relativistic or js in place of minimax, or critic_augment where rows are few",
+    )  # fmt: skip
+
+
+def _noise(noise: float, given: bool) -> Finding:
+    wrong = noise < UNHEARD
+    told = f"other noise moves an answer by {100 * noise:.0f} % of what rows differ by"
+    if not wrong:
+        return Finding("noise", noise, False, told)
+    if given:
+        return Finding(
+            "noise", noise, True, told + ": all answers to one condition are alike, which is right only where y follows from x",
+            "a larger diversity",
+        )  # fmt: skip
+    return Finding(
+        "noise", noise, True, told + ": one row is made again and again", "a smaller step_size, or a larger penalty"
+    )
+
+
+def _condition(condition: float | None) -> Finding | None:
+    if condition is None:
+        return None
+    wrong = condition < UNHEARD
+    told = f"another condition moves an answer by {100 * condition:.0f} % of what rows differ by"
+    if not wrong:
+        return Finding("condition", condition, False, told)
+    return Finding(
+        "condition", condition, True, told + ": the condition is not heard, or tells nothing of y",
+        "more epochs, a smaller diversity, or a condition that y hangs on",
+    )  # fmt: skip
+
+
+def _identity(same: float | None) -> Finding | None:
+    if same is None:
+        return None
+    wrong = same < SAME
+    told = f"a translation differs from its input by {100 * same:.0f} % of what inputs differ by"
+    if not wrong:
+        return Finding("identity", same, False, told)
+    return Finding(
+        "identity", same, True, told + ": nothing is translated, or the two sides are the same",
+        "look whether the sides differ; else a smaller weight of what keeps the input, or more epochs",
+    )  # fmt: skip
+
+
+def _course(history: Sequence[Mapping[str, Any]]) -> Finding | None:
+    scores = [float(record["held_out"]) for record in history if record.get("held_out") is not None]
+    late = scores[len(scores) // 2 :]
+    if len(scores) < WATCHED:
+        return None
+    count = turns(late)
+    wrong = count >= TURNS
+    told = f"in the second half of the training the score got {DEPTH:g} times as bad and better again {count} times"
+    if not wrong:
+        return Finding("course", count, False, "the score settles" if count == 0 else told)
+    return Finding(
+        "course", count, True, told + ": the players go round in circles",
+        "a larger penalty on both sides, a smaller step_size, or schedule=cosine",
+    )  # fmt: skip
+
+
+def _losses(history: Sequence[Mapping[str, Any]]) -> Finding | None:
+    worst, named = 0.0, ""
+    for name in sorted({name for record in history for name in record.get("train", {}) if name.endswith(".critic")}):
+        values = np.abs([float(record["train"][name]) for record in history if name in record.get("train", {})])
+        if not np.isfinite(values).all():
+            worst, named = float("inf"), name
+            break
+        times = float(values.max()) / max(float(np.median(values)), 1.0)
+        if times > worst:
+            worst, named = times, name
+    if not named:
+        return None
+    wrong = worst > EXPLODED
+    told = (
+        f"the loss {named!r} rose to {worst:,.0f} times its median"
+        if wrong
+        else "the critic's loss, penalties included, stays in bounds"
+    )
+    remedy = "a smaller step_size, or a smaller penalty: its slope is as steep as it is heavy" if wrong else ""
+    return Finding("losses", worst, wrong, told, remedy)

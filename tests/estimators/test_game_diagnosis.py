@@ -1,0 +1,134 @@
+"""What is wrong with a game is said, with a remedy: each wrong is provoked, and a game that goes well is left in peace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import trine
+from trine.evaluation import games
+
+DIGITS = load_digits()
+PICTURES = (DIGITS.images * 15).astype(np.uint8)
+FIXED: dict[str, Any] = {"random_state": 0, "threads": 1}
+
+
+def ring(rows: int = 3000) -> np.ndarray:
+    """Eight Gaussians of deviation 0.1 on a ring of radius 2."""
+    rng = np.random.default_rng(0)
+    angle = rng.integers(0, 8, rows) * np.pi / 4
+    return 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.1, (rows, 2))
+
+
+def told(model: Any, X: Any = None) -> dict[str, dict[str, Any]]:
+    """Findings by name, of rows held out or of ``X``."""
+    evaluation = next(iter(model.evaluations_.values())) if X is None else model.evaluate(X)
+    findings = {finding["name"]: finding for finding in evaluation.figures["diagnosis"]}
+    assert all(bool(finding["remedy"]) == finding["wrong"] for finding in findings.values())
+    assert all(finding["sentence"] in evaluation.summary() for finding in findings.values())
+    return findings
+
+
+def wrongs(findings: dict[str, dict[str, Any]]) -> set[str]:
+    return {name for name, finding in findings.items() if finding["wrong"]}
+
+
+@pytest.fixture(scope="module")
+def healthy() -> trine.GAN:
+    return trine.GAN(epochs=30, **FIXED).fit(ring())
+
+
+def test_a_game_that_goes_well_is_left_in_peace(healthy: trine.GAN) -> None:
+    findings = told(healthy)
+    assert {"modes", "critic", "noise", "course", "losses"} <= set(findings)
+    assert wrongs(findings) == set()
+
+
+def test_collapse_to_one_mode_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = trine.GAN(epochs=30, **FIXED).fit(ring())
+    network = model.derivation_.model
+    with torch.inference_mode():
+        noise = torch.randn(400, network.noise.width, generator=torch.Generator().manual_seed(0))
+        made = torch.from_numpy(np.stack(list(model.columns_of(noise).values()), 1))
+    good = noise[torch.cdist(made, torch.from_numpy(ring()[:400])).min(1).values.argmin()]
+    make = network.make
+    # It makes one place, a good one, again and again: what it hears of its noise is little.
+    monkeypatch.setattr(network, "make", lambda u, c=None: make(good + 0.1 * u, c))
+    findings = told(model, ring())
+    assert findings["modes"]["wrong"]
+    assert "mode collapse" in findings["modes"]["sentence"]
+
+
+def test_a_critic_that_has_won_is_said() -> None:
+    model = trine.GAN("minimax", penalty=0.0, ema=0.0, critic_steps=10, step_size=1e-2, epochs=2, **FIXED).fit(
+        PICTURES[:600]
+    )
+    findings = told(model)
+    assert findings["critic"]["wrong"]
+    assert "it has won" in findings["critic"]["sentence"]
+
+
+def test_players_that_go_round_in_circles_are_said() -> None:
+    choices = {"penalty": 0.0, "ema": 0.0, "step_size": 5e-3, "schedule": "constant"}
+    assert told(trine.GAN("js", epochs=40, **choices, **FIXED).fit(ring()))["course"]["wrong"]
+
+
+def test_a_penalty_that_explodes_is_said() -> None:
+    choices = {"penalty": 1e4, "ema": 0.0, "step_size": 0.1, "schedule": "constant"}
+    findings = told(trine.GAN("js", epochs=30, **choices, **FIXED).fit(ring()))
+    assert findings["losses"]["wrong"]
+    assert {"modes", "noise"} <= wrongs(findings)  # one row is made again and again
+
+
+@pytest.fixture(scope="module")
+def lines() -> tuple[trine.ConditionalGAN, dict[str, np.ndarray]]:
+    """Lines y = 3 x + noise, given x."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 600)
+    rows = {"x": x, "y": 3 * x + rng.normal(0, 1, 600)}
+    return trine.fit(rows, y="y", method="conditional_gan", epochs=40, threads=1), rows
+
+
+@pytest.mark.parametrize("deaf", ["noise", "condition"])
+def test_what_a_generator_does_not_hear_is_said(
+    deaf: str, lines: tuple[trine.ConditionalGAN, dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = lines
+    assert not {"noise", "condition"} & wrongs(told(model))
+    network = model.derivation_.model
+    make = network.make
+    monkeypatch.setattr(
+        network,
+        "make",
+        lambda u, c: make(torch.zeros_like(u), c) if deaf == "noise" else make(u, torch.zeros_like(c)),
+    )
+    findings = told(model, rows)
+    assert {"noise", "condition"} & wrongs(findings) == {deaf}
+
+
+def test_a_translation_that_changes_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"x": PICTURES[:200], "y": 240 - PICTURES[:200]}
+    model = trine.fit(rows, y="y", method="conditional_gan", epochs=1, channels=4, threads=1)
+    assert not told(model)["identity"]["wrong"]
+    monkeypatch.setattr(model.derivation_.model, "make", lambda u, c: c)
+    findings = told(model, rows)
+    assert {"identity", "noise"} <= wrongs(findings)
+
+
+def test_turns_are_counted() -> None:
+    assert games.turns([4, 3, 2, 1, 1, 1]) == 0
+    assert games.turns([1, 3, 1, 3, 1, 3, 1]) == 3
+    assert games.turns([1, 1.5, 1, 1.9, 1]) == 0
+    assert games.turns([1, 5, 6, 7]) == 0  # worse and worse is no circle
+
+
+def test_ranks_are_shares_of_pairs() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 1, 300), rng.normal(0, 1, 200)
+    assert games.ranked(a, b) == pytest.approx((a[:, None] > b).mean())
+    assert games.ranked(b, a) == games.ranked(a, b)
+    assert games.ranked(np.array([np.nan]), b) == 1.0
