@@ -7,8 +7,9 @@
 ``gaussians``: 8 Gaussians of deviation 0.02 on a ring of radius 2, and 25 of deviation 0.05 on a grid of distance 2; 20,000 points
 are seen, 2,500 are made by ``trine.GAN(divergence)`` with its defaults but 50 epochs. A made point is good within three
 deviations of a mode, and a mode is found that has one (VEEGAN's protocol, where it found 8 and 24.6 modes, and a plain GAN 1 and
-3.3). ``line``: critics alone, between 0.5 N(-1.5, 0.5²) + 0.5 N(1.5, 0.5²) and N(0, 1), and between N(0, 1) and N(3, 1). ``gradient``: what reaches a
-generator early, under the loss of 2014 as written and under the non-saturating one. Kept in ``results/known_games.json``, ``.md``.
+3.3). ``line``: critics alone, between 0.5 N(-1.5, 0.5²) + 0.5 N(1.5, 0.5²) and N(0, 1), and between N(0, 1) and N(3, 1).
+``gradient``: what reaches a generator early, under the loss of 2014 as written and under the non-saturating one. Kept in
+``results/known_games.json``, ``.md``.
 """
 
 from __future__ import annotations
