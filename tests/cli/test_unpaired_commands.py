@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "trine fit A B --method unpaired" in capsys.readouterr().err
 
 
-def test_tables(tmp_path: Path) -> None:
+def test_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for name, shift in (("a", 0.0), ("b", 9.0)):
         frame = pd.DataFrame({"n": shift + rng.normal(size=80), "kind": rng.choice(["u", "v"], 80)})
@@ -59,9 +60,34 @@ def test_tables(tmp_path: Path) -> None:
     assert run("fit", tmp_path / "a.csv", tmp_path / "b.csv", "--method", "unpaired", "--out", out, *words) == 0
     assert isinstance(trine.load(out), trine.Translator)
     assert run("info", out) == 0
+    capsys.readouterr()
+    assert run("evaluate", out, tmp_path / "a.csv", tmp_path / "b.csv", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"A", "B"}
+    assert run("evaluate", out, tmp_path / "a.csv") == 2
+    assert "against two piles" in capsys.readouterr().err
     made = tmp_path / "made.csv"
     assert run("translate", out, tmp_path / "a.csv", "--to", "B", "--out", made, "--samples", "2") == 0
     found = pd.read_csv(made)
     assert list(found.columns) == ["n", "kind"]
     assert len(found) == 160
     assert set(found["kind"]) <= {"u", "v"}
+
+
+def test_a_run_file_and_a_pile_that_has_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for name, shift in (("a", 0.0), ("b", 9.0)):
+        pd.DataFrame({"n": shift + rng.normal(size=80)}).to_csv(tmp_path / f"{name}.csv", index=False)
+    (tmp_path / "run.toml").write_text(
+        'data = "a.csv"\nother = "b.csv"\nmethod = "unpaired"\nout = "run"\nset = {epochs = 3, hidden = [16, 16]}\n'
+    )
+    assert run("derive", tmp_path / "a.csv", tmp_path / "b.csv", "--method", "unpaired") == 0
+    said = capsys.readouterr().out
+    assert "A  n" in said
+    assert "B  n" in said
+    assert run("fit", tmp_path / "run.toml", "--threads", "1", "-q", "--no-report", "--budget", "0.001s") == 0
+    (tmp_path / "b.csv").rename(tmp_path / "c.csv")
+    whole = trine.load(tmp_path / "run")
+    assert run("resume", tmp_path / "run", "--other", tmp_path / "c.csv", "--no-report", "-q") == 0
+    again = trine.load(tmp_path / "run")
+    given = np.linspace(-1, 1, 5)
+    assert (whole.translate({"n": given}, seed=0)["n"] == again.translate({"n": given}, seed=0)["n"]).all()

@@ -200,7 +200,7 @@ def fit(
     with _interruptible(), distributed.joined(device):
         estimator = fit_(
             source,
-            other=other,
+            other=other or run.other,
             y=y or columns,
             method=method or run.method,
             label=label or run.label,
@@ -231,6 +231,9 @@ def resume(
     data: Annotated[
         str | None, typer.Option(metavar="DATA", help="Where the data are now, if they have moved.")
     ] = None,
+    other: Annotated[
+        str | None, typer.Option(metavar="B", help="Of two piles: where B is now, if it has moved.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to go on. Default: as the run was started.")
     ] = None,
@@ -243,17 +246,23 @@ def resume(
     from trine.training import distributed
 
     with _interruptible(), distributed.joined(device or distributed.device_of(run)):
-        estimator = resume_(run, data=data, device=device, verbose=not quiet)
+        estimator = resume_(run, data=data, other=other, device=device, verbose=not quiet)
         if distributed.launched_first():
             _finish(estimator, run, report=not no_report, as_json=as_json)
 
 
 @app.command(epilog="Example: trine evaluate runs/adult test.csv")
-def evaluate(run: RunDir, data: Data, as_json: Json = False) -> None:
+def evaluate(run: RunDir, data: Data, other: Other = None, as_json: Json = False) -> None:
     """Metrics of a run's model on rows with the target, with intervals and the trivial prediction beside them."""
-    from trine.estimators import load
+    from trine.errors import ChoiceError
+    from trine.estimators import Translator, load
 
-    evaluations = load(run).evaluate_all(data)
+    model = load(run)
+    if other is not None and not isinstance(model, Translator):
+        raise ChoiceError(
+            f"The model in {run} is a {type(model).__name__}, which is evaluated on one table: name DATA alone."
+        )
+    evaluations = model.evaluate_all(data if other is None else (data, other))
     if as_json:
         _print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
     else:

@@ -19,6 +19,7 @@ class RunFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     data: str | None = None
+    other: str | None = None
     y: str | list[str] | None = None
     method: str | None = None
     label: str | None = None
@@ -83,6 +84,8 @@ def read_run_file(path: Path) -> RunFile:
     base = path.parent
     if run.data is not None:
         run.data = str(base / run.data)
+    if run.other is not None:
+        run.other = str(base / run.other)
     if run.out is not None:
         run.out = str(base / run.out)
     if isinstance(run.valid, str) and not _is_number(run.valid):

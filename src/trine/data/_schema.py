@@ -177,15 +177,19 @@ class Schema:
         sides = {side: {name: Domain.from_json(value) for name, value in data[side].items()} for side in ("x", "y")}
         return cls(**{**data, **sides})
 
-    def describe(self) -> str:
-        """Aligned lines: y, then x, then what is left out, each with its domain and why."""
-        lines = [("y", name, domain.describe(), self.reasons.get(name, "")) for name, domain in self.y.items()]
+    def describe(self, x: str = "x", y: str = "y") -> str:
+        """Aligned lines: y, then x, then what is left out, each with its domain and why.
+
+        Args:
+            x, y: how the two sides are called.
+        """
+        lines = [(y, name, domain.describe(), self.reasons.get(name, "")) for name, domain in self.y.items()]
         shown = list(self.x.items())[: LISTED if len(self.x) > LISTED + 1 else None]
-        lines += [("x", name, domain.describe(), self.reasons.get(name, "")) for name, domain in shown]
+        lines += [(x, name, domain.describe(), self.reasons.get(name, "")) for name, domain in shown]
         rest = Counter(type(domain).__name__ for domain in list(self.x.values())[len(shown) :])
         if rest:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in rest.most_common())
-            lines.append(("x", f"and {rest.total():,} more", kinds, ""))
+            lines.append((x, f"and {rest.total():,} more", kinds, ""))
         lines += [("–", name, "left out", reason) for name, reason in self.ignored.items()]
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
         return "\n".join(

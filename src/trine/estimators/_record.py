@@ -72,7 +72,7 @@ def write_record(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": run.data["source"]["data"] or "data in memory",
         "rows": provenance["rows"],
-        "schema": _columns(schema),
+        "schema": _columns(schema, ("A", "B") if isinstance(derivation.model, Translator) else ("x", "y")),
         "derivation": derivation.sections(sample),
         "choices": derivation.chosen(),
         "history": estimator.history_,
@@ -96,10 +96,10 @@ def _rate(fitted: Fitted, provenance: dict[str, Any]) -> float:
     return float(provenance["rows"]["train"] * fitted.result.epochs / max(fitted.result.seconds, 1e-9))
 
 
-def _columns(schema: Schema) -> list[dict[str, str]]:
+def _columns(schema: Schema, sides: tuple[str, str]) -> list[dict[str, str]]:
     rows = [
         {"column": name, "role": role, "domain": type(domain).__name__, "detail": domain.describe(), "reason": reason}
-        for role, domains in (("x", schema.x), ("y", schema.y))
+        for role, domains in zip(sides, (schema.x, schema.y), strict=True)
         for name, domain in domains.items()
         for reason in [schema.reasons.get(name, "")]
     ]

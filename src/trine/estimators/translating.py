@@ -258,7 +258,9 @@ class Translator(Estimator):
             ChoiceError: one pile only.
         """
         if not isinstance(data, tuple) or len(data) != 2:
-            raise ChoiceError("A translator is evaluated against two piles: model.evaluate(A, B).")
+            raise ChoiceError(
+                "A translator is evaluated against two piles: trine evaluate RUN A B, model.evaluate(A, B)."
+            )
         return self.evaluate(*data)
 
     def _source(self, rows: Any, side: str) -> Table:

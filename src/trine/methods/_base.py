@@ -13,7 +13,7 @@ from trine.blocks import summary
 from trine.choices import Choices
 from trine.criterion import Criterion
 from trine.data import Batch, Schema
-from trine.models import Posterior
+from trine.models import Posterior, Translator
 from trine.procedures import Procedure
 from trine.registry import Registry
 
@@ -90,8 +90,9 @@ class Derivation:
         total = sum(p.numel() for p in network.parameters())
         rules = getattr(self.model, "rules", ())
         targets = getattr(self.model, "targets", ())
+        sides = ("A", "B") if isinstance(self.model, Translator) else ("x", "y")
         return {
-            "what you have": self.schema.describe().splitlines(),
+            "what you have": self.schema.describe(*sides).splitlines(),
             "model f(x, θ)": [
                 *_aligned([(row.name, row.shape, f"{row.parameters:,}") for row in rows]),
                 f"{total:,} parameters",
