@@ -72,7 +72,7 @@ def test_five_answers_differ_and_the_term_that_keeps_them_apart_is_why(model: tr
 
 def test_the_criterion_says_what_is_weighed(model: trine.ConditionalGAN) -> None:
     stated = str(model.derivation_)
-    assert f"{10 / 64:g} · " in stated
+    assert f"{5 / 64:g} · " in stated
     assert "‖ answer)" in stated
     assert "‖ answer)" not in str(trained(epochs=1, likelihood=0.0).derivation_)
 

@@ -23,6 +23,8 @@ SPREAD = 0.5
 """Standard deviation, at initialisation, of what unit noise adds to a map's scale and shift."""
 LEAST = 4
 """Pixels that the shorter side is halved to, at least."""
+EDGE = "replicate"
+"""What lies beyond a picture: its last pixels again, since a border of zeros shows as a frame until long training removes it."""
 HALVINGS = 4
 """At most: with more of them a picture's parts could no longer be made one by one."""
 
@@ -50,7 +52,7 @@ class ModulatedConvolution(nn.Module):
 
     def __init__(self, before: int, after: int, noise: int = 0) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(before, after, 3, padding=1)
+        self.convolution = nn.Conv2d(before, after, 3, padding=1, padding_mode=EDGE)
         assert self.convolution.bias is not None
         nn.init.normal_(self.convolution.weight, std=(9 * before) ** -0.5)
         nn.init.zeros_(self.convolution.bias)
@@ -94,13 +96,15 @@ class UNet(nn.Module):
         super().__init__()
         counts = [min(base * 2**i, MOST * base) for i in range(halvings + 1)]
         self.noise, self.halvings = noise, halvings
-        self.first = nn.Conv2d(in_channels, base, 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(counts))
+        self.first = nn.Conv2d(in_channels, base, 3, padding=1, padding_mode=EDGE)
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1, padding_mode=EDGE) for a, b in itertools.pairwise(counts)
+        )
         self.middle = nn.ModuleList(ModulatedConvolution(counts[-1], counts[-1], noise) for _ in range(2))
         self.up = nn.ModuleList(
             ModulatedConvolution(small + skip, skip, noise) for small, skip in itertools.pairwise(counts[::-1])
         )
-        self.last = nn.Conv2d(base, out_channels, 3, padding=1)
+        self.last = nn.Conv2d(base, out_channels, 3, padding=1, padding_mode=EDGE)
         for layer in (self.first, *self.down, self.last):
             assert isinstance(layer, nn.Conv2d)
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)

@@ -37,11 +37,11 @@ def derived(pair: Pair, facts: Facts) -> dict[str, tuple[Any, str]]:
     return {
         "noise": (16, "what one picture leaves open"),
         "channels": (32 if side < 48 else 16, "of the network at full size, and of its critic"),
-        "likelihood": (10.0, "of the true picture around the made one, a number"),
+        "likelihood": (5.0, "of the true picture around the made one, a number"),
         "critic_augment": (0.0, "patches are many, if pictures are few"),
         "batch_size": (min(16 if side < 48 else 4, max(facts.rows // 4, 2)), "of pictures with many places each"),
         "epochs": (epochs, "to see about 100,000 pairs, within 5 to 200 epochs"),
-        "step_size": (5e-4, "held on maps and digits"),
+        "step_size": (1e-3, "held on maps and digits"),
     }
 
 
@@ -76,7 +76,7 @@ def critic(pair: Pair, choices: Choices) -> nn.Module:
 
 def likelihood_term(pair: Pair, choices: Choices) -> Term:
     """−log q(y given what was made), a number."""
-    weight = 10.0 if choices.likelihood is None else choices.likelihood
+    weight = 5.0 if choices.likelihood is None else choices.likelihood
     made = pair[3]
     numbers = made.channels * made.height * made.width
     return Term(KL(), "answer", "real", weight=weight / numbers, name="likelihood", training_only=True)
