@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ SPREAD = 0.5
 """Standard deviation, at initialisation, of what unit noise adds to a map's scale and shift."""
 LEAST = 4
 """Pixels that the shorter side is halved to, at least."""
-EDGE = "replicate"
+EDGE: Literal["replicate"] = "replicate"
 """What lies beyond a picture: its last pixels again, since a border of zeros shows as a frame until long training removes it."""
 HALVINGS = 4
 """At most: with more of them a picture's parts could no longer be made one by one."""
@@ -75,6 +76,25 @@ class ModulatedConvolution(nn.Module):
         return torch.addcmul(shift[:, :, None, None], out, root[:, :, None, None])
 
 
+class Bounded(torch.autograd.Function):
+    """Numbers cut off at −1 and 1, with a gradient that brings back those beyond: it is zero only where it would push farther.
+
+    A tanh in its place has no gradient left once steps have driven it to one end, as an absolute error does where most pixels are
+    black, and the network stays there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.clamp(-1.0, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
+        (value,), (slope,) = ctx.saved_tensors, slopes
+        outward = ((value > 1) & (slope < 0)) | ((value < -1) & (slope > 0))
+        return slope.masked_fill(outward, 0.0)
+
+
 class UNet(nn.Module):
     """A picture and noise → a picture of the same size: (batch, in_channels, h, w), (batch, noise) → (batch, out_channels, h, w).
 
@@ -110,7 +130,7 @@ class UNet(nn.Module):
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
-        with torch.no_grad():  # pixels start where tanh is steep
+        with torch.no_grad():  # pixels start inside their bounds
             self.last.weight.mul_(0.3)
 
     @property
@@ -139,7 +159,8 @@ class UNet(nn.Module):
         for layer in self.up:
             wide = interpolate(maps, scale_factor=2.0, mode="nearest")
             maps = leaky_relu(layer(torch.cat([wide, skips.pop()], 1), z), SLOPE) * GAIN
-        return torch.tanh(self.last(maps))[:, :, :height, :width]
+        made: Tensor = Bounded.apply(self.last(maps))  # type: ignore[no-untyped-call]
+        return made[:, :, :height, :width]
 
 
 class SeenPicture(nn.Module):

@@ -137,11 +137,10 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
         return evaluation
     network, schema = estimator._network, estimator.schema_
     place = next(network.parameters()).device
-    learned = next(
-        term.divergence
-        for term in estimator.derivation_.criterion.terms
-        if isinstance(term.divergence, LearnedDivergence)
-    )
+    terms = estimator.derivation_.criterion.terms
+    learned = next((term.divergence for term in terms if isinstance(term.divergence, LearnedDivergence)), None)
+    if learned is None:  # nothing was played
+        return evaluation
     judge: nn.Module = learned.critic  # type: ignore[assignment]
     judge.eval()
     found: dict[str, list[Tensor]] = {
