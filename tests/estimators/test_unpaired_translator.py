@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from sklearn.datasets import load_digits
 
 import trine
 from trine.errors import ChoiceError, DataError, SchemaError
+from trine.estimators._piles import piles_of, prepare_piles
+from trine.estimators._translation_scores import evaluate_translations
 from trine.procedures import Descent
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
@@ -54,6 +57,25 @@ def test_the_best_is_kept_and_the_noise_matters(rows: trine.Translator) -> None:
     many = rows.translate(np.zeros((3, 2)), to="B", n=50, seed=1).reshape(3, 50, 2)
     assert many.std(axis=1).max() > 0.2
     assert rows.evaluations_["B"].metrics["diversity"].value > 0.001
+
+
+def test_what_is_wrong_is_said_of_either_way(rows: trine.Translator) -> None:
+    for name in "AB":
+        said = {finding["name"]: finding for finding in rows.evaluations_[name].figures["diagnosis"]}
+        assert {"modes", "critic", "noise", "condition"} <= set(said)
+        assert not said["condition"]["wrong"]
+    still = trine.Translator(**{**TINY, "epochs": 1, "step_size": 1e-7, "diversity": 0.0}).fit(A, A[::-1].copy())
+    still.translate(A[:2])
+    with torch.no_grad():
+        for part in (still.derivation_.model.to_a, still.derivation_.model.to_b):
+            part.forward = lambda value, z: value
+    prepared = prepare_piles(still.plan_, piles_of(still.plan_, A, A[::-1].copy()))
+    prepared = dataclasses.replace(prepared, derivation=still.derivation_)
+    found = evaluate_translations(prepared, still.derivation_.model, prepared.rows.train, [])
+    said = {finding["name"]: finding for finding in found["B"].figures["diagnosis"]}
+    assert said["identity"]["wrong"]
+    assert "nothing is translated" in said["identity"]["sentence"]
+    assert said["noise"]["wrong"]
 
 
 def test_what_is_saved_translates_to_the_same_bits(rows: trine.Translator, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trine.criterion import Criterion
 from trine.data import Schema, Store
+from trine.divergences.pooled import Pooled
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SEED, scores
 from trine.estimators._training import score_of
-from trine.evaluation import Evaluation, Metric
+from trine.evaluation import Evaluation, Metric, games
+from trine.evaluation.codes import Finding
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.evaluation.samples import frechet
 from trine.models import Translator
@@ -57,14 +61,32 @@ def translation_score(
     return score
 
 
-def evaluate_translations(prepared: Prepared, model: Translator, rows: NDArray[np.int64]) -> dict[str, Evaluation]:
-    """``A`` and ``B`` → scores of what is translated to it, of ``rows`` (pairs), beside those of as many training rows."""
+def evaluate_translations(
+    prepared: Prepared, model: Translator, rows: NDArray[np.int64], history: Sequence[Mapping[str, Any]]
+) -> dict[str, Evaluation]:
+    """``A`` and ``B`` → scores of what is translated to it, of ``rows`` (pairs), beside those of as many training rows; and what
+    is wrong with its game, in words.
+    """
     look = _Look(model, prepared.store, prepared.schema, next(model.parameters()).device)
     seed = prepared.plan.seed
     rng = np.random.default_rng(seed)
     rows, train = rows[:JUDGED], rng.permutation(prepared.rows.train)[:JUDGED]
     with generators.seeded(SEED):
-        return {side.upper(): look.evaluation(side, rows, train, train, seed) for side in SIDES}
+        found = {side: look.evaluation(side, rows, train, train, seed) for side in SIDES}
+        for side in SIDES if len(rows) >= games.FEWEST else ():
+            critic = _critic_of(prepared.derivation.criterion, side)
+            findings = look.diagnosis(side, rows[:SCORED], critic, found[side], history)
+            told = {**found[side].figures, "diagnosis": [finding.to_json() for finding in findings]}
+            found[side] = dataclasses.replace(found[side], figures=told)
+    return {side.upper(): value for side, value in found.items()}
+
+
+def _critic_of(criterion: Criterion, side: str) -> nn.Module:
+    """The critic of what is translated to ``side``."""
+    found: Any = next(term.divergence for term in criterion.terms if term.predicted == f"fake_{side}")
+    learned: Any = found.divergence if isinstance(found, Pooled) else found
+    critic: nn.Module = learned.critic
+    return critic.eval()
 
 
 def evaluate_translations_of(
@@ -148,6 +170,39 @@ class _Look:
                 values.append(given.double().cpu())
         all_ = torch.cat(values)
         return 1.0 - error / max(float((all_ - all_.mean(0)).square().sum()), 1e-12)
+
+    def diagnosis(
+        self,
+        side: str,
+        rows: NDArray[np.int64],
+        critic: nn.Module,
+        evaluation: Evaluation,
+        history: Sequence[Mapping[str, Any]],
+    ) -> list[Finding]:
+        """What is wrong with translations to one pile: see :func:`trine.evaluation.games.diagnose`."""
+        other: Any = self.model.to_a if side == "b" else self.model.to_b
+        true, made, again = self.seen(side, rows), self.translated(side, rows), self.translated(side, rows)
+        with torch.inference_mode():
+            given = torch.cat([other.seen(batch).cpu() for batch in self._parts(rows)])
+            on_true, on_made = (
+                torch.cat(
+                    [
+                        critic(part.to(self.place)).reshape(len(part), -1).mean(1).cpu()
+                        for part in torch.split(values, 256)
+                    ]
+                ).numpy()
+                for values in (true, made)
+            )
+        by = games.spread(true.numpy())
+        alike = given.shape == made.shape and given.dim() == 4
+        return games.diagnose(
+            evaluation.metrics,
+            history,
+            games.ranked(on_true, on_made),
+            games.moved(made.numpy(), again.numpy(), by),
+            games.moved(made.numpy(), np.roll(made.numpy(), 1, axis=0), by),
+            games.moved(made.numpy(), given.numpy(), games.spread(given.numpy())) if alike else None,
+        )
 
     def _diversity(self, side: str, rows: NDArray[np.int64]) -> float:
         """Variance of one row's translations under several noises, as a share of that of all rows' translations."""

@@ -151,7 +151,7 @@ class Translator(Estimator):
         self.evaluations_: dict[str, Evaluation] = {}
         held = prepared.rows.held_out if len(prepared.rows.held_out) else prepared.rows.stop
         if len(held) > 1:
-            self.evaluations_ = evaluate_translations(prepared, self._network, held)
+            self.evaluations_ = evaluate_translations(prepared, self._network, held, self.history_)
             self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
         return self
 

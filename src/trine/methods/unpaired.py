@@ -61,7 +61,7 @@ class UnpairedMethod(GanMethod):
                 else (5.0, "of what a cycle brings back, a number: 10 times the absolute difference")
             ),
             "identity_weight": (0.0, "what a pile's own rows become is of no account"),
-            "diversity": (0.5, "the noise is recovered from what was made of it, so that it cannot be left out"),
+            "diversity": (0.25, "the noise is recovered from what was made of it, so that it cannot be left out"),
             "history": (64, "past translations, which a critic does not forget"),
         }
         if pair is None:
@@ -70,7 +70,10 @@ class UnpairedMethod(GanMethod):
         side = min(min(domain.height, domain.width) for domain in pair)
         epochs = min(max(round(100_000 / facts.rows), 5), 200)
         return found | {
-            "noise": (8, "what one picture leaves open"),
+            "noise": (
+                2 if side < SMALL else 4,
+                "what one picture leaves open; a wide code would carry content past a cycle",
+            ),
             "channels": (16, "of the networks at full size; their critics have twice as many"),
             "layers": (3 if side < SMALL else 6, "residual blocks, which see all of a picture"),
             "critic_augment": (0.0, "patches are many, if pictures are few"),

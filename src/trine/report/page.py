@@ -236,9 +236,12 @@ def _samples(content: ReportContent) -> dict[str, Any]:
     found: dict[str, Any] = _checked(told)
     score = found.get("score") or {}
     found["score_svg"] = figures.score_curve(content.history, score) if content.history else ""
-    found["diagnosis"] = (
-        next((content.evaluation(name)["figures"].get("diagnosis") for name in content.evaluations), None) or []
-    )
+    said = {name: content.evaluation(name)["figures"].get("diagnosis") or [] for name in content.evaluations}
+    found["diagnosis"] = [
+        {**finding, "name": f"to {name}: {finding['name']}"} if told.get("sides") else finding
+        for name, findings in (said.items() if told.get("sides") else list(said.items())[:1])
+        for finding in findings
+    ]
     found["marginal_svgs"] = [figures.marginal(column) for column in told.get("marginals", ())]
     found["associations_svg"] = figures.association_matrices(told["associations"]) if told.get("associations") else ""
     found["game_svg"] = (
