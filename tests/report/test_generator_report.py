@@ -302,6 +302,20 @@ def test_translations_of_pictures_stand_beside_what_was_given_and_what_comes_bac
     assert "Rows of B" in page
 
 
+def test_a_run_on_two_piles_has_its_translations_and_the_floor_of_its_score(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    piles = [{"size": rng.normal(i, 1, 160), "kind": np.array(["p", "q"])[rng.integers(0, 2, 160)]} for i in (0, 3)]
+    trine.fit(piles[0], other=piles[1], method="unpaired", out=tmp_path / "run", threads=1, epochs=2, hidden=(16, 16))
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    score = record["samples"]["score"]
+    assert score["name"] == "FD-standardised, A and B together"
+    assert 0 < score["floor"] < record["history"][0]["held_out"]
+    assert {"size", "kind"} == set(record["samples"]["sides"][0]["rows"][0]["made"]["rows"][0]["values"])
+    page = report_run(tmp_path / "run").read_text()
+    for part in ("A ↔ B", "A → B", "What is made to be A, against", "comes back", "generator (B)"):
+        assert part in page, part
+
+
 def test_translations_of_rows_are_written_out() -> None:
     model = Translator(Changed("y", -1.0), Changed("x", -1.0), NoCode(), NoCode(), (2, 2))
     batch = Batch(

@@ -15,6 +15,7 @@ from trine.errors import ChoiceError, SchemaError
 from trine.estimators._plan import Plan, Prepared, Rows
 from trine.estimators._samples_record import Look, record_of
 from trine.estimators._training import Fitted, film_of
+from trine.estimators._translation_scores import score_told
 from trine.estimators._translations_record import filmed, translations_film, translations_record
 from trine.methods import Facts, derive
 from trine.models import Translator
@@ -104,7 +105,8 @@ def translations_shown(
         for pairs in (np.random.default_rng(0).permutation(rows), film_rows(kind, prepared))
     )
     domains = {"a": prepared.schema.x, "b": prepared.schema.y}
-    return translations_record(kind, shown, film, domains, fitted.result, look)
+    found = translations_record(kind, shown, film, domains, fitted.result, look)
+    return {**found, "score": {**found["score"], **score_told(kind, prepared)}}
 
 
 def film_rows(model: Translator, prepared: Prepared) -> Pairs:

@@ -102,7 +102,7 @@ def score_curve(history: Sequence[Mapping[str, Any]], score: Mapping[str, Any]) 
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set(xlabel="epoch", ylabel=label(score.get("name", "score"), 24))
+        ax.set(xlabel="epoch", ylabel=label(score.get("name", "score"), 40))
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         ax.legend(loc="upper right")
     return done.svg
