@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from trine.data import Schema, Store
 from trine.divergences import LearnedDivergence
+from trine.domains import Category, Numeric
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.evaluation.samples import closest, frechet, kernel_distance, support
+from trine.evaluation.synthetic import associations_apart, detection, marginals_apart, nearer_to_training, usefulness
 from trine.models import Generator, PictureTranslation
 from trine.training import generators
 
@@ -86,20 +88,23 @@ def made_rows(
     return torch.cat(found)
 
 
-def evaluate_samples(prepared: Prepared, network: Generator, rows: NDArray[np.int64]) -> Evaluation:
-    """Scores of as many made rows as there are ``rows``, beside those of training rows, which are the floor."""
+def evaluate_samples(estimator: Any, prepared: Prepared, rows: NDArray[np.int64]) -> Evaluation:
+    """Scores of as many made rows as there are ``rows``, beside those of training rows, which are the floor, and the diagnosis."""
+    network: Generator = estimator._network
     rng = np.random.default_rng(prepared.plan.seed)
     rows = rng.permutation(rows)[:JUDGED]
     place = next(network.parameters()).device
+    learned_from = rng.permutation(prepared.rows.train)[:JUDGED]
     with generators.seeded(SEED):
         network.eval()
         space = space_of(prepared, network, len(rows))
-        train = space(
-            seen_rows(network, prepared.store, prepared.schema, rng.permutation(prepared.rows.train)[:JUDGED], place)
+        train, true = (
+            seen_rows(network, prepared.store, prepared.schema, part, place) for part in (learned_from, rows)
         )
-        true = space(seen_rows(network, prepared.store, prepared.schema, rows, place))
-        made = space(made_rows(network, prepared.store, prepared.schema, rows, place, len(rows)))
-    return scores(made, true, train, space.name)
+        made = made_rows(network, prepared.store, prepared.schema, rows, place, len(rows))
+    found = scores(space(made), space(true), space(train), space.name)
+    many = made_rows(network, prepared.store, prepared.schema, rows, place, len(train))
+    return diagnosis(estimator, prepared.store, rows, table_scores(estimator, (many, train, true), found))
 
 
 def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: str) -> Evaluation:
@@ -181,8 +186,37 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
     return dataclasses.replace(evaluation, figures=told)
 
 
+def table_scores(estimator: Any, seen: Sequence[Tensor], evaluation: Evaluation) -> Evaluation:
+    """The evaluation with what a table's rows are good for; see :mod:`trine.evaluation.synthetic`.
+
+    Args:
+        seen: made, training and held-out rows, as a critic sees them.
+    """
+    domains = list(estimator.made_.values())
+    if len(domains) < 2 or not all(isinstance(domain, Numeric | Category) for domain in domains):
+        return evaluation
+    n = min(map(len, seen))
+    if n < games.FEWEST:
+        return evaluation
+    made, train, held = (estimator._in_units(rows[:JUDGED]) for rows in seen)
+    target = list(estimator.made_)[-1]
+    unit = "share"
+    metrics = {
+        "marginals apart": (marginals_apart(made, held), marginals_apart(train, held), False, unit),
+        "associations apart": (associations_apart(made, held), associations_apart(train, held), False, ""),
+        "detection AUC": (detection(made, held), 0.5, False, ""),
+        "nearer to training": (nearer_to_training(made, train, held), 0.5, False, unit),
+        f"{target}, learned from samples": (usefulness(made, held, target), usefulness(train, held, target), True, ""),
+    }
+    none = float("nan")
+    added = {
+        name: Metric(value, none, none, floor, higher, unit) for name, (value, floor, higher, unit) in metrics.items()
+    }
+    return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **added})
+
+
 def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
-    """Scores against rows of another store, in the features that the estimator's own scores are in."""
+    """Scores against rows of another store, in the features that the estimator's own scores are in; half of them are the floor."""
     network = estimator._network
     rows = np.arange(store.rows)
     place = next(network.parameters()).device
@@ -191,6 +225,7 @@ def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
         half = len(rows) // 2
         all_true = seen_rows(network, store, estimator.schema_, rows, place)
         space = feature_space(all_true[:JUDGED], network.made.shapes, half, estimator.plan_.seed)
-        true, other = space(all_true[:half]), space(all_true[half:])
-        made = space(made_rows(network, store, estimator.schema_, rows[:half], place, half))
-    return diagnosis(estimator, store, rows, scores(made, true, other, space.name))
+        made = made_rows(network, store, estimator.schema_, rows[:half], place, half)
+    found = scores(space(made), space(all_true[:half]), space(all_true[half:]), space.name)
+    found = table_scores(estimator, (made, all_true[half:], all_true[:half]), found)
+    return diagnosis(estimator, store, rows, found)

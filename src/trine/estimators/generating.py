@@ -17,7 +17,7 @@ from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
 from trine.estimators._picture_ways import TILE, Way, translated
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import diagnosis, evaluate_samples, evaluate_samples_of, seen_rows
+from trine.estimators._sample_scores import evaluate_samples, evaluate_samples_of, seen_rows
 from trine.estimators._training import Fitted
 from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation
@@ -52,8 +52,7 @@ class Generating(Estimator):
         self.evaluations_: dict[str, Evaluation] = {}
         held = prepared.rows.held_out if len(prepared.rows.held_out) else prepared.rows.stop
         if len(held) > 1:
-            found = evaluate_samples(prepared, self._network, held)
-            self.evaluations_ = {self.side: diagnosis(self, prepared.store, held, found)}
+            self.evaluations_ = {self.side: evaluate_samples(self, prepared, held)}
             self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
         return self
 

@@ -174,8 +174,11 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
             "activation": ("relu", "of the generator"),
             "batch_size": (min(256, max(rows // 4, 2)), "of either side"),
             "epochs": (epochs, "to see about 2,000,000 rows, within 20 to 500 epochs"),
-            "step_size": (5e-4 if rows > MANY else 1e-3, "held on tables; larger where steps are few"),
-            "penalty_every": (1, "a table's critic is small"),
+            "step_size": (1e-3, "held on tables"),
+            "penalty_every": (
+                4 if rows > MANY else 1,
+                "a slope of a slope costs three times a value; dense where steps are few",
+            ),
         }
     return found
 
