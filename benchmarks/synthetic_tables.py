@@ -7,8 +7,8 @@ PLACE is where `ctgan` and `rdt` lie (they are no part of this project, and have
 one after the other in one run. Gradient boosting (scikit-learn's, of histograms, defaults) learns income from made rows; its AUC is
 of the 16,281 real test rows. Detection: the AUC of the same on made rows against test rows, half of either held out (0.5: they
 cannot be told apart). Marginals: Kolmogorov and Smirnov's distance or total variation, mean of columns; associations: mean
-difference over pairs. Closest record: share of made rows that lie nearer to a training row than to a test row, the two sides of equal size; 0.5 is
-none copied. Kept in ``results/synthetic_tables.json`` and ``.md``.
+difference over pairs. Closest record: share of made rows that lie nearer to a training row than to a test row, the two sides of
+equal size; 0.5 is none copied. Kept in ``results/synthetic_tables.json`` and ``.md``.
 """
 
 from __future__ import annotations
