@@ -34,7 +34,11 @@ Data = Annotated[
 ]
 Other = Annotated[
     str | None,
-    typer.Argument(metavar="[B]", help="Of --method unpaired: the pile that DATA, A, is translated to and from."),
+    typer.Argument(
+        metavar="[B]",
+        help="Of --method unpaired the pile that DATA, A, is translated to and from; of conditional_gan the folder of what "
+        "the pictures of DATA become, by their names.",
+    ),
 ]
 Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
 Method = Annotated[
@@ -255,10 +259,10 @@ def resume(
 def evaluate(run: RunDir, data: Data, other: Other = None, as_json: Json = False) -> None:
     """Metrics of a run's model on rows with the target, with intervals and the trivial prediction beside them."""
     from trine.errors import ChoiceError
-    from trine.estimators import Translator, load
+    from trine.estimators import ConditionalGAN, Translator, load
 
     model = load(run)
-    if other is not None and not isinstance(model, Translator):
+    if other is not None and not isinstance(model, Translator | ConditionalGAN):
         raise ChoiceError(
             f"The model in {run} is a {type(model).__name__}, which is evaluated on one table: name DATA alone."
         )

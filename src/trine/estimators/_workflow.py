@@ -59,8 +59,11 @@ def fit(
 
     Args:
         data: path of a CSV, TSV, Parquet, JSON-lines, ``.npz`` or IDX file or of a folder of class folders of images or sounds; a
-            data frame (pandas, polars), a mapping of arrays, or a tuple ``(X, y)`` of arrays or tensors.
-        other: with method="unpaired" the pile B that ``data``, A, is translated to and from.
+            data frame (pandas, polars), a mapping of arrays, or a tuple ``(X, y)`` of arrays or tensors. With
+            method="conditional_gan" also a folder of pictures that are two side by side, or with two sub-folders of pictures
+            with equal names.
+        other: with method="unpaired" the pile B that ``data``, A, is translated to and from; with method="conditional_gan" the
+            folder of what the pictures in the folder ``data`` become, under the same names.
         y: target column(s). May be left out where the data name it: a folder's ``label``, the ``y`` of arrays.
         method: ``"supervised"``, of x alone ``"autoencoder"`` or ``"gan"``, of y given x ``"conditional_gan"``, of two piles
             ``"unpaired"``; None: supervised, of two piles unpaired.
@@ -98,6 +101,7 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the run in ``out`` can be resumed.
     """
     limit = None if memory is None else bytes_of(memory)
+    data, other = _folders_as_one(method, data, other)
     apart = two_piles(other, method, label, valid)
     table: Table | TwoPiles | None = None
     aside = None
@@ -226,7 +230,9 @@ def resume(
             if facts["invariances"] is not None:
                 facts["invariances"] = tuple(facts["invariances"])
             known = Facts(**facts)
+        data, other = _folders_as_one(plan.method, data, other)
         source = data if data is not None else origin["data"]
+        source = tuple(source) if isinstance(source, list) else source
         if source is None:
             raise RunError(
                 f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
@@ -280,6 +286,7 @@ def derive(
     The arguments are those of :func:`fit`.
     """
     table: Table | TwoPiles | None = None
+    data, other = _folders_as_one(method, data, other)
     if two_piles(other, method, label, valid):
         stated: dict[str, Any] = {"method": "unpaired", "y": targets_named(y), "domains": dict(domains or {})}
     else:
@@ -303,6 +310,11 @@ def derive(
 def _prepare(plan: Plan, table: Table | TwoPiles, **known: Any) -> Prepared:
     """What a plan makes of one table or of two piles."""
     return prepare_piles(plan, table, **known) if isinstance(table, TwoPiles) else prepare(plan, table, **known)
+
+
+def _folders_as_one(method: str | None, data: Any, other: Any) -> tuple[Any, Any]:
+    """(data, other), of which two folders of pairs of pictures are one thing that is read."""
+    return ((data, other), None) if method == "conditional_gan" and other is not None else (data, other)
 
 
 def two_piles(other: Any, method: str | None, label: str | None, valid: Any) -> bool:
@@ -456,8 +468,10 @@ def _(domain: Labels) -> str:
     return "multilabel"
 
 
-def _source(data: Any) -> str | None:
-    """An absolute path, for data that are on disk."""
+def _source(data: Any) -> str | list[str] | None:
+    """An absolute path, for data that are on disk; of two folders both."""
+    if isinstance(data, tuple) and all(isinstance(path, str | os.PathLike) for path in data):
+        return [str(Path(path).resolve()) for path in data]
     if isinstance(data, str | os.PathLike):
         return str(Path(data).resolve())
     if isinstance(data, Table) and data.source is not None:
