@@ -56,7 +56,8 @@ class Game:
     def __init__(self, what: str) -> None:
         torch.manual_seed(0)
         table = read(mnist()) if what == "pictures" else read(rows_of_two())
-        choices = Choices.of({"schedule": "constant", "step_size": SIZE, "ema": EMA})
+        every = {} if what == "pictures" else {"penalty_every": 1}
+        choices = Choices.of({"schedule": "constant", "step_size": SIZE, "ema": EMA, **every})
         self.prepared = prepare(Plan((), method="gan", stop_fraction=0.0, choices=choices), table)
         made = self.prepared.derivation.choices
         assert made.batch_size is not None
