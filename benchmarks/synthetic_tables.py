@@ -47,10 +47,8 @@ def ctgan(train: pd.DataFrame, seconds: float) -> tuple[pd.DataFrame, int]:
     """Rows of CTGAN with its defaults, as many epochs as fit into ``seconds``."""
     from ctgan import CTGAN
 
-    known = train.copy()
-    for name in known.columns:
-        known[name] = known[name].fillna("missing") if known[name].dtype == object else known[name]
-    named = [name for name in known.columns if known[name].dtype == object]
+    named = [name for name in train.columns if not pd.api.types.is_numeric_dtype(train[name])]
+    known = train.assign(**{name: train[name].astype(object).fillna("missing") for name in named})
     start = time.perf_counter()
     model = CTGAN(epochs=1, verbose=False, cuda=False)
     model.fit(known, named)
