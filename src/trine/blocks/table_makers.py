@@ -16,16 +16,16 @@ from .makers import Maker, maker_for
 
 TEMPERATURE = 0.2
 """Of the relaxed categories (Jang et al., 2017; the value of Xu et al., 2019)."""
-PLATEAU = 3.0
-"""How many times as wide as the way to the next knot a place that many rows share is."""
+EVEN = 0.25
+"""Part of a scale that is shared out evenly, and not by how many rows are there: so much room the rare values keep."""
 
 
 class Scale:
     """A number's own scale: a monotone, piecewise linear map of its values to [−1, 1], and back.
 
     The domain's knots are evenly apart on it, so that tails are as wide as humps and a column of several humps has no empty
-    stretch. A value that many rows share (an atom) has a stretch of its own, on which it is put at random: seen from the scale
-    there are no spikes, and the way back gives the atom itself.
+    stretch. A value that many rows share (an atom) has a stretch of its own, the wider the more they are, on which it is put at
+    random: seen from the scale there are no spikes, and the way back gives the atom itself.
 
     Args:
         domain: fitted; one that is discrete has no values between its knots, which are all atoms.
@@ -34,15 +34,20 @@ class Scale:
     def __init__(self, domain: Numeric) -> None:
         knots = sorted(set(domain.knots) | set(domain.spikes)) or [domain.mean]
         atoms = set(knots) if domain.discrete or len(knots) == 1 else set(domain.spikes)
+        shares = dict(zip(domain.spikes, domain.shares, strict=True)) if domain.shares else {}
+        # What no spike holds is spread evenly over what else there is, stretches between knots or rarer atoms.
+        others = (len(atoms) if domain.discrete else len(knots) - 1) - (len(shares) if domain.discrete else 0)
+        other = max(1.0 - sum(shares.values()), 0.0) / max(others, 1)
+        even = 1.0 / max(len(atoms) + (0 if domain.discrete else len(knots) - 1), 1)
         values: list[float] = []
         steps: list[float] = []
         for knot in knots:
             if values:
-                steps.append(0.0 if domain.discrete else 1.0)
+                steps.append(0.0 if domain.discrete else (1 - EVEN) * other + EVEN * even)
             values.append(knot)
             if knot in atoms:
                 values.append(knot)
-                steps.append(PLATEAU)
+                steps.append((1 - EVEN) * shares.get(knot, other) + EVEN * even)
         places = [0.0, *itertools.accumulate(steps)]
         self.values = torch.tensor(values, dtype=torch.float32)
         self.places = torch.tensor([2 * place / places[-1] - 1 for place in places], dtype=torch.float32)

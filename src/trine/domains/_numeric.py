@@ -48,7 +48,8 @@ class Numeric(Domain):
         knots: up to 129 increasing values in encoded units: every distinct value where there are few, else quantiles of
             the distinct values, weighed by the root of their counts.
         atoms: up to 128 encoded values that many rows share (see ``ATOM_ROWS``, ``ATOM_SHARE``), increasing, where they
-            hold most of the column (``ATOM_COVER``). spikes: the same, whatever they hold together.
+            hold most of the column (``ATOM_COVER``). spikes: the same, whatever they hold together. shares: of the
+            rows, of each of these.
         discrete: whether the knots are all values that there are, each of ``DISCRETE`` rows in the mean.
         mean, std: of the encoded training values, tails fenced (``FENCE``).
         rows: number of training rows with a value; 0 before :meth:`fit` and for a column without values.
@@ -65,6 +66,7 @@ class Numeric(Domain):
     knots: tuple[float, ...] = ()
     atoms: tuple[float, ...] = ()
     spikes: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
     discrete: bool = False
     mean: float = 0.0
     std: float = 1.0
@@ -145,6 +147,7 @@ class Summary:
     knots: tuple[float, ...]
     atoms: tuple[float, ...]
     spikes: tuple[float, ...]
+    shares: tuple[float, ...]
     discrete: bool
     mean: float
     std: float
@@ -167,9 +170,9 @@ def summarise(encoded: np.ndarray) -> Summary:
     atoms = spikes if counts[often].sum() >= ATOM_COVER * len(sample) else values[:0]
     median, scale = robust(sample.astype(np.float64))
     fenced = np.clip(encoded.astype(np.float64), median - FENCE * scale, median + FENCE * scale)
-    where = [tuple(map(float, found)) for found in (knots, atoms, spikes)]
+    where = [tuple(map(float, found)) for found in (knots, atoms, spikes, counts[often] / len(sample))]
     discrete = len(knots) == len(values) and len(sample) >= DISCRETE * len(values)
-    return Summary(where[0], where[1], where[2], discrete, float(fenced.mean()), float(fenced.std()))
+    return Summary(where[0], where[1], where[2], where[3], discrete, float(fenced.mean()), float(fenced.std()))
 
 
 def robust(sample: np.ndarray) -> tuple[float, float]:

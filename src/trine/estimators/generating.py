@@ -59,7 +59,7 @@ class Generating(Estimator):
     def _in_units(self, seen: Tensor) -> dict[str, NDArray[Any]]:
         """Made rows, as a critic sees them → column → values in the user's units."""
         columns = self._network.made.columns(seen)
-        return {name: domain.decode(columns[name].numpy()) for name, domain in self.made_.items()}
+        return {name: domain.decode(_rows(domain, columns[name].numpy())) for name, domain in self.made_.items()}
 
     def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
         """Refused: a generator makes rows.
@@ -79,6 +79,14 @@ class Generating(Estimator):
         if getattr(self, "feature_names_in_", None) is not None or only.ragged:
             return columns
         return np.stack(list(columns.values()), axis=1)
+
+
+def _rows(domain: Domain, values: NDArray[Any]) -> Any:
+    """Of a ragged domain each row by itself, cut where it ends: where all of its numbers are missing."""
+    if not domain.ragged:
+        return values
+    ended = np.isnan(values).all(axis=2)
+    return [row[: int(np.argmax(end)) if end.any() else len(row)] for row, end in zip(values, ended, strict=True)]
 
 
 @estimators.register("gan")

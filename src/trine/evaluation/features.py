@@ -18,6 +18,8 @@ MAPS = (32, 64, 128)
 MOST = 128
 """Features at most: a covariance of more wants more rows than are at hand."""
 FEWEST = 8
+WIDE = 1024
+"""Features from which on components are those of so many rows."""
 LEAST = 0.1
 """Part of the median feature's deviation that a feature is taken to have at least."""
 
@@ -64,7 +66,10 @@ def feature_space(rows: Tensor, shapes: Sequence[tuple[int, ...]], compared: int
     most = min(MOST, max(compared // 8, FEWEST))
     if known.shape[1] > most:
         scaled = (known - mean) / std
-        axes = np.linalg.eigh(scaled.T @ scaled)[1][:, ::-1][:, :most]
+        if known.shape[1] > WIDE:  # of some rows then, whose products are a smaller matrix with the same components
+            axes = np.linalg.svd(scaled[:WIDE], full_matrices=False)[2].T[:, :most]
+        else:
+            axes = np.linalg.eigh(scaled.T @ scaled)[1][:, ::-1][:, :most]
     # A variance of one in the mean of the directions, the scale that kernels are made for.
     axes = axes / max(float((((known - mean) / std) @ axes).std(axis=0).mean()), 1e-6)
 

@@ -17,7 +17,7 @@ from trine.data import Schema
 from trine.divergences import LearnedDivergence
 from trine.divergences.learned import Cramer, Wasserstein, learned
 from trine.divergences.mode_seeking import ModeSeeking
-from trine.domains import Domain, Image
+from trine.domains import Audio, Domain, Image, Series
 from trine.errors import ChoiceError, SchemaError, nearest
 from trine.methods import _paired as paired
 from trine.methods._base import Facts, Method, methods
@@ -64,7 +64,14 @@ class GanMethod(Method):
         """The generator and its critic."""
         made, condition = self._made(schema), self._condition(schema)
         model = network(made, condition, self.side, choices)
-        return model, augmented(Critic(model.made, made, choices, condition), choices.critic_augment or 0.0)
+        critic = Critic(model.made, made, choices, condition)
+        if not choices.critic_augment:
+            return model, critic
+        if len(made) > 1 or not isinstance(next(iter(made.values())), Image):
+            raise ChoiceError(
+                "critic_augment changes pictures, and what is made here is more or other than one; leave it out."
+            )
+        return model, augmented(critic, choices.critic_augment)
 
     def _terms(self, schema: Schema, choices: Choices) -> list[Term]:
         """Terms beside the learned one."""
@@ -130,6 +137,7 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
     """Choice → (value, why), where a game of two networks differs from a network with a target."""
     rows = facts.rows
     pictures = any(isinstance(domain, Image) for domain in made.values())
+    drawn = pictures or any(isinstance(domain, Series | Audio) for domain in made.values())
     found: dict[str, tuple[Any, str]] = {
         "divergence": ("relativistic", "each true row against a made one, which leaves no good place to collapse to"),
         "penalty": (1.0, "on true and on made rows, so that the game comes to rest"),
@@ -152,18 +160,18 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
         "patience": (0, "the best generator is kept; see score"),
         "calibration": ("none", "there is no probability to correct"),
     }
-    if pictures:
+    if drawn:
         epochs = min(max(round(600_000 / rows), 5), 400)
         found |= {
-            "noise": (64, "numbers that a picture is made from"),
+            "noise": (64, "numbers that a row is made from"),
             "diversity": (1.0, "one condition has many answers"),
             "channels": (32, "of the first convolution"),
             "batch_size": (min(64, max(rows // 4, 2)), "of either side"),
             "epochs": (epochs, "to see about 600,000 rows, within 5 to 400 epochs"),
-            "step_size": (5e-4 if rows > MANY else 1e-3, "held on digits and clothes; larger where steps are few"),
+            "step_size": (1e-3, "held on digits and clothes"),
             "penalty_every": (4, "a slope of a slope costs three times a value, and changes slowly"),
         }
-        if rows < FEW:
+        if rows < FEW and pictures and len(made) == 1:
             found["critic_augment"] = (0.8, f"{rows:,} pictures would be known by heart")
     else:
         epochs = min(max(round(2_000_000 / rows), 20), 500)

@@ -1,0 +1,197 @@
+"""Series and sounds as a generator makes them and a critic sees them: all steps at once, with a channel for where a row ends."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, leaky_relu, pad
+
+from trine.choices import Choices
+from trine.domains import Audio, Domain, Series
+from trine.errors import SchemaError
+
+from .makers import Maker, critic_for, maker_for
+
+SLOPE = 0.2
+LEAST = 8
+"""Steps at which a generator begins, about."""
+CHANNELS = 32
+MOST = 128
+KERNEL = 5
+LONGEST = 16_384
+"""Most steps of a row that is made: all of them are made at once."""
+
+
+def lengths(steps: int) -> list[int]:
+    """Steps from the most to the fewest: halves, rounded up, until about ``LEAST``."""
+    found = [steps]
+    while len(found) < 2 or found[-1] >= 2 * LEAST:
+        found.append(math.ceil(found[-1] / 2))
+    return found
+
+
+def maps_at(stage: int, maps: int) -> int:
+    """Channels after ``stage`` halvings: twice as many every other one, at most 128."""
+    return int(min(maps * 2 ** (stage // 2), max(MOST, maps)))
+
+
+class SequenceGenerator(nn.Module):
+    """(batch, features) → (batch, channels, steps): few steps, doubled stage by stage, then a convolution over 5.
+
+    Args:
+        features: width of what is read. channels, steps: of a row. maps: see :func:`maps_at`.
+
+    References:
+        Donahue, McAuley and Puckette, `Adversarial Audio Synthesis` (WaveGAN), 2019; nearest neighbours in the place of their
+        transposed convolutions, whose checkerboards are heard as pitched noise.
+    """
+
+    def __init__(self, features: int, channels: int, steps: int, maps: int = CHANNELS) -> None:
+        super().__init__()
+        self.lengths = lengths(steps)[::-1]
+        counts = [maps_at(stage, maps) for stage in range(len(self.lengths))][::-1]
+        self.maps = counts[0]
+        self.first = nn.Linear(features, counts[0] * self.lengths[0])
+        self.stages = nn.ModuleList(
+            nn.Conv1d(before, after, KERNEL, padding=KERNEL // 2) for before, after in itertools.pairwise(counts)
+        )
+        self.last = nn.Conv1d(counts[-1], channels, KERNEL, padding=KERNEL // 2)
+        nn.init.normal_(self.first.weight, std=features**-0.5)
+        nn.init.zeros_(self.first.bias)
+        for layer in (*self.stages, self.last):
+            assert isinstance(layer, nn.Conv1d)
+            assert layer.bias is not None
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        h = leaky_relu(self.first(features), SLOPE).view(-1, self.maps, self.lengths[0])
+        for steps, stage in zip(self.lengths[1:], self.stages, strict=True):
+            h = leaky_relu(stage(interpolate(h, size=steps, mode="nearest")), SLOPE)
+        made: Tensor = self.last(h)
+        return made
+
+
+class SequenceCritic(nn.Module):
+    """(batch, channels, steps) → (batch, features): strided convolutions over 5 steps, leaky rectifiers, no normalisation.
+
+    Args:
+        channels, steps: of a row. maps: see :func:`maps_at`.
+    """
+
+    def __init__(self, channels: int, steps: int, maps: int = CHANNELS) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        before, left = channels, steps
+        for stage in range(len(lengths(steps))):
+            after = maps_at(stage, maps)
+            stride = 1 if stage == 0 else 2
+            layer = nn.Conv1d(before, after, KERNEL, stride=stride, padding=KERNEL // 2)
+            assert layer.bias is not None
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            nn.init.zeros_(layer.bias)
+            self.stages.append(layer)
+            before, left = after, left if stride == 1 else (left + 1) // 2
+        self.features = before * left
+
+    def forward(self, rows: Tensor) -> Tensor:
+        h = rows
+        for stage in self.stages:
+            h = leaky_relu(stage(h), SLOPE)
+        return h.flatten(1)
+
+
+class SequenceMaker(Maker):
+    """Rows over time as (batch, channels, steps): all as long as the longest row of training; where rows differ in length a last
+    channel is 1 within a row and −1 beyond its end, and the numbers beyond are 0.
+
+    Args:
+        features: width of what it reads. width: numbers of a step as the domain encodes them. steps: of the longest row.
+        shortest: of the shortest one. bounded: whether values lie in [−1, 1], as sound does. maps: see :func:`maps_at`.
+
+    Raises:
+        SchemaError: rows of more than 16,384 steps.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        width: int,
+        steps: int,
+        shortest: int,
+        maps: int,
+        *,
+        bounded: bool = False,
+        name: str = "series",
+    ) -> None:
+        super().__init__()
+        if steps > LONGEST:
+            raise SchemaError(
+                f"A generator makes at most {LONGEST:,} steps of a {name} at once, and the longest row has {steps:,}; cut rows, or "
+                "lower their rate, e.g. `--domain COL=audio(rate=8000)`."
+            )
+        self.features, self.width, self.bounded, self.shortest = features, width, bounded, max(shortest, 1)
+        self.ends = shortest < steps
+        self.shape = (width + int(self.ends), steps)
+        self.network = SequenceGenerator(features, *self.shape, maps)
+
+    def forward(self, features: Tensor) -> Tensor:
+        made: Tensor = self.network(features)
+        values = made[:, : self.width]
+        values = torch.tanh(values) if self.bounded else values
+        if not self.ends:
+            return values
+        there = torch.tanh(made[:, self.width :])
+        return torch.cat([values * (there + 1) / 2, there], 1)
+
+    def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
+        steps = self.shape[1]
+        rows = value.view(len(value), value.shape[1], -1).transpose(1, 2).to(torch.float32)
+        rows = pad(rows[:, :, :steps], (0, max(steps - rows.shape[2], 0)))
+        if not self.ends:
+            return rows
+        assert length is not None, "rows of different lengths come with them"
+        inside = torch.arange(steps, device=rows.device) < length.clamp_max(steps)[:, None]
+        return torch.cat([rows * inside[:, None], torch.where(inside, 1.0, -1.0)[:, None]], 1)
+
+    def encoded(self, seen: Tensor) -> list[Tensor]:
+        """(batch, steps, width), NaN beyond a row's end."""
+        values = seen[:, : self.width].transpose(1, 2)
+        if self.bounded:
+            values = values.clamp(-1.0, 1.0)
+        if not self.ends:
+            return [values]
+        inside = (seen[:, self.width] > 0).to(torch.int8)
+        inside[:, : self.shortest] = 1
+        return [values.masked_fill(inside.cumprod(1)[:, :, None] == 0, float("nan"))]
+
+
+def _width(domain: Series) -> int:
+    return domain.channels * (2 if domain.gaps else 1) + int(domain.interval > 0)
+
+
+@maker_for.register
+def _(first: Series, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+    return SequenceMaker(features, _width(first), first.furthest, first.shortest, choices.channels or CHANNELS)
+
+
+@maker_for.register
+def _(first: Audio, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+    shortest, steps = first.samples
+    return SequenceMaker(
+        features, first.channels, steps, shortest, choices.channels or CHANNELS, bounded=True, name="sound"
+    )
+
+
+def _critic(first: Any, domains: Sequence[Domain], shape: tuple[int, ...], choices: Choices) -> Any:
+    channels, steps = shape
+    return SequenceCritic(channels, steps, choices.channels or CHANNELS)
+
+
+critic_for.register(Series, _critic)
+critic_for.register(Audio, _critic)
