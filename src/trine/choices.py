@@ -172,9 +172,8 @@ class Choices:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
-                raise ChoiceError(
-                    f"There is no choice called {name!r}.{nearest(name, names)} Choices: {', '.join(names)}."
-                )
+                like = nearest(name, names) or f" Choices: {', '.join(names)}."
+                raise ChoiceError(f"There is no choice called {name!r}.{like}")
         try:
             return cls(**{name: _plain(name, value) for name, value in values.items()})
         except ValidationError as error:
