@@ -83,6 +83,7 @@ class Choices:
         noise: numbers of noise that a generator reads.
         penalty: γ, of ½ E‖∇ critic‖² on real and on generated samples. penalty_every: steps from one look at it to the next, which
             weighs as many times as much. critic_steps: of the critic, for each of the generator.
+        pack: rows that a critic sees at once, so that it sees which modes are missing; 1: each by itself.
         critic_augment: probability with which what a critic sees is changed at random, differentiably.
         diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out.
         likelihood: where a picture is made of a picture, weight of −log q(true picture), independent Laplace around the made one, a
@@ -153,6 +154,7 @@ class Choices:
     penalty: NonNegative | None = None
     penalty_every: AtLeastOne | None = None
     critic_steps: AtLeastOne | None = None
+    pack: AtLeastOne | None = None
     critic_augment: Annotated[float, Field(ge=0, le=1)] | None = None
     diversity: NonNegative | None = None
     likelihood: NonNegative | None = None

@@ -99,7 +99,10 @@ class AugmentedCritic(nn.Module):
         self.critic, self.change = critic, DifferentiableAugmentation(probability)
 
     def forward(self, value: Tensor, given: Mapping[str, Tensor] | None = None) -> Tensor:
-        judged: Tensor = self.critic(self.change(value), given)
+        rows = (
+            value if value.dim() == 4 else value.flatten(0, 1)
+        )  # of packs, (packs, pack, c, h, w), each picture by itself
+        judged: Tensor = self.critic(self.change(rows).view_as(value), given)
         return judged
 
 

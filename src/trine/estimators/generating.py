@@ -102,6 +102,7 @@ class GAN(Generating):
         penalty: γ, weight of ½ E‖∇ critic‖² on true and on made rows.
         penalty_every: steps from one look at it to the next.
         critic_steps: of the critic for each of the generator.
+        pack: rows that the critic sees at once (PacGAN); 1 (default): each by itself.
         critic_augment: probability with which pictures are changed at random before the critic sees them.
         hidden: widths of the dense layers, of tables.
         channels: of the convolutional networks, of pictures.
@@ -139,6 +140,7 @@ class GAN(Generating):
         penalty: float | None = None,
         penalty_every: int | None = None,
         critic_steps: int | None = None,
+        pack: int | None = None,
         critic_augment: float | None = None,
         hidden: tuple[int, ...] | None = None,
         channels: int | None = None,
@@ -160,6 +162,7 @@ class GAN(Generating):
         self.penalty = penalty
         self.penalty_every = penalty_every
         self.critic_steps = critic_steps
+        self.pack = pack
         self.critic_augment = critic_augment
         self.hidden = hidden
         self.channels = channels

@@ -17,6 +17,7 @@ from trine.data import Schema
 from trine.divergences import LearnedDivergence
 from trine.divergences.learned import Cramer, Wasserstein, learned
 from trine.divergences.mode_seeking import ModeSeeking
+from trine.divergences.packed import Packed
 from trine.domains import Audio, Domain, Image, Series
 from trine.errors import ChoiceError, SchemaError, nearest
 from trine.methods import _paired as paired
@@ -53,7 +54,10 @@ class GanMethod(Method):
         """The three parts."""
         model, critic = self._networks(schema, choices)
         given = "given" if self._condition(schema) else None
-        terms = [Term(divergence_of(choices, critic), "fake", "real", given, name="fake", training_only=True)]
+        divergence, pack = divergence_of(choices, critic), choices.pack or 1
+        if pack > 1:
+            divergence = Packed(divergence, pack)
+        terms = [Term(divergence, "fake", "real", given, name="fake", training_only=True)]
         terms += self._terms(schema, choices)
         return model, Criterion(*terms), adversarial(choices)
 
@@ -64,7 +68,10 @@ class GanMethod(Method):
         """The generator and its critic."""
         made, condition = self._made(schema), self._condition(schema)
         model = network(made, condition, self.side, choices)
-        critic = Critic(model.made, made, choices, condition)
+        pack = choices.pack or 1
+        if pack > (choices.batch_size or pack):
+            raise ChoiceError(f"pack is {pack}, and a batch has {choices.batch_size} rows; make batch_size larger.")
+        critic = Critic(model.made, made, choices, condition, pack)
         if not choices.critic_augment:
             return model, critic
         if len(made) > 1 or not isinstance(next(iter(made.values())), Image):
@@ -107,6 +114,7 @@ class ConditionalGanMethod(GanMethod):
 
     def _networks(self, schema: Schema, choices: Choices) -> tuple[Generator, nn.Module]:
         pair = paired.pair_of(schema)
+        refuse_packs(choices)
         if pair is None:
             return super()._networks(schema, choices)
         return paired.network(pair, choices), paired.critic(pair, choices)
@@ -142,6 +150,7 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
         "divergence": ("relativistic", "each true row against a made one, which leaves no good place to collapse to"),
         "penalty": (1.0, "on true and on made rows, so that the game comes to rest"),
         "critic_steps": (1, "the critic keeps up"),
+        "pack": (1, "the pairing of the divergence misses no mode"),
         "critic_augment": (0.0, "there are enough rows"),
         "optimiser": ("adamw", "one step size serves weights of any scale"),
         "weight_decay": (0.0, "the penalties regularise"),
@@ -252,6 +261,14 @@ def adversarial(choices: Choices) -> Procedure:
         betas=BETAS,
         tighten_steps=choices.critic_steps or 1,
     )
+
+
+def refuse_packs(choices: Choices) -> None:
+    """Refuse packs where each row has a condition of its own, or is a translation."""
+    if (choices.pack or 1) > 1:
+        raise ChoiceError(
+            f"pack is {choices.pack}, and a critic sees rows in packs where nothing is given (method=gan); leave pack out."
+        )
 
 
 def _refuse(choices: Choices) -> None:

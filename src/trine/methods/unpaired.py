@@ -23,7 +23,7 @@ from trine.divergences.pooled import Pooled
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, methods
-from trine.methods.gan import GanMethod, adversarial, derived, divergence_of
+from trine.methods.gan import GanMethod, adversarial, derived, divergence_of, refuse_packs
 from trine.models import Translator
 from trine.models.translator import Contrast
 from trine.procedures import Procedure
@@ -39,6 +39,7 @@ class UnpairedMethod(GanMethod):
 
     def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts."""
+        refuse_packs(choices)
         model, critics = _networks(schema, choices)
         terms: list[Term] = []
         for side in ("b", "a"):
