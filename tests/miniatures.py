@@ -24,6 +24,7 @@ from trine.data import Batches, Store
 from trine.divergences import KL, JensenShannon
 from trine.errors import RunError
 from trine.procedures import Descent
+from trine.procedures._adamw import AdamW
 from trine.training import Run, fingerprint, train
 
 Parts = tuple[nn.Module, Criterion, Descent]
@@ -148,7 +149,7 @@ def in_a_process(
 
 def _die_at(function: str, call: int) -> None:
     owner_name, attribute = function.rsplit(".", 1)
-    owner: Any = {"os": os, "AdamW": torch.optim.AdamW, "Descent": Descent}[owner_name]
+    owner: Any = {"os": os, "AdamW": AdamW, "Descent": Descent}[owner_name]
     real, calls = getattr(owner, attribute), itertools.count(1)
 
     def fatal(*args: Any, **kwargs: Any) -> Any:

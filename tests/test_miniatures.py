@@ -125,7 +125,7 @@ def test_killed_at_any_moment_a_run_ends_in_the_bits_of_one_that_was_not(name: s
     draw = random.Random(name)
     deaths = [
         ("os.fsync", 1),  # before there is any record of the run
-        ("AdamW.step", draw.randint(2, 12)),
+        ("AdamW.advance", draw.randint(2, 12)),
         ("os.fsync", draw.randint(8, 20)),
         *(("os.replace", draw.randint(3, 5) + place) for place in range(3)),
         ("Descent.solution", 1),

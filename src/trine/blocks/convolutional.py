@@ -214,7 +214,7 @@ class DenseImage(nn.Module):
         self.register_buffer("inverse_std", 1.0 / _per_channel(domain.std, domain.channels).clamp_min(1e-3))
 
     def forward(self, images: Tensor) -> Tensor:
-        return ((images - self.mean) * self.inverse_std).flatten(1)
+        return (images - self.mean).mul_(self.inverse_std).flatten(1)
 
     def title(self) -> str:
         """The row of the derivation."""
@@ -227,6 +227,13 @@ class Pictures(nn.Sequential):
     def __init__(self, augment: Augment, reader: Convolutional | DenseImage | WinnersReader) -> None:
         super().__init__(augment, reader)
         self.features = reader.features
+        self.changes = augment.shift > 0 or augment.flip != "none"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) → (batch, features)."""
+        augment, reader = self
+        out: Tensor = reader(augment(images) if self.changes else images)
+        return out
 
 
 SHIFT = 3 / 32

@@ -131,11 +131,12 @@ class Encoder(nn.Module):
         )
         if pack is not None:
             return part
-        absent = self.absent[str(i)].to(part.dtype)
-        if f"{field}.present" in batch:
-            part = torch.where(batch[f"{field}.present"][:, None], part, absent)
+        present = batch.get(f"{field}.present")
+        if present is not None:
+            part = torch.where(present[:, None], part, self.absent[str(i)].to(part.dtype))
         # Among several processes each has a gradient for every parameter; alone it would only ask for one of the pixels.
-        return part + 0.0 * absent if self.training and collective.processes() > 1 else part
+        shared = self.training and collective.processes() > 1
+        return part + 0.0 * self.absent[str(i)].to(part.dtype) if shared else part
 
 
 MISSING: dict[str, float] = {"numbers": float("nan"), "categories": -1}

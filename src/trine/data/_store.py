@@ -125,9 +125,15 @@ class Batch(Mapping[str, Tensor]):
         part = tensor[:, columns]
         return part.squeeze(1) if part.shape[1] == 1 else part
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The tensor called ``name``, else ``default``: without the error that a mapping's own way raises and catches."""
+        return self[name] if name in self else default  # noqa: SIM401 - it would call itself
+
     def __contains__(self, name: object) -> bool:
-        own = name in self.tensors or (name in self.views and self.views[str(name)][0] in self.tensors)
-        return own or self._packed(str(name)) is not None
+        if name in self.tensors:
+            return True
+        view = self.views.get(name)  # type: ignore[call-overload]
+        return (view is not None and view[0] in self.tensors) or self._packed(str(name)) is not None
 
     def _packed(self, name: str) -> tuple[str, slice] | None:
         """(field, columns) of the packed column of which ``name`` asks whether it is present."""

@@ -14,6 +14,7 @@ from trine import collective
 from trine.blocks.weights import decays
 from trine.criterion import Criterion, Loss
 from trine.errors import ChoiceError, TrainingError, nearest
+from trine.procedures._adamw import AdamW
 from trine.procedures._base import Procedure, State, Step, procedures
 from trine.procedures._diagnosis import diagnose
 from trine.procedures._parallel import Parallel, clip_to, total_norm
@@ -32,7 +33,7 @@ Groups = list[dict[str, Any]]
 
 def _adamw(groups: Groups, betas: tuple[float, float]) -> torch.optim.Optimizer:
     fused = all(p.device.type in FUSED for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, betas=betas, fused=fused)
+    return AdamW(groups, betas=betas, fused=True) if fused else torch.optim.AdamW(groups, betas=betas)
 
 
 def _momentum(groups: Groups, betas: tuple[float, float]) -> torch.optim.Optimizer:
@@ -275,7 +276,10 @@ class Descent(Procedure):
     def _move(optimiser: torch.optim.Optimizer, size: float) -> None:
         for group in optimiser.param_groups:
             group["lr"] = size
-        optimiser.step()
+        if isinstance(optimiser, AdamW):
+            optimiser.advance()
+        else:
+            optimiser.step()
         # What zero_grad does, without its hooks, which cost as much as a small layer.
         for group in optimiser.param_groups:
             for parameter in group["params"]:
