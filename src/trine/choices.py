@@ -58,7 +58,8 @@ class Choices:
         decoding, beams: how a sequence is predicted: ``greedy``, ``beam`` (of so many beams) or ``sample``.
         posterior: what stands in the place of one θ: ``none``, ``ensemble``, ``dropout``, ``swag``, ``laplace``, ``variational``
             or ``langevin``.
-        draws: of a posterior, how many θ's are mixed; of an ensemble, how many networks.
+        draws: of a posterior, how many θ's are mixed; of an ensemble, how many networks; of an autoencoder with ``shape=kl``, how
+            many z's a row's importance-weighted bound has (1: the evidence lower bound).
         curvature: of ``laplace``, ``last`` (the last linear map) or ``kron`` (all layers, Kronecker-factored).
         sampler, sampling_step, sampling_steps: of ``langevin``: ``sghmc``, ``psgld`` or ``sgld``; its step to begin with, as a
             share of the largest stable one; how many steps.

@@ -93,11 +93,19 @@ def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, mon
     from trine.procedures import Descent
 
     table = {f"x{i}": X[:300, i] for i in range(16, 32)}
-    for shape, prior in (("js", "normal"), ("mmd", "mixture(3)"), ("none", "vq(8, 2)"), ("kl", "categorical(2, 4)")):
+    ways = (
+        ("js", "normal", 1),
+        ("mmd", "mixture(3)", 1),
+        ("none", "vq(8, 2)", 1),
+        ("kl", "categorical(2, 4)", 1),
+        ("kl", "normal", 3),
+    )
+    for shape, prior, draws in ways:
         choices: dict[str, Any] = {
             "method": "autoencoder", "code": 4, "epochs": 3, "shape": shape, "code_prior": prior, "hidden": (32,), "valid": 0.0,
+            "draws": draws,
         }  # fmt: skip
-        whole = trine.fit(table, **choices, out=tmp_path / f"{shape} whole")
+        whole = trine.fit(table, **choices, out=tmp_path / f"{shape} {draws} whole")
         step, taken = Descent.step, [0]
 
         def dying(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -108,9 +116,9 @@ def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, mon
 
         monkeypatch.setattr(Descent, "step", dying)
         with pytest.raises(KeyboardInterrupt):
-            trine.fit(table, **choices, out=tmp_path / shape)
+            trine.fit(table, **choices, out=tmp_path / f"{shape} {draws}")
         monkeypatch.setattr(Descent, "step", step)
-        resumed = trine.resume(tmp_path / shape, data=table)
+        resumed = trine.resume(tmp_path / f"{shape} {draws}", data=table)
         for one, two in (
             (whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()),
             (whole.derivation_.criterion.state_dict(), resumed.derivation_.criterion.state_dict()),

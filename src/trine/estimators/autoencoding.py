@@ -54,6 +54,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             ``cramer``, ``wasserstein``, or with a critic ``js`` and its kin.
         prior: p(z): ``normal``, ``ball``, ``mixture(k)``, ``vamp(k)``, ``categorical(variables, classes)``, ``vq(k)``.
         shape_weight: of the shape's term (β, λ).
+        draws: with ``shape="kl"``, z's drawn for each row: more than 1 descend the importance-weighted bound
+            −log 1/k Σ p(x, z)/q(z given x), which is tighter (Burda et al., 2016), at k times the decoder's cost.
         free_bits: nats of each number of a code that the term leaves free.
         warmup: share of the steps in which its weight grows from 0.
         sparsity: ``topk(k)``, ``lifetime(share)`` or ``l1(weight)``.
@@ -108,6 +110,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         shape: str | None = None,
         prior: str | None = None,
         *,
+        draws: int | None = None,
         shape_weight: float | None = None,
         free_bits: float | None = None,
         warmup: float | None = None,
@@ -147,6 +150,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         self.code = code
         self.shape = shape
         self.prior = prior
+        self.draws = draws
         self.shape_weight = shape_weight
         self.free_bits = free_bits
         self.warmup = warmup

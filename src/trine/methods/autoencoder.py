@@ -31,6 +31,10 @@ CODE = {"pictures": 16, "most": 16}
 """Numbers in a code by default: of pictures, and at most of a table."""
 
 
+WEIGHED = ("normal", "mixture", "vamp")
+"""Priors under which codes have a density, as importance weights want it."""
+
+
 @methods.register("autoencoder")
 class AutoencoderMethod(Method):
     """A representation of x that x can be had from again, its codes shaped to a prior by choice."""
@@ -62,11 +66,10 @@ class AutoencoderMethod(Method):
         assert choices.batch_size is not None
         assert choices.epochs is not None
         steps = choices.epochs * max(facts.rows // choices.batch_size, 1)
-        return (
-            model,
-            Criterion(*reconstruction_terms(model), *shape_terms(choices, steps), *bounding_terms(choices)),
-            _descent(choices),
+        likelihood = (
+            [bound_term(model)] if model.draws > 1 else [*reconstruction_terms(model), *shape_terms(choices, steps)]
         )
+        return model, Criterion(*likelihood, *bounding_terms(choices)), _descent(choices)
 
 
 def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
@@ -95,7 +98,11 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         found["pooling"] = ("last", "what writes starts from what both ends have read")
     if any(domain.ragged for domain in schema.x.values()):
         found["step_size"] = (3e-3, "held on series and spoken digits")
-    if choices.shape == "kl" and any(isinstance(domain, Text) for domain in schema.x.values()):
+    if (
+        choices.shape == "kl"
+        and (choices.draws or 1) == 1
+        and any(isinstance(domain, Text) for domain in schema.x.values())
+    ):
         found["free_bits"] = (0.25, "what writes a text does well without a code, which would collapse")
         found["warmup"] = (0.3, "a code is learned before it is priced")
     if pictures:
@@ -127,6 +134,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
 
 def network(schema: Schema, choices: Choices, encoder: Encoder | None = None) -> Autoencoder:
     """The model that resolved choices describe, on an encoder that there is or on its own."""
+    own = encoder is None
     encoder = Encoder(schema.x, choices) if encoder is None else encoder
     assert choices.code is not None
     latent = latent_for(
@@ -163,7 +171,36 @@ def network(schema: Schema, choices: Choices, encoder: Encoder | None = None) ->
         corruption=choices.corruption or 0.0,
         sparsity=sparsity_of(choices)[0],
         contracts=bool(choices.contraction),
+        draws=draws_of(choices) if own else 1,
     )
+
+
+def draws_of(choices: Choices) -> int:
+    """Draws of z for each row; more than 1 make the importance-weighted bound.
+
+    Raises:
+        ChoiceError: codes that are no densities, or a term of the evidence lower bound that this bound has not.
+    """
+    count = choices.draws or 1
+    if count == 1:
+        return 1
+    if choices.shape != "kl":
+        raise ChoiceError(
+            f"draws is {count}: an importance-weighted bound is of shape=kl, and shape is {choices.shape}."
+        )
+    if not (choices.code_prior or "normal").startswith(WEIGHED):
+        raise ChoiceError(
+            f"draws is {count}: codes under code_prior={choices.code_prior} have no density to weigh draws by; choose "
+            f"{', '.join(WEIGHED)}, or draws=1."
+        )
+    given = [name for name in ("free_bits", "warmup") if getattr(choices, name)]
+    given += ["shape_weight"] if choices.shape_weight not in (None, 1.0) else []
+    if given:
+        raise ChoiceError(
+            f"draws is {count}: the importance-weighted bound has no divergence of codes apart, so {given[0]} has no place in "
+            f"it; leave {given[0]} out, or choose draws=1."
+        )
+    return count
 
 
 def reconstructed(schema: Schema, choices: Choices) -> dict[str, str]:
@@ -201,6 +238,40 @@ def default_of(domain: Domain) -> str:
 def reconstruction_terms(model: Autoencoder) -> list[Term]:
     """−log q of each column given z, summed."""
     return [Term(KL(), f"x_hat.{name}", f"x.{name}", name=name.strip("()")) for name in model.targets]
+
+
+def bound_term(model: Autoencoder) -> Term:
+    """−log 1/k Σ p(x, z_i)/q(z_i given x), which takes the place of reconstruction and shape."""
+    return Term(ImportanceWeighted(model.draws), "bound", "code", name="bound")
+
+
+class ImportanceWeighted(Divergence):
+    r"""The importance-weighted bound of −log p(x), which the model gives as ``bound``, (batch,):
+
+    .. math:: -\log \frac1k \sum_{i=1}^k \frac{p(x \mid z_i) p(z_i)}{q(z_i \mid x)}, \qquad z_i \sim q(z \mid x)
+
+    At k = 1 it is the negative evidence lower bound; its mean falls to −log p(x) with k, so that q need no longer be p(z given x).
+
+    Args:
+        draws: k.
+
+    References:
+        Burda, Grosse and Salakhutdinov, `Importance Weighted Autoencoders`, 2016.
+    """
+
+    formula = "−log 1/{k} Σ p(x, z)/q(z given x)"
+
+    def __init__(self, draws: int) -> None:
+        super().__init__()
+        self.draws = draws
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        assert isinstance(predicted, Tensor)
+        return predicted
+
+    def describe(self, predicted: str, target: str) -> str:
+        """With k."""
+        return self.formula.format(k=self.draws)
 
 
 def sparsity_of(choices: Choices) -> tuple[nn.Module | None, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,8 @@ class Autoencoder(nn.Module):
         sparsity: codes → codes of which few numbers are not 0; None leaves them.
         contracts: whether training has the output ``contraction``, (batch,): an unbiased estimate of ‖∂z/∂x‖² for x in
             standard deviations.
+        draws: of z for each row; where there are more than 1, training gives ``bound``, (batch,), in place of ``x_hat``: the
+            importance-weighted bound of −log p(x), and evaluation gives both.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Autoencoder(nn.Module):
         corruption: float = 0.0,
         sparsity: nn.Module | None = None,
         contracts: bool = False,
+        draws: int = 1,
     ) -> None:
         super().__init__()
         self.encoder, self.latent, self.trunk = encoder, latent, trunk
@@ -62,7 +66,7 @@ class Autoencoder(nn.Module):
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.drawn = nn.ModuleList(rules.values())
         self.together = None if together is None else together[0]
-        self.corruption, self.sparsity, self.contracts = corruption, sparsity, contracts
+        self.corruption, self.sparsity, self.contracts, self.draws = corruption, sparsity, contracts, draws
         self.grouped = () if together is None else tuple(together[1])
         places = torch.tensor([] if together is None else list(together[2]), dtype=torch.int64)
         self.register_buffer("places", places, persistent=False)
@@ -93,6 +97,7 @@ class Autoencoder(nn.Module):
         numbers += tuple(f"x.{name}" for name in self.ending)
         short: tuple[str, ...] = ("x_hat",) if len(self.targets) == 1 else ()
         short += ("contraction",) if self.contracts else ()
+        short += ("bound",) if self.draws > 1 else ()
         return ("code", "z", "prior", *(f"x_hat.{name}" for name in self.targets), *numbers, *short)
 
     def encode(self, batch: Mapping[str, Tensor]) -> tuple[Value, Tensor]:
@@ -149,6 +154,15 @@ class Autoencoder(nn.Module):
             total = total + (each if present is None else torch.where(present, each, 0.0))
         return total
 
+    def bound(self, code: Distribution, batch: Mapping[str, Tensor]) -> Tensor:
+        """(batch,) −log 1/k Σ p(x given z_i) p(z_i)/q(z_i given x), with k fresh draws a row, from torch's generator."""
+        k, prior = self.draws, self.latent.prior()
+        z = code.rsample((k,))
+        with _full_precision(z.device):
+            log_w = prior.log_prob(z) - code.log_prob(z)
+        log_w = log_w + self.log_prob(z.flatten(0, 1), _repeated(batch, k)).view(k, -1)
+        return math.log(k) - log_w.logsumexp(0)
+
     def value(self, batch: Mapping[str, Tensor], name: str) -> Tensor:
         """What the rule of a column scores: the column as the batch has it, of a series or a sound NaN beyond each row's end."""
         return ended(batch, f"x.{name}") if name in self.ending else batch[f"x.{name}"]
@@ -174,8 +188,13 @@ class Autoencoder(nn.Module):
         return self._outputs_of(*self._coded(features), batch)
 
     def _outputs_of(self, code: Value, z: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Value]:
-        drawn = self.draw(z)
         outputs: dict[str, Value] = {"code": code, "z": z, "prior": self.latent.prior()}
+        if self.draws > 1:
+            assert isinstance(code, Distribution)
+            outputs["bound"] = self.bound(code, batch)
+            if self.training:
+                return outputs
+        drawn = self.draw(z)
         outputs |= {f"x_hat.{name}": q for name, q in drawn.items()}
         if self.together is not None:
             outputs[f"x.({TOGETHER})"] = self._numbers(batch)
@@ -183,6 +202,14 @@ class Autoencoder(nn.Module):
         if len(drawn) == 1:
             outputs["x_hat"] = next(iter(drawn.values()))
         return outputs
+
+
+def _repeated(batch: Mapping[str, Tensor], times: int) -> Batch:
+    """The rows of the batch one after another, and again, so many times."""
+    assert isinstance(batch, Batch)
+    return Batch(
+        {name: value.repeat(times, *(1,) * (value.dim() - 1)) for name, value in batch.tensors.items()}, batch.views
+    )
 
 
 def _full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
