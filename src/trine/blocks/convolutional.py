@@ -201,20 +201,19 @@ def _per_channel(values: float | Sequence[float], channels: int) -> Tensor:
 
 
 class DenseImage(nn.Module):
-    """Standardised pixels side by side: (batch, channels, height, width) → (batch, channels · height · width)."""
+    """Pixels in [0, 1] side by side: (batch, channels, height, width) → (batch, channels · height · width).
 
-    mean: Tensor
-    inverse_std: Tensor
+    Not standardised: hundreds of inputs of size one, mostly background, make a step of the first layer many times as large as
+    that of any other. The variational autoencoder 784-400-40 lost 0.8 nats by it on MNIST in six epochs.
+    """
 
     def __init__(self, domain: Image) -> None:
         super().__init__()
         self.shape = (domain.channels, domain.height, domain.width)
         self.features = math.prod(self.shape)
-        self.register_buffer("mean", _per_channel(domain.mean, domain.channels))
-        self.register_buffer("inverse_std", 1.0 / _per_channel(domain.std, domain.channels).clamp_min(1e-3))
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean).mul_(self.inverse_std).flatten(1)
+        return images.flatten(1)
 
     def title(self) -> str:
         """The row of the derivation."""

@@ -49,7 +49,8 @@ class Deconvolutional(nn.Module):
     """Features → ``outputs`` numbers a pixel: (batch, features) → (batch, outputs, height, width).
 
     A dense map to a first picture of at most 7 places a side and many channels, stages that double the sides and halve the
-    channels, and a 3 × 3 convolution to the outputs, at first small. What lies beyond the frame is cut off.
+    channels, and a 3 × 3 convolution to the outputs, at first small, beside a number of each pixel's own, since a picture is
+    not the same everywhere before anything is known of it. What lies beyond the frame is cut off.
     (Radford et al., `Unsupervised Representation Learning with Deep Convolutional GANs`, 2016, without its batch
     normalisation by choice.)
 
@@ -86,6 +87,7 @@ class Deconvolutional(nn.Module):
             self.last.weight.normal_(0.0, 0.3 / math.sqrt(9 * widths[-1]))
             assert self.last.bias is not None
             self.last.bias.zero_()
+        self.bias = nn.Parameter(torch.zeros(outputs, height, width))
         for parameter in self.parameters():
             if parameter.ndim == 4:  # faster on CPUs and on tensor cores
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -94,7 +96,12 @@ class Deconvolutional(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         x = self.dense(features).view(len(features), *self.first).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.last(self.stages(self.activation(self.norm(x))))
-        return out[..., : self.size[0], : self.size[1]]
+        return out[..., : self.size[0], : self.size[1]].float() + self.bias
+
+    @torch.no_grad()
+    def begin(self, level: Tensor) -> None:
+        """Start from these numbers, (outputs, height, width), beside which what is drawn is small at first."""
+        self.bias.copy_(level)
 
     def title(self) -> str:
         """The row of the derivation."""
@@ -115,6 +122,11 @@ class DensePicture(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.linear(features)
         return out.view(len(features), *self.shape)
+
+    @torch.no_grad()
+    def begin(self, level: Tensor) -> None:
+        """Start from these numbers, (outputs, height, width), beside which what is drawn is small at first."""
+        self.linear.bias.copy_(level.flatten())
 
     def title(self) -> str:
         """The row of the derivation."""

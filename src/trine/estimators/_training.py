@@ -19,10 +19,13 @@ from trine.errors import ChoiceError
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.methods import Derivation
+from trine.models import Autoencoder
 from trine.training import Result, Run, distributed, train
 
 LONGEST_ROWS = 16
 """Rows on which gradients are followed over time, which goes step by step."""
+LOOKED_AT, LOOKED_BYTES = 8192, 2**26
+"""Rows, and bytes of them, that a reconstruction's start is taken from."""
 SMALL_STEP = 2e7
 """Multiplications a step below which one thread is faster than handing parts to others."""
 
@@ -52,6 +55,7 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
     assert choices.epochs is not None
     if collective.processes() > 1:
         _require_same(prepared)
+    _begin(prepared)
     place = distributed.resolve_device(prepared.plan.device)
     derivation.model.to(place)
     derivation.criterion.to(place)
@@ -91,6 +95,19 @@ def fit(prepared: Prepared, *, run: Run | None = None, progress: bool = False) -
         for i, seen in enumerate(result.observations)
     ]
     return Fitted(result, threads, scales)
+
+
+def _begin(prepared: Prepared) -> None:
+    """What gives x again starts from the mean of some training rows; of a run that goes on, its checkpoint comes over it."""
+    networks = [part for part in prepared.derivation.model.modules() if isinstance(part, Autoencoder)]
+    if not any(hasattr(rule, "begin") for network in networks for rule in network.drawn):
+        return
+    rows, store = prepared.rows.train, prepared.store
+    most = max(LOOKED_BYTES // max(4 * store.nbytes // max(store.rows, 1), 1), 1)
+    some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT, most)).astype(int))
+    batch = store.batch(torch.from_numpy(rows[some]))
+    for network in networks:
+        network.begin(batch)
 
 
 def _batches(store: Store, prepared: Prepared) -> Batches:

@@ -100,6 +100,17 @@ class Autoencoder(nn.Module):
         short += ("bound",) if self.draws > 1 else ()
         return ("code", "z", "prior", *(f"x_hat.{name}" for name in self.targets), *numbers, *short)
 
+    @torch.no_grad()
+    def begin(self, rows: Mapping[str, Tensor]) -> None:
+        """Let rules that know how start at the mean of some training rows, place by place."""
+        for name, rule in zip(self.columns, self.drawn, strict=True):
+            begin: Any = getattr(rule, "begin", None)
+            if begin is not None:
+                values, present = rows[f"x.{name}"], rows.get(f"x.{name}.present")
+                values = values if present is None else values[present]
+                if len(values):
+                    begin(values.mean(0))
+
     def encode(self, batch: Mapping[str, Tensor]) -> tuple[Value, Tensor]:
         """(code, z) of the rows of ``batch``."""
         if self.training and self.corruption:

@@ -99,6 +99,19 @@ class PixelRule(Rule):
         drawn: Tensor = self.drawing(features)
         return drawn.float() if drawn.dtype == torch.bfloat16 else drawn
 
+    def begin(self, mean: Tensor) -> None:
+        """Start at each pixel's own mean, (channels, height, width) in [0, 1], where what draws has a number for each pixel.
+
+        It is learned sooner than it would be found: a step moves a logit by no more than its size.
+        """
+        begin: Any = getattr(self.drawing, "begin", None)
+        if begin is not None:
+            begin(self._level(mean))
+
+    def _level(self, mean: Tensor) -> Tensor:
+        """What is to be drawn for this mean."""
+        raise NotImplementedError
+
 
 @rules.register("pixel-bernoulli")
 class PixelBernoulliRule(PixelRule):
@@ -121,6 +134,9 @@ class PixelBernoulliRule(PixelRule):
         levels = [logit(min(max(mean, 1e-3), 1 - 1e-3)) for mean in domain.mean]
         self.register_buffer("start", torch.tensor(levels).view(-1, 1, 1), persistent=False)
 
+    def _level(self, mean: Tensor) -> Tensor:
+        return torch.logit(mean.clamp(1e-3, 1 - 1e-3)) - self.start
+
     def forward(self, features: Tensor) -> Distribution:
         return Independent(Bernoulli(logits=self.drawn(features) + self.start, validate_args=False), 3, False)
 
@@ -136,6 +152,9 @@ class _Located(PixelRule):
         super().__init__(features, domain, linear, choices=choices)
         self.register_buffer("start", torch.tensor(domain.mean).float().view(-1, 1, 1), persistent=False)
         self.unit = max(sum(domain.std) / len(domain.std), 1e-2)
+
+    def _level(self, mean: Tensor) -> Tensor:
+        return (mean - self.start) / self.unit
 
     def location(self, features: Tensor) -> Tensor:
         """(batch, channels, height, width)."""
