@@ -28,6 +28,7 @@ TABLE = {
 GAMES: dict[str, tuple[Any, dict[str, Any]]] = {
     "pictures": ({"image": PICTURES}, {"method": "gan", "channels": 4, "critic_augment": 0.8}),
     "wasserstein": (TABLE, {"method": "gan", "divergence": "wasserstein", "hidden": (16,), "critic_steps": 2}),
+    "packs": (TABLE, {"method": "gan", "pack": 2, "penalty_every": 4, "hidden": (16,)}),
     "pictures given classes": (
         {"digit": DIGITS.target[:300].astype(str), "image": PICTURES},
         {"method": "conditional_gan", "y": "image", "channels": 4, "domains": {"digit": "category"}},
