@@ -12,8 +12,8 @@ deviations of a mode, and a mode is found that has one (VEEGAN's protocol, where
 ``gradient``: what reaches a generator early, under the loss of 2014 as written and under the non-saturating one. ``stacked``: three
 random MNIST training digits as the channels of a picture, 128,000 of them, by ``trine.GAN()`` for so many seconds each, rows by
 themselves and in packs of two; 26,000 made ones, each channel read by a classifier, are put to the 1,000 triples: modes seen, and
-KL(made ‖ uniform), beside those of as many true ones (PacGAN's protocol, where DCGAN has 99 / 3.40,
-PacDCGAN2 1000 / 0.06 after 50 epochs on a GPU; R3GAN 1000 / 0.029). Kept in ``results/known_games.json``, ``.md``, ``stacked.png``.
+KL(made ‖ uniform), beside those of as many true ones (PacGAN's protocol, where DCGAN has 99 / 3.40, PacDCGAN2 1000 /
+0.06 after 50 epochs on a GPU; R3GAN 1000 / 0.029). Kept in ``results/known_games.json``, ``.md``, ``stacked.png``.
 """
 
 from __future__ import annotations
@@ -310,6 +310,7 @@ def write(results: dict[str, Any]) -> None:
         lines += [
             "",
             f"The judge is right on {100 * found['judge']:.2f} % of test digits; `true` is of pictures stacked of test digits. "
+            "One seed each. In packs of two the critic has half as many values of as many rows. "
             "Made, the upper two rows by themselves, the lower two in packs of two:",
             "", "![Made stacks of digits](stacked.png)", "", f"Conditions of stacked MNIST: {found['conditions']}", "",
         ]  # fmt: skip
