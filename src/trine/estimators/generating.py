@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trine.data import read
+from trine.data import Table, read
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._estimator import Estimator, estimators
@@ -61,6 +61,16 @@ class Generating(Estimator):
         columns = self._network.made.columns(seen)
         return {name: domain.decode(_rows(domain, columns[name].numpy())) for name, domain in self.made_.items()}
 
+    def _check_inputs(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, str]]:
+        """As of any estimator; a mapping from column to values goes by its names."""
+        if not isinstance(X, Mapping):
+            return super()._check_inputs(X, reset=reset)
+        table = read(X)
+        if reset:
+            self.n_features_in_ = len(table.names)
+            self.feature_names_in_ = np.array(table.names, dtype=object)
+        return table, {}
+
     def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
         """Refused: a generator makes rows.
 
@@ -76,7 +86,7 @@ class Generating(Estimator):
         only, values = next(iter(self.made_.values())), next(iter(columns.values()))
         if len(columns) == 1 and (isinstance(only, Image) or self.side == "y"):
             return values
-        if getattr(self, "feature_names_in_", None) is not None or only.ragged:
+        if self.side == "y" or getattr(self, "feature_names_in_", None) is not None or only.ragged:
             return columns
         return np.stack(list(columns.values()), axis=1)
 
@@ -87,6 +97,38 @@ def _rows(domain: Domain, values: NDArray[Any]) -> Any:
         return values
     ended = np.isnan(values).all(axis=2)
     return [row[: int(np.argmax(end)) if end.any() else len(row)] for row, end in zip(values, ended, strict=True)]
+
+
+def _count(n: Any) -> int:
+    """``n`` as a number of rows.
+
+    Raises:
+        ChoiceError: no whole number, or none above 0.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ChoiceError(f"n is {n!r}; it is a whole number, and at least 1 row is made.")
+    return int(n)
+
+
+def unwrapped(data: Any) -> Any:
+    """The tensors of a :class:`torch.utils.data.TensorDataset`, one by itself and several as a tuple; anything else as it is."""
+    tensors = getattr(data, "tensors", None)
+    if not isinstance(tensors, tuple) or not tensors:
+        return data
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _conditions(given: Any) -> Any:
+    """Conditions as rows: a scalar is one row, a series or a flat list a column of them."""
+    if hasattr(given, "to_frame") and not hasattr(given, "columns"):
+        return given.to_frame() if isinstance(given.name, str) else given.to_numpy().reshape(-1, 1)
+    if isinstance(given, torch.Tensor):
+        given = given.detach().cpu().numpy()
+    if isinstance(given, int | float | str | np.generic):
+        given = [given]
+    if isinstance(given, list | tuple) and all(isinstance(one, int | float | str | np.generic | None) for one in given):
+        given = np.array(given, dtype=object if any(one is None for one in given) else None)
+    return given.reshape(-1, 1) if isinstance(given, np.ndarray) and given.ndim < 2 else given
 
 
 @estimators.register("gan")
@@ -189,15 +231,15 @@ class GAN(Generating):
         """Derive model, criterion and procedure from X and train.
 
         Args:
-            X: (rows, columns) array or data frame (numbers, text, missing values allowed), or (rows, height, width[,
-                channels]) pixels.
+            X: (rows, columns) array, tensor, data frame or mapping of columns (numbers, text, missing values allowed), or (rows,
+                height, width[, channels]) pixels; or a ``TensorDataset`` of one such tensor.
             y: ignored.
 
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
         self.from_arrays_ = True
-        table, domains = self._check_inputs(X, reset=True)
+        table, domains = self._check_inputs(unwrapped(X), reset=True)
         return self._fit(self._plan([], domains), table)
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> Any:
@@ -213,8 +255,7 @@ class GAN(Generating):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        if n < 1:
-            raise ChoiceError(f"n is {n}; at least 1 row is made.")
+        n = _count(n)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.plan_.seed if seed is None else seed)
             return self.columns_of(torch.randn(n, self._network.noise.width))
@@ -227,13 +268,37 @@ class GAN(Generating):
             return self._in_units(torch.cat(seen))
 
     def evaluate(self, data: Any) -> Evaluation:
-        """How like the rows of ``data`` the samples are: see :mod:`trine.evaluation.samples`."""
-        store, _ = self._encode(data)
+        """How like the rows of ``data`` the samples are: see :mod:`trine.evaluation.samples`.
+
+        Args:
+            data: rows in any form that :meth:`fit` takes, or the path of a table or of a folder.
+        """
+        store, _ = self._encode(unwrapped(data))
         return evaluate_samples_of(self, store)
 
     def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
         """``{"x": evaluation}``, as other estimators have one a target."""
         return {"x": self.evaluate(data)}
+
+
+def _targets(y: Any) -> dict[str, NDArray[Any]]:
+    """What is to be made, column by column: of a data frame each of its columns, of anything else one."""
+    if hasattr(y, "columns"):
+        return {str(name): np.asarray(y[name]) for name in y.columns}
+    return {TARGET: np.asarray(y)}
+
+
+def _with(table: Table, targets: Mapping[str, NDArray[Any]]) -> Table:
+    """``table`` with more columns.
+
+    Raises:
+        DataError: they have another number of rows.
+    """
+    for name, values in targets.items():
+        if table.rows != len(values):
+            raise DataError(f"X has {table.rows} rows and y has {len(values)}; give them in pairs.")
+        table = table.with_column(name, values)
+    return table
 
 
 @estimators.register("conditional_gan")
@@ -319,22 +384,22 @@ class ConditionalGAN(Generating):
         """Derive model, criterion and procedure from pairs (x, y) and train.
 
         Args:
-            X: the conditions: (rows, columns) array or data frame, or pixels; a single column of labels may be (rows,).
-            y: (rows, ...) what is to be made: pixels, (rows, height, width[, channels]), numbers or categories, (rows,).
+            X: the conditions: (rows, columns) array, tensor, data frame or mapping of columns, or pixels; a single column of
+                labels or numbers may be (rows,).
+            y: (rows, ...) what is to be made: pixels, (rows, height, width[, channels]), numbers or categories, (rows,); or a
+                data frame, each of whose columns is made.
 
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
         self.from_arrays_ = True
-        X = X.reshape(-1, 1) if isinstance(X, np.ndarray) and X.ndim == 1 else X
-        table, domains = self._check_inputs(X, reset=True)
-        target = np.asarray(y)
-        if table.rows != len(target):
-            raise DataError(f"X has {table.rows} rows and y has {len(target)}; give them in pairs.")
-        name = TARGET
-        while name in table:
-            name += "_"
-        return self._fit(self._plan([name], domains), table.with_column(name, target))
+        table, domains = self._check_inputs(_conditions(X), reset=True)
+        targets: dict[str, NDArray[Any]] = {}
+        for name, values in _targets(y).items():
+            while name in table or name in targets:
+                name += "_"
+            targets[name] = values
+        return self._fit(self._plan(list(targets), domains), _with(table, targets))
 
     def _finish(self, prepared: Prepared, fitted: Fitted) -> Self:
         super()._finish(prepared, fitted)
@@ -351,7 +416,8 @@ class ConditionalGAN(Generating):
         """``n`` new y's for each row of ``given``, the first row's first, in the form that y had.
 
         Args:
-            given: rows of conditions in the form of X; or a mapping from column to value, or to values.
+            given: rows of conditions in the form of X, of one column also a value or a flat list; or a mapping from column to
+                value, or to values.
             n: for each row. seed: of the noise; None: the estimator's own.
 
         Raises:
@@ -364,12 +430,11 @@ class ConditionalGAN(Generating):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        if n < 1:
-            raise ChoiceError(f"n is {n}; at least 1 row is made.")
+        n = _count(n)
         if isinstance(given, Mapping):
             given = read({name: np.atleast_1d(np.asarray(value)) for name, value in given.items()})
-        elif isinstance(given, np.ndarray) and given.ndim == 1:
-            given = given.reshape(-1, 1)
+        elif self._from_arrays():
+            given = _conditions(given)
         table = self._table(given)
         self._require_seen(table)
         store, _ = self._encode(table)
@@ -452,10 +517,18 @@ class ConditionalGAN(Generating):
                 )
 
     def evaluate(self, data: Any) -> Evaluation:
-        """How like the rows of ``data`` what is made for their conditions is: see :mod:`trine.evaluation.samples`."""
+        """How like the rows of ``data`` what is made for their conditions is: see :mod:`trine.evaluation.samples`.
+
+        Args:
+            data: a pair (X, y) in the forms that :meth:`fit` takes, or a ``TensorDataset`` of the two; a table with all columns of
+                both, or its path.
+
+        Raises:
+            DataError: X and y of different lengths, or a column that is not there; says which.
+        """
         from trine.data import stored
 
-        table = self._table(data)
+        table = self._pairs(unwrapped(data))
         store = stored(table, self.schema_, targets=True, memory=self.plan_.memory)
         found = evaluate_samples_of(self, store)
         network = self._network
@@ -465,6 +538,17 @@ class ConditionalGAN(Generating):
         true = seen_rows(network, store, self.schema_, rows, next(network.parameters()).device)
         space = feature_space(true, network.made.shapes, FEATURES, self.plan_.seed)
         return judged_as_pairs(found, pair_metrics(network, store, self.schema_, rows, space))
+
+    def _pairs(self, data: Any) -> Table:
+        """Conditions and what belongs to them as one table, under the names that they had in training."""
+        if not isinstance(data, tuple):
+            return self._table(data)
+        if len(data) != 2:
+            raise DataError(f"Of {len(data)} parts nothing is known; give a pair (X, y).")
+        table, targets = self._table(_conditions(data[0])), _targets(data[1])
+        if len(targets) != len(self.schema_.y):
+            raise DataError(f"y has {len(targets)} columns; this model makes {', '.join(self.schema_.y)}.")
+        return _with(table, dict(zip(self.schema_.y, targets.values(), strict=True)))
 
     def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
         """``{"y": evaluation}``."""

@@ -18,6 +18,7 @@ from trine.estimators._piles import paired, piles_of, prepare_piles
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted, fit
 from trine.estimators._translation_scores import evaluate_translations, evaluate_translations_of
+from trine.estimators.generating import unwrapped
 from trine.evaluation import Evaluation
 from trine.models import Translator as Network
 
@@ -128,6 +129,7 @@ class Translator(Estimator):
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
+        A, B = unwrapped(A), unwrapped(B)
         self.from_arrays_ = isinstance(A, np.ndarray | torch.Tensor) and isinstance(B, np.ndarray | torch.Tensor)
         piles = [_numbers(data) if self.from_arrays_ else data for data in (A, B)]
         plain = self.from_arrays_ and piles[0].ndim < 3
@@ -187,8 +189,8 @@ class Translator(Estimator):
 
         check_is_fitted(self)
         made = self.made_in(to)
-        if n < 1:
-            raise ChoiceError(f"n is {n}; each row has at least 1 translation.")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise ChoiceError(f"n is {n!r}; it is a whole number, and each row has at least 1 translation.")
         side = to.lower()
         table = self._source(rows, side)
         own = Schema(self.schema_.x, {}) if side == "b" else Schema({}, self.schema_.y)
@@ -271,6 +273,7 @@ class Translator(Estimator):
 
 def _numbers(data: Any) -> Any:
     """Arrays of one number a row as a column of it."""
+    data = unwrapped(data)
     if isinstance(data, torch.Tensor):
-        data = data.numpy()
+        data = data.detach().cpu().numpy()
     return data.reshape(-1, 1) if isinstance(data, np.ndarray) and data.ndim == 1 else data
