@@ -271,7 +271,8 @@ class Criterion(nn.Module):
     def _sum(
         self, terms: list[Term], outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool
     ) -> Loss:
-        weights = [_weights(batch, term.present(batch)) for term in terms]
+        rows = batch.get("weight")
+        weights = [_weights(rows, term.present(batch)) for term in terms]
         counts = _counts(weights, batch)
         total: Tensor | None = None
         means: dict[str, Tensor] = {}
@@ -316,9 +317,8 @@ def _filled(target: Tensor, present: Tensor) -> Tensor:
     return torch.where(known, target, torch.full_like(target, float(target.is_floating_point())))
 
 
-def _weights(batch: Mapping[str, Tensor], present: Tensor | None) -> Tensor | None:
+def _weights(weight: Tensor | None, present: Tensor | None) -> Tensor | None:
     """(batch,) how much each example counts in a term; None where all count alike."""
-    weight = batch.get("weight")
     if present is None:
         return weight
     return present.to(torch.float32) if weight is None else weight * present

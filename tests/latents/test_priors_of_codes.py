@@ -140,3 +140,13 @@ def test_samples_of_a_plain_autoencoder_come_from_a_mixture_fitted_to_its_codes(
 def test_priors_that_do_not_fit_are_refused(prior: str, shape: str | None, said: str) -> None:
     with pytest.raises(ChoiceError, match=said):
         trine.Autoencoder(8, shape, prior, epochs=1).fit(X[:100])
+
+
+def test_what_is_known_of_a_standard_prior_changes_no_divergence() -> None:
+    from trine.methods._shapes import RowKL
+
+    torch.manual_seed(0)
+    location, scale = torch.randn(40, 5, dtype=torch.float64), torch.rand(40, 5, dtype=torch.float64) + 0.05
+    code = Independent(Normal(location, scale), 1)
+    prior = Independent(Normal(torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)), 1)
+    torch.testing.assert_close(RowKL(standard=True)(prior, code), torch.distributions.kl_divergence(code, prior))

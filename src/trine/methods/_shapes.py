@@ -62,7 +62,8 @@ def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
     warm = round((choices.warmup or 0.0) * steps)
     if shape == "kl":
         weight = 1.0 if choices.shape_weight is None else choices.shape_weight
-        divergence = FreeBits(choices.free_bits) if choices.free_bits else RowKL()
+        standard = (choices.code_prior or "normal") == "normal"
+        divergence = FreeBits(choices.free_bits) if choices.free_bits else RowKL(standard)
         return [WarmedTerm(divergence, "prior", "code", "z", weight=weight, name="shape", steps=warm)]
     given = choices.shape_weight
     if shape in BY_SAMPLES:
@@ -125,14 +126,24 @@ class RowKL(Divergence):
     """KL(code ‖ prior), row by row: in closed form where one is known, else log q(z given x) − log p(z) at the z that was drawn.
 
     In evaluation, where z is the code's mean, a z is drawn for it from torch's generator.
+
+    Args:
+        standard: whether the prior is known to be N(0, I), so that nothing need be divided by ones.
     """
 
     formula = "KL({t} ‖ {p})"
+
+    def __init__(self, standard: bool = False) -> None:
+        super().__init__()
+        self.standard = standard
 
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         assert isinstance(predicted, Distribution)
         assert isinstance(target, Distribution)
         normals = _normals(predicted, target)
+        if normals is not None and self.standard:
+            q = normals[0]
+            return (0.5 * (q.loc.square() + q.scale.square() - 1) - q.scale.log()).sum(-1)
         if normals is not None:
             return between_normals(*normals).sum(-1)
         try:

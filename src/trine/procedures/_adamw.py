@@ -19,14 +19,22 @@ class AdamW(torch.optim.AdamW):
         """What ``step`` does; straight to the kernel once every parameter that has a gradient has its moments."""
         calls: list[tuple[dict[str, Any], list[list[Tensor]]]] = []
         for group in self.param_groups:
-            moving = [p for p in group["params"] if p.grad is not None]
-            states = [self.state.get(p) for p in moving]
-            if not all(states) or not all(_plain(p) for p in moving):
-                self.step()
-                return
-            if moving:
-                lists = [moving, [p.grad for p in moving]]
-                lists += [[s[name] for s in states if s] for name in ("exp_avg", "exp_avg_sq", "step")]
+            lists: list[list[Tensor]] = [[], [], [], [], []]
+            parameters, gradients, means, squares, steps = lists
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                state = self.state.get(parameter)
+                if not state or not _plain(parameter):
+                    self.step()
+                    return
+                parameters.append(parameter)
+                gradients.append(gradient)
+                means.append(state["exp_avg"])
+                squares.append(state["exp_avg_sq"])
+                steps.append(state["step"])
+            if parameters:
                 calls.append((group, lists))
         with torch.no_grad():
             for group, (parameters, gradients, means, squares, steps) in calls:

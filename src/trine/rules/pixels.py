@@ -132,13 +132,20 @@ class PixelBernoulliRule(PixelRule):
     ) -> None:
         super().__init__(features, domain, linear, choices=choices)
         levels = [logit(min(max(mean, 1e-3), 1 - 1e-3)) for mean in domain.mean]
-        self.register_buffer("start", torch.tensor(levels).view(-1, 1, 1), persistent=False)
+        start = torch.tensor(levels).view(-1, 1, 1)
+        begin: Any = getattr(self.drawing, "begin", None)
+        self.begins = begin is not None
+        if begin is not None:
+            begin(start.expand(domain.channels, domain.height, domain.width))
+        self.register_buffer("start", start, persistent=False)
 
     def _level(self, mean: Tensor) -> Tensor:
-        return torch.logit(mean.clamp(1e-3, 1 - 1e-3)) - self.start
+        return torch.logit(mean.clamp(1e-3, 1 - 1e-3))
 
     def forward(self, features: Tensor) -> Distribution:
-        return Independent(Bernoulli(logits=self.drawn(features) + self.start, validate_args=False), 3, False)
+        logits = self.drawn(features)
+        logits = logits if self.begins else logits + self.start
+        return Independent(Bernoulli(logits=logits, validate_args=False), 3, False)
 
 
 class _Located(PixelRule):
