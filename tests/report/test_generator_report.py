@@ -366,3 +366,24 @@ def test_arcs_keep_the_length_of_noise() -> None:
     lengths, own = way.norm(dim=-1), ends.norm(dim=-1)
     assert lengths.min() > 0.9 * own.min()
     assert lengths.max() < 1.1 * own.max()
+
+
+def test_all_pictures_of_a_row_are_shown_side_by_side() -> None:
+    rng = np.random.default_rng(0)
+    grey, colour = (rng.integers(0, 255, shape, dtype=np.uint8) for shape in ((3, 8, 8), (3, 17, 10, 3)))
+    table = read({"front": grey, "back": colour, "price": np.arange(3.0)})
+    domains = {
+        "front": ImageDomain().fit(table.column("front")),
+        "back": ImageDomain().fit(table.column("back")),
+        "price": Real().fit(table.column("price")),
+    }
+    shown = _look(domains, table, 1)
+    assert list(shown["values"]) == ["price"]
+    pixels = pixels_of(shown["image"])[..., :3]
+    assert pixels.shape == (17, 16 + 1 + 10, 3)
+    np.testing.assert_array_equal(pixels[:16, :16], grey[1].repeat(2, 0).repeat(2, 1)[..., None].repeat(3, -1))
+    assert (pixels[16, :16] == 128).all()
+    assert (pixels[:, 16] == 128).all()
+    np.testing.assert_array_equal(pixels[:, 17:], colour[1])
+    alone = _look({"front": domains["front"]}, table, 1)
+    np.testing.assert_array_equal(pixels_of(alone["image"])[..., 0], grey[1])

@@ -8,7 +8,7 @@ import functools
 import io
 import json
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from trine.training import Run
 RECORD = "record.json"
 SHOWN_VALUES = 12
 """Columns of a mistaken row that are shown."""
+SHOWN_PICTURES = 4
+"""Pictures of a row that are shown."""
 SHOWN_CHARACTERS = 300
 """Characters of a text that are shown."""
 LINES = ("#2b6cb0", "#d1660a", "#2f855a", "#97266d")
@@ -143,20 +145,41 @@ def _novelty(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
 
 
 def _look(domains: Mapping[str, Domain], table: Table, index: int) -> dict[str, Any]:
-    """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, the first picture there is of it."""
+    """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, all of its pictures side by side."""
     row = table.take(np.array([index]))
     shown: dict[str, Any] = {"values": {}, "image": None}
+    pictures: list[np.ndarray] = []
     for name, domain in domains.items():
         drawn = picture.dispatch(type(domain)) is not picture.dispatch(Domain)
         if not drawn and len(shown["values"]) >= SHOWN_VALUES:
             continue  # the columns of a file are read whole
         column = row.column(name)
-        if drawn and shown["image"] is None and not column.missing[0]:
+        if drawn and len(pictures) < SHOWN_PICTURES and not column.missing[0]:
             pixels = picture(domain, column)
-            shown["image"] = None if pixels is None else _png(pixels)
+            pictures += [] if pixels is None else [pixels]
         if not isinstance(domain, Image) and len(shown["values"]) < SHOWN_VALUES:
             shown["values"][name] = _value(column)
+    if pictures:
+        shown["image"] = _png(pictures[0] if len(pictures) == 1 else _side_by_side(pictures), len(pictures))
     return shown
+
+
+def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """(channels, height, width) pictures of any sizes as one of bytes, low ones enlarged by whole pixels, grey between."""
+    channels = 3 if any(len(pixels) == 3 for pixels in pictures) else 1
+    height = max(pixels.shape[1] for pixels in pictures)
+    gap = np.full((channels, height, max(height // 24, 1)), 128, dtype=np.uint8)
+    parts: list[np.ndarray] = []
+    for pixels in pictures:
+        times = height // pixels.shape[1]
+        large = (
+            _eight_bits(pixels if len(pixels) == 3 else pixels[:1].repeat(channels, 0))
+            .repeat(times, 1)
+            .repeat(times, 2)
+        )
+        low = ((0, 0), (0, height - large.shape[1]), (0, 0))
+        parts += [gap, np.pad(large, low, constant_values=128)]
+    return np.concatenate(parts[1:], axis=2)
 
 
 def _value(column: Column) -> str:
@@ -241,14 +264,20 @@ def _shown(value: Any) -> str:
     return f"{text[:SHOWN_CHARACTERS].rsplit(maxsplit=1)[0]} … ({len(text):,} characters)"
 
 
-def _png(pixels: np.ndarray) -> str:
-    """(channels, height, width) pixels as a PNG data URI."""
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of any integers as bytes."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    return (pixels.astype(np.float64) / np.iinfo(pixels.dtype).max * 255).astype(np.uint8)
+
+
+def _png(pixels: np.ndarray, across: int = 1) -> str:
+    """(channels, height, width) pixels as a PNG data URI; ``across`` pictures side by side may be as many times as wide."""
     from PIL import Image as Pillow
 
-    eight = pixels if pixels.dtype == np.uint8 else (pixels.astype(np.float64) / np.iinfo(pixels.dtype).max * 255)
-    array = np.moveaxis(eight.astype(np.uint8), 0, -1)
+    array = np.moveaxis(_eight_bits(pixels), 0, -1)
     picture = Pillow.fromarray(array[:, :, 0] if array.shape[2] != 3 else array)
-    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    picture.thumbnail((SHOWN_SIDE * across, SHOWN_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
