@@ -50,7 +50,7 @@ def maker_for(first: Domain, domains: Sequence[Domain], features: int, choices: 
     Raises:
         SchemaError: no block makes this domain.
     """
-    raise SchemaError(f"No generator makes a column of domain {first.kind!r} yet; leave the column out.")
+    raise SchemaError(f"No generator makes a column of domain {first.kind!r}; leave the column out.")
 
 
 @functools.singledispatch
@@ -89,13 +89,18 @@ class Made(nn.Module):
         shape: of what a critic sees, without the batch.
 
     Raises:
-        SchemaError: a domain that no block makes.
+        SchemaError: a domain that no block makes; names the column.
     """
 
     def __init__(self, domains: Mapping[str, Domain], side: str, features: int, choices: Choices) -> None:
         super().__init__()
         self.fields: dict[str, list[str]] = {}
         for column, domain in domains.items():
+            if maker_for.dispatch(type(domain)) is maker_for.dispatch(Domain):
+                raise SchemaError(
+                    f"No generator makes a column of domain {domain.kind!r}, and {column!r} is one: leave it out by naming the "
+                    "others (--x COL …), or give it as a condition (--method conditional_gan)."
+                )
             pack = domain.pack if side == "x" else None
             self.fields.setdefault(f"{side}.{pack or column}", []).append(column)
         groups = [[domains[column] for column in columns] for columns in self.fields.values()]

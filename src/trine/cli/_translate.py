@@ -20,7 +20,7 @@ def translate(run: Path, data: Path, out: Path, *, to: str | None, samples: int,
     model: Any = load(run)
     if not hasattr(model, "way"):
         raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__} and translates nothing; fit pairs of pictures with --method "
+            f"The model in {run} is of the kind {type(model).__name__} and translates nothing; fit pairs of pictures with --method "
             "conditional_gan, or two piles with --method unpaired."
         )
     if isinstance(model, Translator) and to is not None:

@@ -17,18 +17,22 @@ def assignments(pairs: Sequence[str], option: str) -> dict[str, str]:
     """``NAME=VALUE`` strings as a mapping.
 
     Raises:
-        ChoiceError: a string without ``=``.
+        ChoiceError: a string without ``=``, or two for one condition.
     """
-    result = {}
+    result: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or not name:
             raise ChoiceError(f"{option} {pair!r} is not of the form NAME=VALUE, e.g. {option} {_EXAMPLES[option]}.")
+        if option == "--given" and name in result:
+            raise ChoiceError(
+                f"--given says {name!r} twice, {result[name]!r} and {value!r}; say each once, or give a table of conditions."
+            )
         result[name] = value
     return result
 
 
-_EXAMPLES = {"--set": "hidden=256,256", "--domain": "zip=category", "--group": "heart='t*'"}
+_EXAMPLES = {"--set": "hidden=256,256", "--domain": "zip=category", "--group": "heart='t*'", "--given": "digit=7"}
 
 
 def pair(text: str | None) -> tuple[str, str] | None:

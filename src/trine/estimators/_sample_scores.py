@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trine.data import Schema, Store
 from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
+from trine.errors import DataError
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.estimators._training import score_of
@@ -110,6 +111,10 @@ def evaluate_samples(estimator: Any, prepared: Prepared, rows: NDArray[np.int64]
 def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: str) -> Evaluation:
     """The metrics of made rows against true ones that were held out; the baseline of each is what as many training rows have."""
     n = min(len(made), len(true), len(train))
+    if n < 2:
+        raise DataError(
+            f"Samples are compared with 2 or more true rows, and there are {min(len(true), len(train))}; give more."
+        )
     floor = train[:n]
     metrics: dict[str, Metric] = {}
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trine.data import Table, read
-from trine.domains import Domain, Image
+from trine.domains import Category, Domain, Image, Numeric
 from trine.errors import ChoiceError, DataError
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
@@ -78,6 +78,14 @@ class Generating(Estimator):
             ChoiceError: always; says what there is in its place.
         """
         raise ChoiceError("A generator has no y to predict; `trine sample` makes new rows.")
+
+    def represent(self, data: Any) -> NDArray[np.float32]:
+        """Refused: a generator goes from noise to rows, and has no way back.
+
+        Raises:
+            ChoiceError: always; says what there is in its place.
+        """
+        raise ChoiceError("A generator has no codes of rows; `trine fit DATA --method autoencoder` learns them.")
 
     def _as_given(self, columns: dict[str, NDArray[Any]]) -> Any:
         """Columns in the form that the rows had: one array, of pictures or of numbers; else the columns."""
@@ -301,6 +309,18 @@ def _with(table: Table, targets: Mapping[str, NDArray[Any]]) -> Table:
     return table
 
 
+def _require_near(name: str, domain: Numeric, table: Table) -> None:
+    """Refuse a number of a condition that is further from the training values than these are wide."""
+    values = np.asarray(domain.decode(domain.encode(table.column(name))), dtype=np.float64).reshape(-1)
+    room = max(domain.high - domain.low, 1e-6 * abs(domain.high))
+    far = np.flatnonzero((values < domain.low - room) | (values > domain.high + room))
+    if len(far):
+        raise DataError(
+            f"The condition {name} = {values[far[0]]:.6g} (row {far[0] + 1}) is far from all that training saw, "
+            f"{domain.low:.6g} to {domain.high:.6g}; give a value near these."
+        )
+
+
 @estimators.register("conditional_gan")
 class ConditionalGAN(Generating):
     """New y's for a given x: any x that has an encoder, any y that a generator makes.
@@ -500,10 +520,12 @@ class ConditionalGAN(Generating):
         )
 
     def _require_seen(self, table: Any) -> None:
-        """Refuse a category of the condition that training never saw: what is made for it would be anything."""
-        from trine.domains import Category
-
+        """Refuse a category of the condition that training never saw, and a number further from all that it saw than these are
+        from each other: what is made for it would be anything.
+        """
         for name, domain in self.schema_.x.items():
+            if isinstance(domain, Numeric):
+                _require_near(name, domain, table)
             if not isinstance(domain, Category):
                 continue
             column = table.column(name)

@@ -165,6 +165,14 @@ class Translator(Estimator):
         """
         raise ChoiceError("A translator has no y to predict; `trine translate RUN DATA --to A|B` translates rows.")
 
+    def represent(self, data: Any) -> NDArray[np.float32]:
+        """Refused: a translator keeps no codes of rows.
+
+        Raises:
+            ChoiceError: always; says what there is in its place.
+        """
+        raise ChoiceError("A translator has no codes of rows; `trine fit DATA --method autoencoder` learns them.")
+
     def translate(self, rows: Any, to: str = "B", n: int = 1, *, seed: int | None = None) -> Any:
         """Rows of the other pile as rows of ``to``, in the form that the piles had; ``n`` for each, the first row's first.
 
