@@ -143,8 +143,6 @@ def test_priors_that_do_not_fit_are_refused(prior: str, shape: str | None, said:
 
 
 def test_what_is_known_of_a_standard_prior_changes_no_divergence() -> None:
-    from trine.methods._shapes import RowKL
-
     torch.manual_seed(0)
     location, scale = torch.randn(40, 5, dtype=torch.float64), torch.rand(40, 5, dtype=torch.float64) + 0.05
     code = Independent(Normal(location, scale), 1)
