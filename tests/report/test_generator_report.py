@@ -387,3 +387,13 @@ def test_all_pictures_of_a_row_are_shown_side_by_side() -> None:
     np.testing.assert_array_equal(pixels[:, 17:], colour[1])
     alone = _look({"front": domains["front"]}, table, 1)
     np.testing.assert_array_equal(pixels_of(alone["image"])[..., 0], grey[1])
+
+
+def test_a_report_names_the_pictures_of_a_row(tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    trine.fit(
+        {"front": PICTURES[:80], "back": 255 - PICTURES[:80]}, method="gan", out=out, threads=1, epochs=1, channels=4
+    )
+    assert json.loads((out / "record.json").read_text())["samples"]["pictured"] == ["front", "back"]
+    report_run(out)
+    assert "from the left front, back" in (out / "report.html").read_text()

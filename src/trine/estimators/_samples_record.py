@@ -260,6 +260,8 @@ class _Told:
         if self.network.condition is None:
             drawn = self.in_units(self.made(noise_of(self.network, DRAWN, SEED)))
             found["drawn"] = [self.look(made, drawn, i) for i in range(DRAWN)]
+            pictured = [name for name, domain in made.items() if isinstance(domain, Image)]
+            found["pictured"] = pictured if len(pictured) > 1 else []
         else:
             found["given"] = self.answers_in_words()
         moments = self.moments()
