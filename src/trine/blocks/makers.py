@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trine.choices import Choices
-from trine.domains import Domain
+from trine.domains import Category, Domain
 from trine.errors import SchemaError
 
 
@@ -25,6 +25,11 @@ class Maker(nn.Module, abc.ABC):
 
     features: int
     shape: tuple[int, ...]
+
+    @property
+    def column(self) -> Tensor:
+        """(numbers,) which of the field's columns, counted from 0, each number is a part of; by default each is one by itself."""
+        return torch.arange(math.prod(self.shape))
 
     @abc.abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -77,7 +82,9 @@ class Flat(nn.Module):
 class Made(nn.Module):
     """All columns of one side: features → what a critic sees of them, and the same of a batch.
 
-    A single field keeps its shape, (batch, *shape); several lie side by side, (batch, numbers).
+    A single field keeps its shape, (batch, *shape); several lie side by side, (batch, numbers). They are made one after the
+    other, categories first, each knowing what was made before it, which is what keeps columns of one row to each other: the
+    chain rule, p(x₁) p(x₂ | x₁) …
 
     Args:
         domains: column → fitted domain, in the schema's order.
@@ -104,14 +111,22 @@ class Made(nn.Module):
             pack = domain.pack if side == "x" else None
             self.fields.setdefault(f"{side}.{pack or column}", []).append(column)
         groups = [[domains[column] for column in columns] for columns in self.fields.values()]
-        makers = [maker_for(group[0], group, features, choices) for group in groups]
+        self.order = sorted(range(len(groups)), key=lambda i: not isinstance(groups[i][0], Category))
+        makers: dict[int, Maker] = {}
+        for i in self.order:
+            makers[i] = maker_for(groups[i][0], groups[i], features, choices)
+            features += math.prod(makers[i].shape)
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
-        self.makers = nn.ModuleList(makers)
-        self.shapes = [maker.shape for maker in makers]
+        self.makers = nn.ModuleList(makers[i] for i in range(len(groups)))
+        self.shapes = [makers[i].shape for i in range(len(groups))]
         self.shape = self.shapes[0] if len(self.shapes) == 1 else (sum(map(math.prod, self.shapes)),)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self._joined([maker(features) for maker in self.makers])
+        parts: dict[int, Tensor] = {}
+        for i in self.order:
+            before = [part.flatten(1) for part in parts.values()]
+            parts[i] = self.makers[i](torch.cat([features, *before], 1) if before else features)
+        return self._joined([parts[i] for i in range(len(parts))])
 
     def seen(self, batch: Mapping[str, Tensor]) -> Tensor:
         """A batch's columns as a critic sees them."""
@@ -121,6 +136,15 @@ class Made(nn.Module):
             present, length = batch.get(f"{field}.present"), batch.get(f"{field}.length")
             found.append(maker.seen(batch[field], present, length))
         return self._joined(found)
+
+    @property
+    def column(self) -> Tensor:
+        """(numbers,) which column each number that a critic sees is a part of."""
+        found: list[Tensor] = []
+        for maker in self.makers:
+            assert isinstance(maker, Maker)
+            found.append(maker.column.cpu() + (int(found[-1].max()) + 1 if found else 0))
+        return torch.cat(found)
 
     def parts(self, seen: Tensor) -> list[Tensor]:
         """What a critic sees → the same, field by field, each in its own shape."""

@@ -177,6 +177,11 @@ class SeenPicture(nn.Module):
         self.shape = (domain.channels, *(size or (domain.height, domain.width)))
         self.shapes = [self.shape]
 
+    @property
+    def column(self) -> Tensor:
+        """(numbers,) zeros: all are of one column."""
+        return torch.zeros(math.prod(self.shape), dtype=torch.int64)
+
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         picture = batch[self.name] * 2 - 1
         if picture.shape[2:] == self.shape[1:]:

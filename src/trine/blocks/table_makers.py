@@ -14,8 +14,10 @@ from trine.domains import Category, Domain, Numeric, Vector
 
 from .makers import Maker, maker_for
 
-TEMPERATURE = 0.2
-"""Of the relaxed categories (Jang et al., 2017; the value of Xu et al., 2019)."""
+TEMPERATURE = 0.5
+"""Of the relaxed draws that gradients of categories are taken at (Jang et al., 2017)."""
+TURNS = 16
+"""Runs of columns of categories that are drawn one after the other; each knows those before it."""
 EVEN = 0.25
 """Part of a scale that is shared out evenly, and not by how many rows are there: so much room the rare values keep."""
 
@@ -56,7 +58,7 @@ class Scale:
 class NumbersMaker(Maker):
     """Packed numbers, (batch, k) with NaN where missing: each as its place on its :class:`Scale`, and whether it is there.
 
-    Where training rows lacked a column's value a further number says so: 1 there, −1 missing, relaxed while it is made.
+    Where training rows lacked a column's value a further number says so: 1 there, −1 missing; what is missing is seen at 0.
 
     Args:
         domains: fitted, in the order of their columns. features: width of what it reads.
@@ -64,6 +66,7 @@ class NumbersMaker(Maker):
 
     values: Tensor
     places: Tensor
+    last: Tensor
     may_miss: Tensor
 
     def __init__(self, domains: Sequence[Numeric], features: int) -> None:
@@ -82,12 +85,20 @@ class NumbersMaker(Maker):
         self.shape = (self.count + len(missing),)
         self.linear = nn.Linear(features, self.shape[0])
 
-    last: Tensor
+    @property
+    def column(self) -> Tensor:
+        return torch.cat([torch.arange(self.count), self.may_miss.cpu()])
 
     def forward(self, features: Tensor) -> Tensor:
-        made = self.linear(features)
-        places, there = made.split([self.count, len(self.may_miss)], 1)
-        return torch.cat([torch.tanh(places), _relaxed_sign(there)], 1) if len(self.may_miss) else torch.tanh(places)
+        places, there = self.linear(features).split([self.count, len(self.may_miss)], 1)
+        return self._seen(torch.tanh(places), _sign(there))
+
+    def _seen(self, places: Tensor, there: Tensor) -> Tensor:
+        """Side by side; of what is missing nothing is seen but its absence."""
+        if not len(self.may_miss):
+            return places
+        known = torch.ones_like(places).index_copy(1, self.may_miss, (1 + there) / 2)
+        return torch.cat([places * known, there], 1)
 
     def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
         value = value.view(len(value), -1)
@@ -95,11 +106,7 @@ class NumbersMaker(Maker):
         if present is not None:
             absent = absent | ~present[:, None]
         places = self._placed(torch.where(absent, self.values[:, 0], value))
-        # A missing value has no place; at random none of them tells it from others, which the further number does.
-        places = torch.where(absent, 2 * torch.rand_like(places) - 1, places)
-        if not len(self.may_miss):
-            return places
-        return torch.cat([places, 1 - 2 * absent[:, self.may_miss].to(places.dtype)], 1)
+        return self._seen(places, 1 - 2 * absent[:, self.may_miss].to(places.dtype))
 
     def _placed(self, value: Tensor) -> Tensor:
         """(batch, k) values → places."""
@@ -139,17 +146,45 @@ def _padded(values: Tensor, length: int, by: float) -> Tensor:
     return torch.cat([values, torch.full((length - len(values),), by)])
 
 
-def _relaxed_sign(logits: Tensor) -> Tensor:
-    """In (−1, 1): a relaxed draw of 1 with probability σ(2 · logit), else −1 (the binary case of Jang et al., 2017)."""
+def gumbel_softmax(logits: Tensor, group: Tensor, groups: int) -> Tensor:
+    """One category of each of several columns side by side, (batch, numbers): by softmax(logits); 1 there and else 0.
+
+    What is drawn is told from a true row by nothing but which it is; a gradient passes as if it were the relaxed draw, the softmax
+    of logits and Gumbel noise over :data:`TEMPERATURE` (straight through).
+
+    Args:
+        logits: (batch, numbers). group: (numbers,) the column of each, from 0. groups: how many columns.
+
+    References:
+        Jang, Gu and Poole, `Categorical Reparameterization with Gumbel-Softmax`, 2017, section 2.2.
+    """
+    u = torch.rand_like(logits).clamp(1e-9, 1 - 1e-7)
+    noisy = (logits - (-u.log()).log()) / TEMPERATURE
+    index = group.expand_as(noisy)
+    empty = noisy.new_zeros(len(noisy), groups)
+    most = (empty - torch.inf).scatter_reduce(1, index, noisy.detach(), "amax").gather(1, index)
+    raised = (noisy - most).exp()
+    shares = raised / empty.scatter_add(1, index, raised).gather(1, index)
+    return _straight((noisy == most).to(shares.dtype), shares)
+
+
+def _sign(logits: Tensor) -> Tensor:
+    """1 with probability σ(2 · logit), else −1; a gradient passes as of a relaxed draw (the binary case of the above)."""
     u = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
-    return torch.tanh((logits + 0.5 * (u.log() - (-u).log1p())) / TEMPERATURE)
+    relaxed = torch.tanh((logits + 0.5 * (u.log() - (-u).log1p())) / TEMPERATURE)
+    return _straight(torch.where(relaxed < 0, -1.0, 1.0), relaxed)
+
+
+def _straight(value: Tensor, relaxed: Tensor) -> Tensor:
+    """``value``, bit for bit, with the gradient of ``relaxed``."""
+    return value + (relaxed - relaxed.detach())
 
 
 class CategoriesMaker(Maker):
     """Packed codes, (batch, k), −1 missing: each as shares of its categories, exactly one of them 1 in a true row.
 
-    Made rows are relaxed draws (Gumbel-softmax), so that a gradient passes; where training rows lacked a value, being missing
-    is one more category.
+    Made rows are draws (:func:`gumbel_softmax`), in at most ``TURNS`` runs of columns one after the other, each of which reads what
+    those before it drew; where training rows lacked a value, being missing is one more category.
 
     Args:
         domains: fitted, in the order of their columns. features: width of what it reads.
@@ -172,21 +207,29 @@ class CategoriesMaker(Maker):
         group = torch.repeat_interleave(torch.arange(len(domains)), torch.tensor(self.sizes))
         self.register_buffer("group", group, persistent=False)
         self.linear = nn.Linear(features, self.shape[0])
+        # Columns in at most TURNS runs, one after the other; runs after the first also read what was drawn before them.
+        of = [turn * len(domains) // min(len(domains), TURNS) for turn in range(min(len(domains), TURNS))] + [
+            len(domains)
+        ]
+        self.runs = [(offsets[a], offsets[b] if b < len(offsets) else self.shape[0]) for a, b in itertools.pairwise(of)]
+        self.widths = [b - a for a, b in itertools.pairwise(of)]
+        self.earlier = nn.ModuleList(nn.Linear(start, end - start, bias=False) for start, end in self.runs[1:])
 
     group: Tensor
 
+    @property
+    def column(self) -> Tensor:
+        return self.group
+
     def forward(self, features: Tensor) -> Tensor:
         logits = self.linear(features)
-        u = torch.rand_like(logits).clamp(1e-9, 1 - 1e-7)
-        noisy = (logits - (-u.log()).log()) / TEMPERATURE
-        # A softmax within each column, all columns at once.
-        index = self.group.expand_as(noisy)
-        columns = len(self.sizes)
-        most = noisy.new_full((len(noisy), columns), -torch.inf).scatter_reduce(1, index, noisy.detach(), "amax")
-        raised = (noisy - most.gather(1, index)).exp()
-        sums = raised.new_zeros(len(noisy), columns).scatter_add(1, index, raised)
-        shares: Tensor = raised / sums.gather(1, index)
-        return shares
+        drawn: list[Tensor] = []
+        for (start, end), columns, earlier in zip(self.runs, self.widths, [None, *self.earlier], strict=True):
+            found = logits[:, start:end]
+            if earlier is not None:
+                found = found + earlier(torch.cat(drawn, 1))
+            drawn.append(gumbel_softmax(found, self.group[start:end] - self.group[start], columns))
+        return torch.cat(drawn, 1)
 
     def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
         codes = value.view(len(value), -1)

@@ -27,6 +27,8 @@ from trine.training import generators
 
 SCORED = 1000
 """Rows on either side that a score as training goes is of."""
+SCORED_FLAT = 5000
+"""The same of tables, of whose rare categories few rows say nothing, and whose rows cost little."""
 JUDGED = 5000
 """Rows on either side, at most, that the last evaluation is of."""
 SEED = 20_406
@@ -42,7 +44,8 @@ def sample_score(
     With the same noise each time, so that two generators are told apart by less than two draws of one.
     """
     network = kind
-    held = prepared.rows.stop[:SCORED]
+    rows = scored_rows(network)
+    held = prepared.rows.stop[:rows]
     with generators.seeded(SEED):
         network.eval()
         space = space_of(prepared, network, len(held))
@@ -51,10 +54,15 @@ def sample_score(
 
     def score() -> float:
         with generators.seeded(SEED):  # all that may be made are: of few, the best of many epochs would be the luckiest
-            made = space(made_rows(network, store, prepared.schema, held, place, SCORED))
+            made = space(made_rows(network, store, prepared.schema, held, place, rows))
         return frechet(true, made) if np.isfinite(made).all() else float("inf")
 
     return score
+
+
+def scored_rows(network: Generator) -> int:
+    """How many rows on either side a score as training goes is of."""
+    return SCORED_FLAT if len(network.made.shape) == 1 else SCORED
 
 
 def space_of(prepared: Prepared, network: Generator, compared: int) -> FeatureSpace:
@@ -62,7 +70,7 @@ def space_of(prepared: Prepared, network: Generator, compared: int) -> FeatureSp
     rows = prepared.rows.train[:JUDGED]
     place = next(network.parameters()).device
     true = seen_rows(network, prepared.store, prepared.schema, rows, place)
-    return feature_space(true, network.made.shapes, compared, prepared.plan.seed)
+    return feature_space(true, network.made.shapes, compared, prepared.plan.seed, network.made.column)
 
 
 def seen_rows(network: Generator, store: Store, schema: Schema, rows: NDArray[np.int64], place: torch.device) -> Tensor:
@@ -229,7 +237,7 @@ def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
         network.eval()
         half = len(rows) // 2
         all_true = seen_rows(network, store, estimator.schema_, rows, place)
-        space = feature_space(all_true[:JUDGED], network.made.shapes, half, estimator.plan_.seed)
+        space = feature_space(all_true[:JUDGED], network.made.shapes, half, estimator.plan_.seed, network.made.column)
         made = made_rows(network, store, estimator.schema_, rows[:half], place, half)
     found = scores(space(made), space(all_true[:half]), space(all_true[half:]), space.name)
     found = table_scores(estimator, (made, all_true[half:], all_true[:half]), found)

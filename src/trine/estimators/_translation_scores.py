@@ -145,8 +145,9 @@ class _Look:
     def space(self, side: str, rows: NDArray[np.int64], compared: int, seed: int) -> FeatureSpace:
         """Where rows of one pile are compared."""
         own: Any = self.model.to_b if side == "b" else self.model.to_a
-        shapes = own.made.shapes if hasattr(own, "made") else [own.shape]
-        return feature_space(self.seen(side, rows[:JUDGED]), shapes, compared, seed)
+        made = getattr(own, "made", None)
+        shapes, column = (made.shapes, made.column) if made is not None else ([own.shape], None)
+        return feature_space(self.seen(side, rows[:JUDGED]), shapes, compared, seed, column)
 
     def evaluation(
         self, side: str, rows: NDArray[np.int64], floor: NDArray[np.int64], known: NDArray[np.int64], seed: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -563,7 +564,7 @@ class ConditionalGAN(Generating):
 
     def _pairs(self, data: Any) -> Table:
         """Conditions and what belongs to them as one table, under the names that they had in training."""
-        if not isinstance(data, tuple):
+        if not isinstance(data, tuple) or all(isinstance(part, str | os.PathLike) for part in data):
             return self._table(data)
         if len(data) != 2:
             raise DataError(f"Of {len(data)} parts nothing is known; give a pair (X, y).")

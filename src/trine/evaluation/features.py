@@ -39,7 +39,9 @@ class FeatureSpace:
         return self.network(rows)
 
 
-def feature_space(rows: Tensor, shapes: Sequence[tuple[int, ...]], compared: int, seed: int = 0) -> FeatureSpace:
+def feature_space(
+    rows: Tensor, shapes: Sequence[tuple[int, ...]], compared: int, seed: int = 0, columns: Tensor | None = None
+) -> FeatureSpace:
     """A space for rows as a critic sees them, by what they are.
 
     Pictures: a convolutional network with random weights, whose responses are averaged over quarters of a picture (``random-conv``;
@@ -50,6 +52,8 @@ def feature_space(rows: Tensor, shapes: Sequence[tuple[int, ...]], compared: int
     Args:
         rows: (n, ...) true rows, from which means, deviations and components are taken.
         shapes: of the fields. compared: rows on a side. seed: of the random network.
+        columns: (numbers,) the column that each number is of; those of one are in units of the column's deviation, the root of the
+            sum of their variances. Else a rare category would weigh as much as a whole column. By default each is a column.
     """
     pictures = len(shapes) == 1 and len(shapes[0]) == 3
     raw: Callable[[Tensor], Matrix]
@@ -60,6 +64,9 @@ def feature_space(rows: Tensor, shapes: Sequence[tuple[int, ...]], compared: int
         raw = _flat
     known = raw(rows)
     mean, std = known.mean(axis=0), known.std(axis=0)
+    if columns is not None and not pictures:
+        place = columns.numpy()
+        std = np.sqrt(np.bincount(place, weights=std**2))[place]
     # A feature that hardly ever moves would else outweigh all others where it does.
     std = np.maximum(std, max(LEAST * float(np.median(std)), 1e-6))
     axes = np.eye(known.shape[1])

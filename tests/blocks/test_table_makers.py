@@ -1,0 +1,143 @@
+"""Columns of a table as they are made and seen: there and back, draws by their chances, columns that follow each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trine.blocks.makers import Made
+from trine.blocks.table_makers import TURNS, CategoriesMaker, gumbel_softmax
+from trine.choices import Choices
+from trine.data import Schema, read, stored
+from trine.evaluation.features import feature_space
+
+ROWS = 400
+
+
+def columns(seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    hours = rng.normal(40, 5, ROWS)
+    return {
+        "town": rng.choice(["Lille", "Paris", "Metz"], ROWS),
+        "age": rng.normal(40, 12, ROWS),
+        "gain": np.where(rng.random(ROWS) < 0.9, 0.0, rng.choice([2174.5, 7688.25, 15024.0], ROWS)),
+        "hours": np.where(rng.random(ROWS) < 0.2, np.nan, hours),
+        "owner": rng.choice(["no", "yes"], ROWS),
+    }
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[Made, dict[str, torch.Tensor]]:
+    read_ = read(columns())
+    schema = Schema.infer(read_).fit(read_)
+    store = stored(read_, schema)
+    torch.manual_seed(0)
+    batch = store.batch(torch.arange(ROWS))
+    return Made(schema.x, "x", 8, Choices()), batch
+
+
+def test_rows_come_back_as_they_were_seen(table: Any) -> None:
+    made, batch = table
+    seen = made.seen(batch)
+    assert seen.shape == (ROWS, *made.shape)
+    assert float(seen.abs().max()) <= 1
+    back = made.columns(seen)
+    for field, names in made.fields.items():
+        true = batch[field].view(ROWS, -1)
+        for k, name in enumerate(names):
+            assert torch.allclose(back[name].to(true.dtype), true[:, k], atol=1e-4, equal_nan=True), name
+    drawn = made.columns(made(torch.randn(2000, 8)))
+    assert set(back["gain"].tolist()) >= set(drawn["gain"][drawn["gain"] == 0].tolist())
+    assert 0 < float(drawn["hours"].isnan().float().mean()) < 1
+
+
+def test_what_is_made_is_told_from_true_rows_by_nothing_but_its_values(table: Any) -> None:
+    """Shares are 0 or 1 and sum to 1, and what is missing has no value, on both sides; and all of it has a gradient."""
+    made, batch = table
+    features = torch.randn(ROWS, 8, requires_grad=True)
+    for seen in (made.seen(batch), made(features)):
+        parts = dict(zip(made.fields, made.parts(seen), strict=True))
+        group = made.makers[list(made.fields).index("x.categories")].column
+        shares = parts["x.categories"]
+        assert set(shares.unique().tolist()) == {0.0, 1.0}
+        sums = shares.new_zeros(len(shares), 2).index_add(1, group, shares)
+        assert torch.equal(sums, torch.ones_like(sums))
+        numbers = parts["x.numbers"]
+        place = next(k for k, name in enumerate(made.fields["x.numbers"]) if name == "hours")
+        there = numbers[:, -1]
+        assert set(there.unique().tolist()) == {-1.0, 1.0}
+        assert bool((numbers[there < 0, place] == 0).all())
+    seen.square().sum().backward()
+    assert features.grad is not None
+    assert bool(features.grad.isfinite().all())
+
+
+def test_each_number_knows_its_column(table: Any) -> None:
+    made, _ = table
+    assert made.column.shape == made.shape
+    of = dict(zip(made.fields, torch.split(made.column, [shape[0] for shape in made.shapes]), strict=True))
+    assert of["x.categories"].unique().numel() == 2
+    assert of["x.numbers"].unique().numel() == 3
+    assert not set(of["x.categories"].tolist()) & set(of["x.numbers"].tolist())
+
+
+def test_a_later_column_can_follow_an_earlier_one_exactly() -> None:
+    """What independent draws given the features cannot do; here of more columns than there are turns."""
+    count = 2 * TURNS
+    domain = read({"side": np.array(["left", "right"] * 20)})
+    fitted = Schema.infer(domain).fit(domain).x["side"]
+    maker = CategoriesMaker([fitted] * count, 4)
+    torch.nn.init.zeros_(maker.linear.weight)
+    torch.nn.init.zeros_(maker.linear.bias)
+    for layer in maker.earlier:
+        weight = layer.weight.data.zero_()
+        weight[:, :2] = 40 * torch.eye(2).repeat(len(weight) // 2, 1)
+    torch.manual_seed(1)
+    drawn = torch.stack(maker.encoded(maker(torch.randn(500, 4))), 1)
+    later = drawn[:, count // TURNS :]
+    assert torch.equal(later, drawn[:, :1].expand_as(later))
+    assert 0.4 < float(drawn[:, 0].float().mean()) < 0.6
+    assert 0.3 < float((drawn[:, 0] == drawn[:, 1]).float().mean()) < 0.7  # of one run: independent
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.lists(st.floats(-3, 3), min_size=1, max_size=4), min_size=1, max_size=3), st.integers(0, 99))
+def test_draws_have_the_chances_of_the_softmax(logits: list[list[float]], seed: int) -> None:
+    group = torch.repeat_interleave(torch.arange(len(logits)), torch.tensor([len(one) for one in logits]))
+    flat = torch.tensor([value for one in logits for value in one])
+    torch.manual_seed(seed)
+    n = 20_000
+    drawn = gumbel_softmax(flat.expand(n, -1), group, len(logits))
+    chances = torch.cat([torch.tensor(one).softmax(0) for one in logits])
+    errors = (chances * (1 - chances) / n).sqrt()
+    assert bool(((drawn.mean(0) - chances).abs() <= 5 * errors + 1e-3).all())
+
+
+def test_the_gradient_is_that_of_the_relaxed_draw() -> None:
+    logits, group = torch.randn(6, 5, requires_grad=True), torch.tensor([0, 0, 0, 1, 1])
+    weight = torch.randn(5)
+    torch.manual_seed(3)
+    (gumbel_softmax(logits, group, 2) @ weight).sum().backward()
+    torch.manual_seed(3)
+    noise = -(-torch.rand(6, 5).clamp(1e-9, 1 - 1e-7).log()).log()
+    again = logits.detach().clone().requires_grad_()
+    relaxed = torch.cat([((again + noise)[:, part] / 0.5).softmax(1) for part in (slice(0, 3), slice(3, 5))], 1)
+    (relaxed @ weight).sum().backward()
+    assert logits.grad is not None
+    assert again.grad is not None
+    assert torch.allclose(logits.grad, again.grad, atol=1e-5)
+
+
+def test_a_rare_category_weighs_no_more_than_its_column() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.where(torch.rand(5000, generator=generator) < 0.004, 1, 0)
+    rows = torch.cat([torch.nn.functional.one_hot(codes, 2), torch.randn(5000, 1, generator=generator)], 1)
+    apart = feature_space(rows, [(2,), (1,)], 5000)(rows).var(axis=0)
+    together = feature_space(rows, [(2,), (1,)], 5000, columns=torch.tensor([0, 0, 1]))(rows).var(axis=0)
+    assert apart[:2].sum() == pytest.approx(2 * apart[2])
+    assert together[:2].sum() == pytest.approx(together[2])
