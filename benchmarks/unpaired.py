@@ -29,6 +29,8 @@ Bytes = NDArray[np.uint8]
 ANGLE = 20.0
 """Degrees by which restyled digits are turned."""
 SHOWN = 10
+MOST = 20_000
+"""Rows of a pile at most; what is left teaches the judges."""
 TARGET = 0.95
 """Of digits that a translation is to keep."""
 
@@ -67,14 +69,14 @@ def frozen(name: str, pixels: Bytes, labels: NDArray[Any], **how: Any) -> trine.
     return found
 
 
-def digits(rows: int, budget: float, seed: int, batch: int) -> dict[str, Any]:
+def digits(rows: int, budget: float, seed: int, batch: int, epochs: int | None) -> dict[str, Any]:
     """Digits ↔ dark, turned digits on coloured paper; a frozen classifier of each style says what is kept."""
     pixels, labels = mnist("train")
     test, truth = mnist("t10k")
     # No picture is in both piles, whole or restyled.
     a, b = pixels[:rows], restyled(pixels[rows : 2 * rows], 1)
     test_b = restyled(test, 2)
-    judged = pixels[2 * rows : 4 * rows], labels[2 * rows : 4 * rows]
+    judged = pixels[2 * MOST :], labels[2 * MOST :]
     judges = {
         "A": frozen("digits-a", *judged),
         "B": frozen("digits-b", restyled(judged[0], 3), judged[1]),
@@ -82,7 +84,9 @@ def digits(rows: int, budget: float, seed: int, batch: int) -> dict[str, Any]:
     held = {name: float((judges[name].predict(x) == truth).mean()) for name, x in (("A", test), ("B", test_b))}
     print("judges", held, flush=True)
     started = time.monotonic()
-    model = trine.Translator(random_state=seed, threads=1, budget=budget, batch_size=batch, verbose=True).fit(a, b)
+    model = trine.Translator(
+        random_state=seed, threads=1, budget=budget, batch_size=batch, epochs=epochs, verbose=True
+    ).fit(a, b)
     seconds = time.monotonic() - started
     found: dict[str, Any] = {
         "rows": rows,
@@ -356,7 +360,7 @@ def report(kept: dict[str, Any]) -> str:
             "",
             "![given, and four translations of it, either way](unpaired-digits.png)",
             "",
-            "Of the first run; each row: a digit, four translations to B under as many noises; a restyled digit, four to A.",
+            "Of the last run; each row: a digit, four translations to B under as many noises; a restyled digit, four to A.",
             "",
         ]
     if "photos" in kept:
@@ -406,13 +410,14 @@ def main() -> None:
     parser.add_argument("part", choices=["digits", "photos", "speed", "report"])
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--budget", type=float, default=600.0)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     kept = load("unpaired")
     if asked.part == "digits":
-        run = {**digits(asked.rows, asked.budget, asked.seed, asked.batch), "conditions": conditions()}
+        run = {**digits(asked.rows, asked.budget, asked.seed, asked.batch, asked.epochs), "conditions": conditions()}
         kept["digits"] = [*kept.get("digits", []), run]
     if asked.part == "photos":
         kept["photos"] = {**photos(asked.budget, asked.seed), "conditions": conditions()}

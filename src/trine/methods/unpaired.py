@@ -78,7 +78,10 @@ class UnpairedMethod(GanMethod):
             "channels": (16, "of the networks at full size; their critics have twice as many"),
             "layers": (3 if side < SMALL else 6, "residual blocks, which see all of a picture"),
             "critic_augment": (0.0, "patches are many, if pictures are few"),
-            "batch_size": (min(16, max(facts.rows // 4, 2)), "of either pile"),
+            "batch_size": (
+                min(8, max(facts.rows // 4, 2)),
+                "of either pile; more, smaller steps keep more of what is shown",
+            ),
             "epochs": (epochs, "to see about 100,000 pictures of either pile, within 5 to 200 epochs"),
             "step_size": (5e-4, "held on digits"),
         }
