@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trine.blocks.critic import Critic
 from trine.blocks.makers import Made
-from trine.blocks.table_makers import TURNS, CategoriesMaker, gumbel_softmax
+from trine.blocks.table_makers import STEPS, TURNS, CategoriesMaker, SoftSteps, gumbel_softmax
 from trine.choices import Choices
 from trine.data import Schema, read, stored
 from trine.evaluation.features import feature_space
@@ -141,3 +142,23 @@ def test_a_rare_category_weighs_no_more_than_its_column() -> None:
     together = feature_space(rows, [(2,), (1,)], 5000, columns=torch.tensor([0, 0, 1]))(rows).var(axis=0)
     assert apart[:2].sum() == pytest.approx(2 * apart[2])
     assert together[:2].sum() == pytest.approx(together[2])
+
+
+def test_a_critic_reads_numbers_by_soft_steps_row_by_row(table: Any) -> None:
+    """Of each number its place and soft steps along its scale; what says whether a number is there is read as it is."""
+    block = SoftSteps(2, 1)
+    value = torch.tensor([[-1.0, 0.5, 1.0], [1.0, -0.5, -1.0]])
+    read_ = block(value)
+    assert read_.shape == (2, block.features) == (2, 2 * (1 + STEPS) + 1)
+    assert torch.equal(read_[:, :3], value)
+    assert torch.allclose(
+        read_[:, 3:15], torch.tensor([[-1.0], [1.0]]).expand(2, STEPS), atol=0.3
+    )  # below all, above all
+    assert read_[0, 15:].sum().item() == pytest.approx(6, abs=0.1)  # three quarters of the thresholds lie below 0.5
+    made, batch = table
+    schema = Schema.infer(read(columns())).fit(read(columns()))
+    critic = Critic(made, schema.x, Choices())
+    assert sum(isinstance(part, SoftSteps) for part in critic.blocks) == 1
+    torch.manual_seed(0)
+    rows = made.seen(batch)
+    assert torch.allclose(critic(rows)[:7], critic(rows[:7]), atol=1e-5)

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from trine.choices import Choices
 from trine.domains import Category, Domain, Numeric, Vector
 
-from .makers import Maker, maker_for
+from .makers import Maker, critic_for, maker_for
 
 TEMPERATURE = 0.5
 """Of the relaxed draws that gradients of categories are taken at (Jang et al., 2017)."""
 TURNS = 16
 """Runs of columns of categories that are drawn one after the other; each knows those before it."""
+STEPS = 12
+"""Soft thresholds of a number that a critic starts with, evenly over its scale."""
 EVEN = 0.25
 """Part of a scale that is shared out evenly, and not by how many rows are there: so much room the rare values keep."""
 
@@ -180,6 +182,31 @@ def _straight(value: Tensor, relaxed: Tensor) -> Tensor:
     return value + (relaxed - relaxed.detach())
 
 
+class SoftSteps(nn.Module):
+    """Numbers as a critic reads them: as they are, and tanh(a (place − t)) at learned thresholds t and steepnesses a.
+
+    The shape of a marginal (humps, gaps, stretches of values that rows share) is so a few weights away, where dense layers
+    with rectifiers would first have to put their kinks there.
+
+    Args:
+        numbers: whose places come first. others: what comes after them, whether each is there; read as it is.
+
+    Shapes: (batch, numbers + others) → (batch, numbers · (1 + STEPS) + others).
+    """
+
+    def __init__(self, numbers: int, others: int) -> None:
+        super().__init__()
+        self.numbers, self.features = numbers, numbers * (1 + STEPS) + others
+        middles = (torch.arange(STEPS) + 0.5) * (2 / STEPS) - 1
+        self.threshold = nn.Parameter(middles.repeat(numbers, 1))
+        self.steepness = nn.Parameter(torch.full((numbers, STEPS), float(STEPS)))
+
+    def forward(self, value: Tensor) -> Tensor:
+        places = value[:, : self.numbers, None]
+        steps = torch.tanh(self.steepness * (places - self.threshold))
+        return torch.cat([value, steps.flatten(1)], 1)
+
+
 class CategoriesMaker(Maker):
     """Packed codes, (batch, k), −1 missing: each as shares of its categories, exactly one of them 1 in a true row.
 
@@ -291,3 +318,8 @@ def _(first: Category, domains: Sequence[Any], features: int, choices: Choices) 
 @maker_for.register
 def _(first: Vector, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
     return VectorMaker(first, features)
+
+
+@critic_for.register
+def _(first: Numeric, domains: Sequence[Any], shape: tuple[int, ...], choices: Choices) -> nn.Module:
+    return SoftSteps(len(domains), shape[0] - len(domains))
