@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trine.blocks.critic import Critic
 from trine.blocks.makers import Made
-from trine.blocks.table_makers import STEPS, TURNS, CategoriesMaker, SoftSteps, gumbel_softmax
+from trine.blocks.table_makers import STEEP, STEPS, TURNS, CategoriesMaker, SoftSteps, gumbel_softmax
 from trine.choices import Choices
 from trine.data import Schema, read, stored
 from trine.evaluation.features import feature_space
@@ -151,10 +151,10 @@ def test_a_critic_reads_numbers_by_soft_steps_row_by_row(table: Any) -> None:
     read_ = block(value)
     assert read_.shape == (2, block.features) == (2, 2 * (1 + STEPS) + 1)
     assert torch.equal(read_[:, :3], value)
-    assert torch.allclose(
-        read_[:, 3:15], torch.tensor([[-1.0], [1.0]]).expand(2, STEPS), atol=0.3
-    )  # below all, above all
-    assert read_[0, 15:].sum().item() == pytest.approx(6, abs=0.1)  # three quarters of the thresholds lie below 0.5
+    thresholds = (torch.arange(STEPS) + 0.5) / (STEPS / 2) - 1
+    for i in range(2):
+        steps = torch.tanh(STEEP * (value[:, i, None] - thresholds))
+        assert torch.allclose(read_[:, 3 + i * STEPS : 3 + (i + 1) * STEPS], steps, atol=1e-6)
     made, batch = table
     schema = Schema.infer(read(columns())).fit(read(columns()))
     critic = Critic(made, schema.x, Choices())

@@ -61,7 +61,9 @@ def test_pairs_that_do_not_fit_are_refused(drawn: trine.ConditionalGAN) -> None:
 
 def test_pictures_given_pictures_are_judged_as_arrays() -> None:
     model = trine.ConditionalGAN(channels=4, **FEW).fit(PICTURES, 255 - PICTURES)
-    assert model.evaluate((PICTURES, 255 - PICTURES)).rows == len(PICTURES) // 2
+    assert (
+        model.evaluate((PICTURES, 255 - PICTURES)).rows == len(PICTURES) // 3
+    )  # a third is the floor, a third the judge's
 
 
 def test_each_column_of_a_frame_is_made() -> None:

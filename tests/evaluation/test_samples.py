@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from trine.errors import DataError
-from trine.evaluation.samples import closest, frechet, kernel_distance, modes, support
+from trine.evaluation.samples import closest, frechet, frechet_error, kernel_distance, modes, support
 
 
 def rows(n: int, d: int, seed: int) -> np.ndarray:
@@ -39,6 +39,15 @@ def test_frechet_of_few_rows_is_biased_as_said() -> None:
     found = np.mean([frechet(rows(n, d, 2 * i), rows(n, d, 2 * i + 1)) for i in range(20)])
     # Two samples of the same normal: means add 2d/n, covariances ¼ E‖E₁ − E₂‖² = d(d+1)/(2n).
     assert found == pytest.approx(2 * d / n + d * (d + 1) / (2 * n), rel=0.1)
+
+
+def test_the_error_of_frechet_is_that_of_drawing_again() -> None:
+    true = rows(2000, 8, 999)
+    made = [1.3 * rows(400, 8, i) + 0.2 for i in range(60)]
+    errors = np.array([frechet_error(true, one) for one in made])
+    spread = np.std([frechet(true, one) for one in made], ddof=1)
+    assert np.sqrt((errors**2).mean()) == pytest.approx(spread, rel=0.35)
+    assert frechet_error(true, made[0][:3]) == 0.0
 
 
 def test_kernel_distance_has_no_bias_and_an_error_that_covers() -> None:

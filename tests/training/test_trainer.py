@@ -23,7 +23,7 @@ from trine.data import Batch, Batches, Store
 from trine.divergences import KL
 from trine.errors import ChoiceError, RunError, TrainingError
 from trine.procedures import Descent
-from trine.training import Run, fingerprint, steps, train
+from trine.training import Run, Score, fingerprint, steps, train
 from trine.training.budget import MEASURED_STEPS, PLANNED_SHARE, WARM_STEPS, Budget
 
 
@@ -148,6 +148,62 @@ def test_patience_stops_and_the_best_weights_are_kept() -> None:
     assert not torch.equal(seen[2], seen[5])
     assert [record["held_out"] for record in result.history[:3]] == [5.0, 3.0, 1.0]
     assert not model.training
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(4, ("patience", 5, 5, 4.1)), (5, ("epochs", 7, 7, 3.9))])
+def test_within_its_noise_a_score_is_no_better(patience: int, expected: tuple[Any, ...]) -> None:
+    """Running means of 0.7 old and 0.3 new: of the scores 5, 4.97, 4.919, 4.703, 4.522, 4.365 and of the squared errors 0.173 at
+    the sixth, so that 5 − 4.365 is for the first time more than √(2 · 0.173) = 0.588. The best weights are kept all the same.
+    """
+    values, errors = [5.0, 4.9, 4.8, 4.2, 4.1, 4.0, 3.9], [0.3, 0.5, 0.3, 0.5, 0.3, 0.5, 0.3]
+    given = iter([Score(value, error) for value, error in zip(values, errors, strict=True)])
+    result = train(
+        Line(), Criterion(Term(KL(), "y_hat", "y")), Descent(step_size=0.1), a_feed(), epochs=7,
+        evaluate=lambda: next(given), patience=patience,
+    )  # fmt: skip
+    assert (result.stopped, result.epochs, result.best_epoch, result.best_score) == expected
+    assert [record["held_out_error"] for record in result.history] == errors[: result.epochs]
+
+
+def test_one_lucky_score_does_not_end_a_training_that_gets_better() -> None:
+    values = [9.0, 8.0, 0.5, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    for error, stopped in ((0.1, "epochs"), (0.0, "patience")):
+        given = iter([Score(value, error) for value in values])
+        result = train(
+            Line(), Criterion(Term(KL(), "y_hat", "y")), Descent(step_size=0.1), a_feed(), epochs=10,
+            evaluate=lambda: next(given), patience=5,  # noqa: B023
+        )  # fmt: skip
+        assert (result.stopped, result.best_epoch) == (stopped, 3)
+
+
+def test_noise_is_part_of_a_checkpoint(tmp_path: Path) -> None:
+    """Killed in the third epoch and gone on with, a training ends where one without a break does."""
+    scores = [Score(value, 0.2) for value in (5.0, 4.9, 4.95, 4.9, 4.92, 4.9, 4.9)]
+
+    def ended(run: Run | None, stop: int | None) -> Any:
+        def evaluate() -> Score:
+            at = len(taken)
+            taken.append(at)
+            if at == stop:
+                raise RuntimeError("killed")
+            return scores[at]
+
+        torch.manual_seed(0)
+        return train(
+            Line(), Criterion(Term(KL(), "y_hat", "y")), Descent(step_size=0.1), a_feed(), epochs=7,
+            evaluate=evaluate, patience=3, run=run, checkpoint_every=0,
+        )  # fmt: skip
+
+    taken: list[int] = []
+    whole = ended(None, None)
+    taken = []
+    with pytest.raises(RuntimeError, match="killed"):
+        ended(rerun(tmp_path / "run"), 2)
+    taken = [0, 1]
+    again = ended(rerun(tmp_path / "run"), None)
+    assert (whole.stopped, whole.epochs) == ("patience", 4)
+    assert (again.stopped, again.epochs, again.best_score) == (whole.stopped, whole.epochs, whole.best_score)
+    assert [line["held_out_error"] for line in again.history] == [line["held_out_error"] for line in whole.history]
 
 
 def test_without_a_score_the_average_of_weights_is_what_stays() -> None:

@@ -20,6 +20,8 @@ TURNS = 16
 """Runs of columns of categories that are drawn one after the other; each knows those before it."""
 STEPS = 12
 """Soft thresholds of a number that a critic starts with, evenly over its scale."""
+STEEP = 6.0
+"""Slope that they start with: with twice as much, modes that a condition has several of are lost."""
 EVEN = 0.25
 """Part of a scale that is shared out evenly, and not by how many rows are there: so much room the rare values keep."""
 
@@ -199,7 +201,7 @@ class SoftSteps(nn.Module):
         self.numbers, self.features = numbers, numbers * (1 + STEPS) + others
         middles = (torch.arange(STEPS) + 0.5) * (2 / STEPS) - 1
         self.threshold = nn.Parameter(middles.repeat(numbers, 1))
-        self.steepness = nn.Parameter(torch.full((numbers, STEPS), float(STEPS)))
+        self.steepness = nn.Parameter(torch.full((numbers, STEPS), STEEP))
 
     def forward(self, value: Tensor) -> Tensor:
         places = value[:, : self.numbers, None]

@@ -13,6 +13,7 @@ from torch.distributions import Distribution, Independent, Normal
 from trine.data import Table, read
 from trine.domains import Image
 from trine.estimators._marginals import DRAWN, marginals, measured
+from trine.estimators._plan import labels_of
 from trine.estimators._sheets import as_uri, contact_sheet, eight_bits
 
 ROWS = 10
@@ -129,11 +130,9 @@ def _plane(codes: NDArray[Any], table: Table, label: str | None, seed: int) -> d
         )
         how = "t-SNE"
     found: dict[str, Any] = {"points": np.round(points.astype(float), 3).tolist(), "how": how}
-    if label is not None and label in table:
-        column = table.column(label)
-        values = column.values if column.levels is None else column.levels[column.values]
-        names = np.where(column.missing, "unknown", np.array([str(value) for value in values], dtype=object))
-        found |= {"labels": [str(name) for name in names], "label": label}
+    labels = labels_of(table, label)
+    if labels is not None:
+        found |= {"labels": ["unknown" if name is None else name for name in labels], "label": label}
     return found
 
 

@@ -18,7 +18,7 @@ from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.models import PictureTranslation
-from trine.training import generators
+from trine.training import Score, generators
 
 FEATURES = 1024
 """Rows of which the features' components are asked for: there is no covariance to estimate, so that all are kept."""
@@ -55,7 +55,7 @@ def energy(true: Matrix, answers: Matrix) -> Matrix:
 @score_of.register
 def pair_score(
     kind: PictureTranslation, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
-) -> Callable[[], float]:
+) -> Callable[[], Score]:
     """The energy score of two answers to each held-out picture, in random features; the same noise each time. Lower is better."""
     network = kind
     held = prepared.rows.stop[:SCORED]
@@ -63,11 +63,15 @@ def pair_score(
         space = space_of(prepared, network)
         true = space(seen_rows(network, store, prepared.schema, held, place))
 
-    def score() -> float:
+    def score() -> Score:
         with generators.seeded(SEED):
             made = answers_of(network, store, prepared.schema, held, place, ANSWERS)
             found = np.stack([space(answer) for answer in made.unbind(1)], axis=1)
-        return float(energy(true, found).mean()) if np.isfinite(found).all() else float("inf")
+        if not np.isfinite(found).all():
+            return Score(float("inf"))
+        # What another draw of the answers would change, by how far those of one picture are from it.
+        far = np.linalg.norm(found - true[:, None], axis=2)
+        return Score(float(energy(true, found).mean()), float(np.sqrt(far.var(axis=1, ddof=1).mean() / far.size)))
 
     return score
 

@@ -131,12 +131,13 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """Encoded rows and the derivation, ready to train."""
+    """Encoded rows and the derivation, ready to train; ``labels`` as :func:`labels_of` gives them, where the plan names some."""
 
     plan: Plan
     store: Store
     rows: Rows
     derivation: Derivation
+    labels: np.ndarray | None = None
 
     @property
     def schema(self) -> Schema:
@@ -206,7 +207,18 @@ def prepare(
         found = measure_invariances(store, fitted, rows.train, plan.choices, plan.seed)
         facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled), table_rows=table.rows)
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
-    return Prepared(plan, store, rows, derivation)
+    return Prepared(plan, store, rows, derivation, labels_of(table, plan.label))
+
+
+def labels_of(table: Table, name: str | None) -> np.ndarray | None:
+    """(rows,) texts of the column ``name``, None where a value is missing; None without such a column."""
+    if name is None or name not in table:
+        return None
+    column = table.column(name)
+    values = column.values if column.levels is None else column.levels[column.values]
+    return np.array(
+        [None if gone else str(value) for value, gone in zip(values, column.missing, strict=True)], dtype=object
+    )
 
 
 def _labelled(table: Table, schema: Schema) -> np.ndarray:

@@ -16,14 +16,16 @@ from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
+from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
 from trine.estimators._plan import Prepared
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
-from trine.evaluation.samples import closest, frechet, kernel_distance, support
+from trine.evaluation.judges import FEW, ROWS, judgeable
+from trine.evaluation.samples import closest, frechet, frechet_error, kernel_distance, support
 from trine.evaluation.synthetic import associations_apart, detection, marginals_apart, nearer_to_training, usefulness
 from trine.models import Generator, PictureTranslation
-from trine.training import generators
+from trine.training import Score, generators
 
 SCORED = 1000
 """Rows on either side that a score as training goes is of."""
@@ -38,7 +40,7 @@ SEED = 20_406
 @score_of.register
 def sample_score(
     kind: Generator, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
-) -> Callable[[], float]:
+) -> Callable[[], Score]:
     """Fréchet's distance of made rows from held-out ones. The lower the better.
 
     With the same noise each time, so that two generators are told apart by less than two draws of one.
@@ -52,10 +54,10 @@ def sample_score(
         true = space(seen_rows(network, store, prepared.schema, held, place))
         network.train()
 
-    def score() -> float:
+    def score() -> Score:
         with generators.seeded(SEED):  # all that may be made are: of few, the best of many epochs would be the luckiest
             made = space(made_rows(network, store, prepared.schema, held, place, rows))
-        return frechet(true, made) if np.isfinite(made).all() else float("inf")
+        return Score(frechet(true, made), frechet_error(true, made)) if np.isfinite(made).all() else Score(float("inf"))
 
     return score
 
@@ -103,17 +105,34 @@ def evaluate_samples(estimator: Any, prepared: Prepared, rows: NDArray[np.int64]
     rng = np.random.default_rng(prepared.plan.seed)
     rows = rng.permutation(rows)[:JUDGED]
     place = next(network.parameters()).device
-    learned_from = rng.permutation(prepared.rows.train)[:JUDGED]
+    store, schema = prepared.store, prepared.schema
+    known = rng.permutation(prepared.rows.train)
+    index = known[:JUDGED]
     with generators.seeded(SEED):
         network.eval()
         space = space_of(prepared, network, len(rows))
-        train, true = (
-            seen_rows(network, prepared.store, prepared.schema, part, place) for part in (learned_from, rows)
-        )
-        made = made_rows(network, prepared.store, prepared.schema, rows, place, len(rows))
+        train, true = (seen_rows(network, store, schema, part, place) for part in (index, rows))
+        made = made_rows(network, store, schema, rows, place, len(rows))
     found = scores(space(made), space(true), space(train), space.name)
-    many = made_rows(network, prepared.store, prepared.schema, rows, place, len(train))
-    return diagnosis(estimator, prepared.store, rows, table_scores(estimator, (many, train, true), found))
+    kinds = Kinds.given_in(schema, store) or Kinds.beside(prepared.labels)
+    told = _to_learn_from(network, store, schema, known, len(rows), place)
+    judge = judge_of(network, kinds, told, len(rows), prepared.plan.seed)
+    found = with_judge(found, judge, kinds, Seen(made, rows), Seen(true, rows), Seen(train, index))
+    many = made_rows(network, store, schema, rows, place, len(train))
+    return diagnosis(estimator, store, rows, table_scores(estimator, (many, train, true), found))
+
+
+def _to_learn_from(
+    network: Generator, store: Store, schema: Schema, rows: NDArray[np.int64], compared: int, place: torch.device
+) -> Seen:
+    """What a judge learns from: of ``rows`` those that are no floor; of few rows, all."""
+    others = rows[compared : compared + ROWS]
+    chosen = others if len(others) >= max(FEW, len(rows) // 2) else rows[:ROWS]
+    if not judgeable(network.made.shapes):
+        chosen = chosen[:0]
+    with generators.seeded(SEED):
+        seen = seen_rows(network, store, schema, chosen, place) if len(chosen) else torch.zeros(0)
+    return Seen(seen, chosen)
 
 
 def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: str) -> Evaluation:
@@ -228,17 +247,37 @@ def table_scores(estimator: Any, seen: Sequence[Tensor], evaluation: Evaluation)
     return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **added})
 
 
-def evaluate_samples_of(estimator: Any, store: Store) -> Evaluation:
-    """Scores against rows of another store, in the features that the estimator's own scores are in; half of them are the floor."""
-    network = estimator._network
-    rows = np.arange(store.rows)
+def evaluate_samples_of(estimator: Any, store: Store, labels: NDArray[Any] | None = None) -> Evaluation:
+    """Scores against rows of another store, in the features that the estimator's own scores are in; half of them are the floor.
+
+    Where a judge can learn (of a picture, a series or a sound) a third are held against what is made, a third are the floor and it
+    learns from the last.
+
+    Args:
+        labels: of the rows, (rows,) texts or None, where they have some.
+    """
+    network, schema, seed = estimator._network, estimator.schema_, estimator.plan_.seed
     place = next(network.parameters()).device
+    if store.rows < 4:
+        raise DataError(
+            f"Samples are compared with 2 or more true rows and as many again; there are {store.rows}; give more."
+        )
+    part = store.rows // 3 if judgeable(network.made.shapes) and store.rows // 3 >= FEW else store.rows // 2
+    # Of a sorted file the first rows are of one kind.
+    rows = np.random.default_rng(seed).permutation(store.rows)
+    index, floor, others = rows[:part], rows[part : 2 * part], rows[2 * part :]
+    index, floor = index[:JUDGED], floor[:JUDGED]
     with generators.seeded(SEED):
         network.eval()
-        half = len(rows) // 2
-        all_true = seen_rows(network, store, estimator.schema_, rows, place)
-        space = feature_space(all_true[:JUDGED], network.made.shapes, half, estimator.plan_.seed, network.made.column)
-        made = made_rows(network, store, estimator.schema_, rows[:half], place, half)
-    found = scores(space(made), space(all_true[:half]), space(all_true[half:]), space.name)
-    found = table_scores(estimator, (made, all_true[half:], all_true[:half]), found)
-    return diagnosis(estimator, store, rows, found)
+        true, other = (seen_rows(network, store, schema, some, place) for some in (index, floor))
+        space = feature_space(
+            torch.cat([true, other])[:JUDGED], network.made.shapes, len(index), seed, network.made.column
+        )
+        made = made_rows(network, store, schema, index, place, len(index))
+    found = scores(space(made), space(true), space(other), space.name)
+    kinds = Kinds.given_in(schema, store) or Kinds.beside(labels)
+    told = _to_learn_from(network, store, schema, others, 0, place)
+    judge = judge_of(network, kinds, told, len(index), seed)
+    found = with_judge(found, judge, kinds, Seen(made, index), Seen(true, index), Seen(other, floor))
+    found = table_scores(estimator, (made, other, true), found)
+    return diagnosis(estimator, store, np.arange(store.rows), found)

@@ -20,7 +20,7 @@ from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
 from trine.methods import Derivation
 from trine.models import Autoencoder
-from trine.training import Result, Run, distributed, train
+from trine.training import Result, Run, Score, distributed, train
 
 LONGEST_ROWS = 16
 """Rows on which gradients are followed over time, which goes step by step."""
@@ -156,7 +156,7 @@ def _require_same(prepared: Prepared) -> None:
 @functools.singledispatch
 def score_of(
     kind: nn.Module, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
-) -> Callable[[], float]:
+) -> Callable[[], float | Score]:
     """What decides which weights are kept and when to stop, the lower the better: by default the criterion on the rows kept for it.
 
     Open by ``score_of.register(ModelType)``, for models whose criterion is no score.

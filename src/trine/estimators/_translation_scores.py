@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,9 +22,9 @@ from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.features import FeatureSpace, feature_space
-from trine.evaluation.samples import frechet
+from trine.evaluation.samples import frechet, frechet_error
 from trine.models import Translator
-from trine.training import generators
+from trine.training import Score, generators
 
 SCORED = 500
 """Rows of either pile that a score as training goes is of."""
@@ -37,7 +38,7 @@ SIDES = ("b", "a")
 @score_of.register
 def translation_score(
     kind: Translator, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
-) -> Callable[[], float]:
+) -> Callable[[], Score]:
     """Fréchet's distances of translations from held-out rows of the pile that they are to be of, A's and B's together.
 
     The lower the better; of the same rows under the same noise each time.
@@ -50,13 +51,16 @@ def translation_score(
         spaces = {side: look.space(side, train, len(stop), prepared.plan.seed) for side in SIDES}
         true = {side: spaces[side](look.seen(side, stop[:SCORED])) for side in SIDES}
 
-    def score() -> float:
-        total = 0.0
+    def score() -> Score:
+        total, variance = 0.0, 0.0
         with generators.seeded(SEED):
             for side in SIDES:
                 made = spaces[side](look.translated(side, given))
-                total += frechet(true[side], made) if np.isfinite(made).all() else float("inf")
-        return total
+                if not np.isfinite(made).all():
+                    return Score(float("inf"))
+                total += frechet(true[side], made)
+                variance += frechet_error(true[side], made) ** 2
+        return Score(total, math.sqrt(variance))
 
     return score
 

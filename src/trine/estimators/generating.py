@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any, Self
@@ -17,7 +18,7 @@ from trine.errors import ChoiceError, DataError
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
 from trine.estimators._picture_ways import TILE, Way, translated
-from trine.estimators._plan import Prepared
+from trine.estimators._plan import Prepared, labels_of
 from trine.estimators._sample_scores import evaluate_samples, evaluate_samples_of, seen_rows
 from trine.estimators._training import Fitted
 from trine.estimators.classification import _tag_inputs
@@ -25,6 +26,8 @@ from trine.evaluation import Evaluation
 from trine.evaluation.features import feature_space
 from trine.models import Generator, PictureTranslation
 
+LABEL = "label"
+"""What the column of classes beside an array is called."""
 TARGET = "y"
 """What the column of an array y is called."""
 AT_ONCE = 1024
@@ -163,7 +166,7 @@ class GAN(Generating):
         ema: decay of the exponential moving average of the generator's weights; 0 for none.
         batch_size: rows of either side in a step.
         epochs: passes over the training rows.
-        patience: epochs without a better score of the samples before stopping; 0 never stops early.
+        patience: epochs without a score of the samples that is better by more than its noise before stopping; 0 never stops early.
         validation_fraction: share of the rows that samples are compared with as training goes.
         random_state: None, an integer or a numpy random state.
         threads: torch threads; None chooses.
@@ -242,14 +245,20 @@ class GAN(Generating):
         Args:
             X: (rows, columns) array, tensor, data frame or mapping of columns (numbers, text, missing values allowed), or (rows,
                 height, width[, channels]) pixels; or a ``TensorDataset`` of one such tensor.
-            y: ignored.
+            y: (rows,) classes by which samples are judged once training is over; never learned from. May be left out.
 
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
         self.from_arrays_ = True
         table, domains = self._check_inputs(unwrapped(X), reset=True)
-        return self._fit(self._plan([], domains), table)
+        if y is None:
+            return self._fit(self._plan([], domains), table)
+        label = LABEL
+        while label in table:
+            label += "_"
+        plan = self._plan([], {**domains, label: "ignore"})
+        return self._fit(dataclasses.replace(plan, label=label), _with(table, {label: np.asarray(y)}))
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> Any:
         """``n`` new rows in the form that X had: an array of pixels or of numbers, else a mapping from column to values.
@@ -280,10 +289,17 @@ class GAN(Generating):
         """How like the rows of ``data`` the samples are: see :mod:`trine.evaluation.samples`.
 
         Args:
-            data: rows in any form that :meth:`fit` takes, or the path of a table or of a folder.
+            data: rows in any form that :meth:`fit` takes, or the path of a table or of a folder; or a pair (rows, classes).
         """
-        store, _ = self._encode(unwrapped(data))
-        return evaluate_samples_of(self, store)
+        data, labels = unwrapped(data), None
+        if isinstance(data, tuple) and len(data) == 2:
+            data, labels = data[0], np.array([str(label) for label in np.asarray(data[1]).tolist()], dtype=object)
+        store, table = self._encode(data)
+        if labels is None:
+            labels = labels_of(table, self.plan_.label)
+        elif len(labels) != table.rows:
+            raise DataError(f"There are {table.rows} rows and {len(labels)} classes; give them in pairs.")
+        return evaluate_samples_of(self, store, labels)
 
     def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
         """``{"x": evaluation}``, as other estimators have one a target."""
@@ -414,7 +430,13 @@ class ConditionalGAN(Generating):
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
         self.from_arrays_ = True
-        table, domains = self._check_inputs(_conditions(X), reset=True)
+        given = _conditions(X)
+        table, domains = self._check_inputs(given, reset=True)
+        if isinstance(given, np.ndarray) and given.shape[1:] == (1,) and given.dtype.kind in "biu":
+            table, domains = (
+                read(given),
+                {},
+            )  # a few whole numbers alone are classes, as they are in a column of a table
         targets: dict[str, NDArray[Any]] = {}
         for name, values in _targets(y).items():
             while name in table or name in targets:

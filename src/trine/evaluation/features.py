@@ -55,18 +55,33 @@ def feature_space(
         columns: (numbers,) the column that each number is of; those of one are in units of the column's deviation, the root of the
             sum of their variances. Else a rare category would weigh as much as a whole column. By default each is a column.
     """
-    pictures = len(shapes) == 1 and len(shapes[0]) == 3
-    raw: Callable[[Tensor], Matrix]
-    if pictures:
-        network = RandomConvolutions(shapes[0][0], seed)
-        raw = network.features
-    else:
-        raw = _flat
-    known = raw(rows)
+    if len(shapes) == 1 and len(shapes[0]) == 3:
+        return standardised("random-conv", RandomConvolutions(shapes[0][0], seed).features, rows, compared)
+    return standardised("standardised", _flat, rows, compared, columns)
+
+
+def standardised(
+    name: str,
+    network: Callable[[Tensor], Matrix],
+    rows: Tensor,
+    compared: int,
+    columns: Tensor | None = None,
+    together: bool = False,
+) -> FeatureSpace:
+    """The space of a network's features, each in its standard deviations over ``rows``; of many, their principal components.
+
+    Args:
+        name: of the network. network: rows → (n, d) features, float64.
+        rows, compared, columns: as of :func:`feature_space`.
+        together: whether features keep their proportions, as codes do, of which some hardly vary because they hardly matter.
+    """
+    known = network(rows)
     mean, std = known.mean(axis=0), known.std(axis=0)
-    if columns is not None and not pictures:
+    if columns is not None:
         place = columns.numpy()
         std = np.sqrt(np.bincount(place, weights=std**2))[place]
+    if together:
+        std = np.full_like(std, np.sqrt((std**2).mean()))
     # A feature that hardly ever moves would else outweigh all others where it does.
     std = np.maximum(std, max(LEAST * float(np.median(std)), 1e-6))
     axes = np.eye(known.shape[1])
@@ -81,10 +96,10 @@ def feature_space(
     axes = axes / max(float((((known - mean) / std) @ axes).std(axis=0).mean()), 1e-6)
 
     def features(value: Tensor) -> Matrix:
-        found: Matrix = ((raw(value) - mean) / std) @ axes
+        found: Matrix = ((network(value) - mean) / std) @ axes
         return found
 
-    return FeatureSpace("random-conv" if pictures else "standardised", features)
+    return FeatureSpace(name, features)
 
 
 def _flat(rows: Tensor) -> Matrix:

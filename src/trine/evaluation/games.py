@@ -107,10 +107,14 @@ def _modes(metrics: Mapping[str, Any]) -> Finding | None:
         return None
     covered, floor = metrics["coverage"].value, metrics["coverage"].baseline
     part = covered / max(floor, 1e-12)
-    wrong = part < COVERED
     told = (
         f"samples lie around {100 * covered:.0f} % of the held-out rows, where true rows lie around {100 * floor:.0f} %"
     )
+    for kinds in ("classes", "clusters"):
+        if (found := metrics.get(f"{kinds} found")) is not None:
+            told += f", and {found.value:.0f} {kinds} are made where true rows are of {found.baseline:.0f}"
+            part = min(part, found.value / found.baseline)
+    wrong = part < COVERED
     if not wrong:
         return Finding("modes", part, False, told)
     sharp = metrics["precision"].value > 0.5 * metrics["precision"].baseline

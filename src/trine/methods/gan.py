@@ -45,6 +45,10 @@ class GanMethod(Method):
         self._check(schema)
         _refuse(choices)
         wanted = self._derived(schema, choices, facts)
+        wanted["patience"] = (
+            max(10, (choices.epochs or wanted["epochs"][0]) // 3),
+            "epochs without a score that is better by more than its noise; the best generator is kept",
+        )
         open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
         chosen = choices.replace(**{name: value for name, (value, _) in open_.items()})
         resolved, reasons = resolve(schema, chosen, facts)
@@ -166,7 +170,6 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
         "prenorm": (False, "there is no normalisation"),
         "residual": (False, "there are few layers"),
         "autocast": ("none", "penalties are slopes of slopes"),
-        "patience": (0, "the best generator is kept; see score"),
         "calibration": ("none", "there is no probability to correct"),
     }
     if drawn:

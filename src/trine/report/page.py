@@ -57,6 +57,11 @@ MEANING = {
     "coverage": "share of true rows with a sample in their neighbourhood",
     "comes back": "share of the variance of what was given that the way there and back brings back",
     "diversity": "variance of one row’s translations under several noises, as a share of that of all rows’",
+    "classes found": "classes that a classifier of true rows takes a sample for",
+    "clusters found": "clusters of true rows that a sample falls into",
+    "classes out of balance": "KL(shares of the classes among samples ‖ among true rows)",
+    "clusters out of balance": "KL(shares of the clusters among samples ‖ among true rows)",
+    "taken for its class": "share of samples that a classifier of true rows takes for the class that they were made for",
     "copies of training rows": "share of samples nearer to a training row than 99 % of held-out rows are",
 }
 NO_FLOOR = ("comes back", "diversity")
@@ -253,6 +258,9 @@ def _samples(content: ReportContent) -> dict[str, Any]:
         if content.history and (not found.get("film") or found.get("filmed"))
         else ""
     )
+    judged: Mapping[str, Any] = next((content.evaluation(name)["figures"] for name in content.evaluations), {})
+    if judged.get("kinds") and not told.get("sides"):
+        found["kinds"] = {**judged["kinds"], "svg": figures.marginal(judged["kinds"])}
     found["spread_svg"] = figures.spread(told["spread"]) if told.get("spread") else ""
     found["cloud_svg"] = figures.cloud(told["cloud"]) if told.get("cloud") else ""
     return found

@@ -27,8 +27,23 @@ CHECKPOINT_EVERY = 20.0
 """Seconds between checkpoints; none of them changes a number of the training."""
 LOG_POINTS = 200
 """About how many records of the training loss a run logs."""
+NEW = 0.3
+"""Weight of an epoch's score in the running mean that tells whether scores still improve."""
 FRAMES = 25
 """Frames of a film at most; once there are more, every second one is dropped and half as many are taken from then on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A score that is known within a draw, lower being better.
+
+    Attributes:
+        value: of the solution so far. error: an estimate of the value's standard error over draws, as rough as may be: the
+            trainer averages over epochs.
+    """
+
+    value: float
+    error: float = 0.0
 
 
 @dataclasses.dataclass
@@ -37,7 +52,9 @@ class Progressed:
 
     Attributes:
         epoch, index: the next batch. history: one record an epoch. sums: sums of the epoch's losses by term.
-        best: the best solution and its score; None before the first score. stale: epochs since.
+        best: the best solution and its score; None before the first score.
+        mark: the score at the last improvement. stale: epochs since.
+        level, variance: of scores with an error, running means of the score and of the squared error; None before the first.
         observations: what the observer gave, with the step. frames: of the film, with step and epoch.
         seconds: time spent training.
         fitted: whether the number of steps was fitted to the budget.
@@ -50,7 +67,10 @@ class Progressed:
     best: dict[str, Tensor] | None = None
     best_score: float = float("inf")
     best_epoch: int = 0
+    mark: float = float("inf")
     stale: int = 0
+    level: float | None = None
+    variance: float | None = None
     observations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     frames: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
@@ -62,7 +82,7 @@ class Result:
     """What training left; the model holds the solution θ*.
 
     Attributes:
-        history: one record an epoch: step, epoch, loss, terms, step_size, held-out score.
+        history: one record an epoch: step, epoch, loss, terms, step_size, held-out score, and its standard error where it has one.
         epochs, steps: done. best_epoch: the epoch whose weights were kept. best_score: its held-out score, or None.
         stopped: why it ended: ``"epochs"``, ``"patience"`` or ``"budget"``.
         observations: what the observer gave. seconds: time spent training.
@@ -88,7 +108,7 @@ def train(
     *,
     epochs: int,
     seed: int = 0,
-    evaluate: Callable[[], float] | None = None,
+    evaluate: Callable[[], float | Score] | None = None,
     patience: int = 0,
     budget: float | None = None,
     run: Run | None = None,
@@ -108,7 +128,8 @@ def train(
         epochs: passes over them. seed: of all randomness within the model and the criterion.
         evaluate: score on held-out rows, lower is better, called after each epoch with the solution so far in the model; the
             weights of the best score are kept. None keeps the last.
-        patience: epochs without a better score before stopping; 0 never.
+        patience: epochs without a better score before stopping; 0 never. Of scores with a standard error running means are
+            compared, for the best of many is a lucky one; they are better by more than √2 errors, what two draws of one differ by.
         budget: seconds to train for, held-out scores included; the number of steps, and with it the schedule, is fitted
             to it once, after the first steps, and kept by checkpoints.
         run: where to log and keep checkpoints; None keeps nothing on disk.
@@ -158,7 +179,7 @@ class _Training:
         batches: Feed,
         epochs: int,
         seed: int,
-        evaluate: Callable[[], float] | None,
+        evaluate: Callable[[], float | Score] | None,
         patience: int,
         budget: float | None,
         run: Run | None,
@@ -345,15 +366,16 @@ class _Training:
         if not math.isfinite(record["train"]["loss"]):
             raise TrainingError(f"The loss was not finite within epoch {self.at.epoch + 1}.{self._kept()}")
         if self.evaluate is not None:
-            score = self._score()
-            record["held_out"] = score
+            found = self._score()
+            score = record["held_out"] = found.value
+            if found.error:
+                record["held_out_error"] = found.error
             self.progress.score = score
             if score < self.at.best_score:
                 solution = self.procedure.solution(self.state, self.model)
                 self.at.best = {name: value.detach().clone() for name, value in solution.items()}
-                self.at.best_score, self.at.best_epoch, self.at.stale = score, self.at.epoch + 1, 0
-            else:
-                self.at.stale += 1
+                self.at.best_score, self.at.best_epoch = score, self.at.epoch + 1
+            self._wait(found)
         self.at.history.append(record)
         self.at.epoch, self.at.index, self.at.sums = self.at.epoch + 1, 0, {}
         if self.run is not None:
@@ -361,12 +383,27 @@ class _Training:
         if len(self.at.history) == 1:
             self._observe()
 
-    def _score(self) -> float:
+    def _wait(self, score: Score) -> None:
+        """Count the epochs since the score got better by more than its noise."""
+        at, value, least = self.at, score.value, 0.0
+        if score.error and math.isfinite(value + score.error):
+            at.level = value if at.level is None else at.level + NEW * (value - at.level)
+            square = score.error**2
+            at.variance = square if at.variance is None else at.variance + NEW * (square - at.variance)
+        if at.level is not None and at.variance is not None:
+            value, least = at.level, math.sqrt(2 * at.variance)
+        at.stale += 1
+        if value < at.mark - least:
+            at.mark, at.stale = value, 0
+
+    def _score(self) -> Score:
         assert self.evaluate is not None
         solution = self.procedure.solution(self.state, self.model)
         held, precision = _holding(self.model, solution), self.procedure.precision(self.device)
         with held, torch.no_grad(), generators.undisturbed(), precision:
-            return collective.from_first(self.evaluate())
+            found = self.evaluate()
+        score = found if isinstance(found, Score) else Score(found)
+        return Score(collective.from_first(score.value), collective.from_first(score.error))
 
     def _refresh(self) -> None:
         """What divergences take up from all rows between two epochs, with the solution so far in the model."""

@@ -73,7 +73,8 @@ def score_curve(history: Sequence[Mapping[str, Any]], score: Mapping[str, Any]) 
     was taken.
 
     Args:
-        history: ``epoch`` and ``held_out`` of each epoch. score: ``name``, ``floor``, ``rows``.
+        history: ``epoch``, ``held_out`` of each epoch, and ``held_out_error``, drawn as a band, where there is one.
+        score: ``name``, ``floor``, ``rows``.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -85,6 +86,16 @@ def score_curve(history: Sequence[Mapping[str, Any]], score: Mapping[str, Any]) 
     with drawing("Samples against held-out rows, by epoch") as done:
         ax = done.ax
         ax.plot(epochs[known], values[known], color=BLUE, marker="o" if known.sum() == 1 else "", label="samples")
+        errors = np.array([_number(record.get("held_out_error")) for record in history])
+        if np.isfinite(errors[known]).any() and known.sum() > 1:
+            errors = np.nan_to_num(errors)
+            ax.fill_between(
+                epochs[known],
+                np.maximum(values - errors, values / 2)[known],
+                (values + errors)[known],
+                color=BLUE,
+                alpha=0.2,
+            )
         best = int(np.flatnonzero(known)[np.argmin(values[known])])
         ax.plot(
             epochs[best],
