@@ -78,7 +78,8 @@ class Choices:
         reconstruction: decision rule of x's columns by name (or a mapping from column to name).
         unlabelled: what rows without y are used for: ``none``, ``consistency`` (the same answer to another view of x),
             ``pseudo`` (the network's own sure answers as labels), ``propagation`` (consistency, then labels that spread over a
-            graph of like rows) or ``reconstruct`` (x from a code on the same encoder).
+            graph of like rows), ``reconstruct`` (x from a code on the same encoder) or ``generative`` (x from its class and a
+            style code: M2 with ``shape=kl``, an adversarial autoencoder with ``js`` and its kin).
         unlabelled_weight, confidence: of that term; probability from which an answer of the network's own counts.
         labelled_size: labelled rows in a batch beside unlabelled ones.
         noise: numbers of noise that a generator reads.
@@ -147,7 +148,7 @@ class Choices:
     contraction: NonNegative | None = None
     image: Literal["convolutional", "positional", "dense", "winners"] | None = None
     reconstruction: str | dict[str, str] | None = None
-    unlabelled: Literal["none", "consistency", "pseudo", "propagation", "reconstruct"] | None = None
+    unlabelled: Literal["none", "consistency", "pseudo", "propagation", "reconstruct", "generative"] | None = None
     unlabelled_weight: NonNegative | None = None
     confidence: Share | None = None
     labelled_size: AtLeastOne | None = None

@@ -13,7 +13,8 @@ import trine
 from trine.data import LabelledBatches, Store
 from trine.divergences.pseudo_labels import PseudoLabels
 from trine.errors import ChoiceError
-from trine.models import Reconstructing, TwoViews
+from trine.methods._shapes import RowKL
+from trine.models import GenerativeClassifier, Reconstructing, TwoViews
 
 
 def digits(per_class: int = 3) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -88,6 +89,67 @@ def test_a_table_is_had_again_from_codes_on_the_same_encoder() -> None:
     assert "KL(code ‖ prior)" in shaped.derivation_.criterion.describe()
 
 
+@pytest.mark.parametrize("shape", ["kl", "js", "mmd"])
+def test_a_row_is_made_from_its_class_and_a_style(shape: str) -> None:
+    """M2, and its adversarial and two-sample kin: label and style codes, each shaped to its prior."""
+    train, test = digits()
+    model = trine.fit(train, y="digit", valid=0.0, epochs=20, channels=8, seed=0, unlabelled="generative", shape=shape)
+    network = model.derivation_.model
+    assert isinstance(network, GenerativeClassifier)
+    said = model.derivation_.criterion.describe()
+    assert "digit" in said.rpartition("q(image")[2]
+    assert accuracy(model, test) > 0.7
+    # The same style as another class: what is made changes with the label code alone.
+    z = torch.zeros(10, network.decoding.latent.width)
+    made = network.decoding.draw(torch.cat([z, torch.eye(10)], 1))["image"].mean.reshape(10, -1)
+    assert torch.cdist(made, made).flatten().sort().values[10:].min().item() > 0.3
+
+
+def test_label_codes_are_labels_where_there_are_some_and_draws_elsewhere() -> None:
+    train, _ = digits()
+    model = trine.fit(train, y="digit", valid=0.0, epochs=1, channels=4, seed=0, unlabelled="generative")
+    network = model.derivation_.model.train()
+    assert isinstance(network, GenerativeClassifier)
+    assert float(network.shares.sum()) == pytest.approx(1)
+    store = model._encode(train, targets=True)[0]
+    batch = store.batch(torch.arange(120))
+    known = batch["y.digit.present"]
+    assert 0 < int(known.sum()) < 120
+    outputs = network(batch)
+    drawn, free, prior = outputs["label.digit"], outputs["free.digit"], outputs["prior.digit"]
+    assert ((drawn == 0) | (drawn == 1)).all()
+    assert (drawn.sum(1) == 1).all()
+    value = RowKL()(prior, free)
+    q = outputs["y_hat.digit"].probs
+    expected = (q * (q / network.shares).log()).sum(1)
+    assert torch.allclose(value[~known], expected[~known], atol=1e-4)
+    assert torch.allclose(value[known], torch.zeros(()), atol=1e-5)
+    slope = torch.autograd.grad(
+        value[known].sum(), list(network.rules.parameters()), retain_graph=True, allow_unused=True
+    )
+    assert all(part is None or not part.any() for part in slope)
+    # Labels of labelled rows reach the decoder, and no gradient of theirs the classifier.
+    seen: list[torch.Tensor] = []
+    hook = network.decoding.trunk.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network(batch)
+    hook.remove()
+    assert torch.equal(seen[0][known, -10:].argmax(1), batch["y.digit"].reshape(-1)[known].long())
+
+
+def test_two_classes_of_a_table_are_label_codes_side_by_side() -> None:
+    data = load_wine()
+    kind = np.array(["a", "b", "c"], dtype=object)[data.target]
+    strong = np.where(data.data[:, 0] > 13, "strong", "light").astype(object)
+    order = np.random.default_rng(0).permutation(178)
+    kind[order[40:]], strong[order[30:]] = None, None
+    table = {f"x{i}": data.data[:, i] for i in range(1, 13)} | {"kind": kind, "strong": strong}
+    model = trine.fit(table, y=["kind", "strong"], valid=0.0, epochs=30, seed=0, unlabelled="generative")
+    network = model.derivation_.model
+    assert isinstance(network, GenerativeClassifier)
+    assert network.sizes == [3, 2]
+    assert (model.predict(table)["kind"] == np.array(["a", "b", "c"])[data.target]).mean() > 0.8
+
+
 def test_numbers_as_y_too() -> None:
     data = load_diabetes()
     y = data.target.copy()
@@ -110,7 +172,7 @@ def test_few_rows_without_labels_are_left_out_as_ever() -> None:
 
 def test_an_artefact_gives_the_same(tmp_path: Any) -> None:
     train, test = digits()
-    for use in ("consistency", "reconstruct"):
+    for use in ("consistency", "reconstruct", "generative"):
         model = trine.fit(train, y="digit", valid=0.0, epochs=1, channels=4, unlabelled=use)
         again = trine.load(model.save(tmp_path / f"{use}.trine"))
         assert (again.predict_proba({"image": test["image"]}) == model.predict_proba({"image": test["image"]})).all()
@@ -119,8 +181,8 @@ def test_an_artefact_gives_the_same(tmp_path: Any) -> None:
 def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train, _ = digits()
     choices: dict[str, Any] = {"y": "digit", "valid": 0.0, "epochs": 3, "channels": 4, "shape": "kl", "warmup": 0.5}
-    for use in ("consistency", "reconstruct"):
-        own = {key: value for key, value in choices.items() if use == "reconstruct" or key not in ("shape", "warmup")}
+    for use in ("consistency", "reconstruct", "generative"):
+        own = {key: value for key, value in choices.items() if use != "consistency" or key not in ("shape", "warmup")}
         whole = trine.fit(train, **own, unlabelled=use, out=tmp_path / f"{use} whole")
         from trine.procedures import Descent
 
@@ -146,8 +208,9 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any, monkeypatch
     [
         ({"unlabelled": "reconstruct", "posterior": "ensemble"}, "posterior=none"),
         ({"unlabelled": "consistency", "batch_size": 20}, "raise batch_size"),
+        ({"unlabelled": "generative", "free_bits": 0.5, "shape": "js"}, "free_bits are of shape=kl"),
     ],
-    ids=["posterior", "room"],
+    ids=["posterior", "room", "free bits"],
 )
 def test_what_has_no_use_is_refused(choices: dict[str, Any], said: str) -> None:
     train, _ = digits()

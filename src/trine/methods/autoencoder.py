@@ -133,17 +133,21 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     return found
 
 
-def network(schema: Schema, choices: Choices, encoder: Encoder | None = None) -> Autoencoder:
-    """The model that resolved choices describe, on an encoder that there is or on its own."""
+def network(schema: Schema, choices: Choices, encoder: Encoder | None = None, beside: int = 0) -> Autoencoder:
+    """The model that resolved choices describe, on an encoder that there is or on its own.
+
+    Args:
+        beside: numbers that code and decoder read as well, beside the encoder's features and z.
+    """
     own = encoder is None
     encoder = Encoder(schema.x, choices) if encoder is None else encoder
     assert choices.code is not None
     latent = latent_for(
-        choices.code_prior or "normal", encoder.features, choices.code, stochastic(choices.shape or "none")
+        choices.code_prior or "normal", encoder.features + beside, choices.code, stochastic(choices.shape or "none")
     )
     hidden = () if _drawn(schema, choices) else tuple(reversed(choices.hidden or (256, 256)))
     trunk = Dense(
-        latent.width,
+        latent.width + beside,
         hidden,
         activation=choices.activation or "relu",
         normalization=choices.normalization or "none",

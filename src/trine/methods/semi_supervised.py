@@ -18,10 +18,10 @@ from trine.errors import ChoiceError
 from trine.methods._base import Facts
 from trine.models import Supervised
 
-WEIGHT = {"consistency": 1.0, "pseudo": 1.0, "propagation": 1.0, "reconstruct": 0.1}
+WEIGHT = {"consistency": 1.0, "pseudo": 1.0, "propagation": 1.0, "reconstruct": 0.1, "generative": 0.1}
 """Of what rows without y add, by default."""
 OF_CLASSES = ("consistency", "pseudo", "propagation")
-"""Uses of rows without y that need classes."""
+"""Uses of rows without y that take an answer of the network's own for a label."""
 
 
 def uses_unlabelled(choices: Choices, facts: Facts) -> bool:
@@ -43,7 +43,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
                 f"unlabelled is {wanted!r}, and every row has a y; leave rows of y empty to learn from their x alone."
             )
         return {}
-    if wanted in OF_CLASSES and not classes:
+    if wanted in (*OF_CLASSES, "generative") and not classes:
         raise ChoiceError(f"unlabelled={wanted} makes labels of classes, and y is none; choose unlabelled=reconstruct.")
     pictures = any(isinstance(domain, Image) for domain in schema.x.values())
     found: dict[str, tuple[Any, str]] = {}
@@ -61,6 +61,10 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     few_told = "in every batch: few, so that they are not learned by heart before x is"
     found["labelled_size"] = (own, "in every batch, so that no step is without labels" if pictures else few_told)
     found["batch_size"] = (own + (64 if pictures else 256), "labelled rows and more without y")
+    if use == "generative":
+        found["shape"] = ("kl", "row by row, of the style code and of the label code (M2)")
+        found["code"] = (16 if pictures else 8, "numbers of style, beside the label code")
+        found["members"] = (1, "a row is made from one label code")
     if use in OF_CLASSES:
         found["confidence"] = (0.95, "an answer of the network's own counts from this probability on")
     if use == "propagation":
@@ -72,7 +76,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         found["step_size"] = (3e-3, "held on handwriting")
         found["channels"] = (16, "a narrow network makes more steps in the time")
         found["image"] = (
-            "positional" if use == "reconstruct" else "convolutional",
+            "positional" if use in ("reconstruct", "generative") else "convolutional",
             "as the use of rows without y wants it",
         )
     elif use != "propagation":
@@ -85,7 +89,7 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
 def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised:
     """The network with what rows without y are asked of."""
     from trine.methods.autoencoder import network as autoencoder
-    from trine.models import Reconstructing, TwoViews
+    from trine.models import GenerativeClassifier, Reconstructing, TwoViews
 
     rules = dict(zip(network.targets, network.rules, strict=True))
     if network.reads:
@@ -99,14 +103,26 @@ def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised
     if choices.unlabelled == "reconstruct":
         made = autoencoder(schema, choices.replace(code=choices.code or 16, members=1), encoder)
         return Reconstructing(encoder, rules, made)  # type: ignore[arg-type]
+    if choices.unlabelled == "generative":
+        shares = {name: _shares(domain) for name, domain in schema.y.items() if isinstance(domain, Category)}
+        made = autoencoder(
+            schema, choices.replace(code=choices.code or 16, members=1), encoder, sum(map(len, shares.values()))
+        )
+        return GenerativeClassifier(encoder, rules, made, shares)  # type: ignore[arg-type]
     return network
+
+
+def _shares(domain: Category) -> list[float]:
+    """p(y): the shares of the classes among labelled rows, each a row more than it has."""
+    counts = [share * domain.rows + 1 for share in domain.shares] or [1.0] * len(domain.labels)
+    return [count / sum(counts) for count in counts]
 
 
 def terms(model: nn.Module, schema: Schema, choices: Choices, facts: Facts) -> list[Term]:
     """What rows without y add to the criterion, in training alone: the score that stops is of the labelled rows."""
     from trine.methods._shapes import shape_terms
     from trine.methods.autoencoder import reconstruction_terms
-    from trine.models import Reconstructing
+    from trine.models import GenerativeClassifier, Reconstructing
 
     weight = 1.0 if choices.unlabelled_weight is None else choices.unlabelled_weight
     if choices.unlabelled in OF_CLASSES:
@@ -127,12 +143,30 @@ def terms(model: nn.Module, schema: Schema, choices: Choices, facts: Facts) -> l
             for target, domain in schema.y.items()
             if isinstance(domain, Category)
         ]
-    assert isinstance(model, Reconstructing)
+    assert isinstance(model, Reconstructing | GenerativeClassifier)
     found = reconstruction_terms(model.decoding)
     shapes = shape_terms(choices)
     for term in shapes:
         term.predicted = "code.z" if term.predicted == "z" else term.predicted
+    if isinstance(model, GenerativeClassifier):
+        shapes += _label_terms(schema, choices)
     for term in (*found, *shapes):
         term.weight *= weight
         term.training_only = True
     return [*found, *shapes]
+
+
+def _label_terms(schema: Schema, choices: Choices) -> list[Term]:
+    """What shapes label codes of rows without y to the shares of the classes, as style codes are shaped to their prior."""
+    from trine.methods._shapes import shape_terms
+
+    found = []
+    for target, domain in schema.y.items():
+        assert isinstance(domain, Category)
+        for term in shape_terms(choices.replace(code=len(domain.labels), code_prior="normal", free_bits=0.0)):
+            term.predicted, term.target = f"label.{target}", f"prior.{target}"
+            if choices.shape == "kl":  # prior and code by row, in closed form
+                term.predicted, term.target, term.given = f"prior.{target}", f"free.{target}", None
+            term.name = f"{target}, shape"
+            found.append(term)
+    return found

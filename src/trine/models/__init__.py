@@ -11,6 +11,7 @@ from .posterior import Ensemble as Ensemble
 from .posterior import LinearisedDraws as LinearisedDraws
 from .posterior import MeanFieldDraws as MeanFieldDraws
 from .posterior import Posterior as Posterior
+from .semi_supervised import GenerativeClassifier as GenerativeClassifier
 from .semi_supervised import Reconstructing as Reconstructing
 from .semi_supervised import TwoViews as TwoViews
 from .supervised import Supervised as Supervised

@@ -194,18 +194,27 @@ class Autoencoder(nn.Module):
             outputs["contraction"] = _slope(z, read)
         return outputs
 
-    def from_features(self, features: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Value]:
-        """What :meth:`forward` gives, of features that were read already, (batch, features)."""
-        return self._outputs_of(*self._coded(features), batch)
+    def from_features(
+        self, features: Tensor, batch: Mapping[str, Tensor], beside: Tensor | None = None
+    ) -> dict[str, Value]:
+        """What :meth:`forward` gives, of features that were read already, (batch, features).
 
-    def _outputs_of(self, code: Value, z: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Value]:
+        Args:
+            beside: (batch, numbers) what code and decoder read as well, where they were made for it.
+        """
+        code, z = self._coded(features if beside is None else torch.cat([features, beside], -1))
+        return self._outputs_of(code, z, batch, beside)
+
+    def _outputs_of(
+        self, code: Value, z: Tensor, batch: Mapping[str, Tensor], beside: Tensor | None = None
+    ) -> dict[str, Value]:
         outputs: dict[str, Value] = {"code": code, "z": z, "prior": self.latent.prior()}
         if self.draws > 1:
             assert isinstance(code, Distribution)
             outputs["bound"] = self.bound(code, batch)
             if self.training:
                 return outputs
-        drawn = self.draw(z)
+        drawn = self.draw(z if beside is None else torch.cat([z, beside], -1))
         outputs |= {f"x_hat.{name}": q for name, q in drawn.items()}
         if self.together is not None:
             outputs[f"x.({TOGETHER})"] = self._numbers(batch)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Categorical, OneHotCategorical
+from torch.nn.functional import gumbel_softmax, one_hot
 
 from trine.data import Batch
 from trine.divergences import Value
 from trine.models.autoencoder import Autoencoder
 from trine.models.supervised import Supervised
 from trine.rules import Rule, map_arguments
+
+TEMPERATURE = 0.5
+"""Of the relaxed draws that gradients of label codes are taken at."""
 
 
 class TwoViews(Supervised):
@@ -59,6 +64,83 @@ class TwoViews(Supervised):
                 second = map_arguments(value, partial(torch.narrow, dim=at, start=rows, length=rows))
                 outputs[f"other.{name.removeprefix('y_hat.')}"] = second
         return outputs
+
+
+class GenerativeClassifier(Supervised):
+    """x from what it is of and how it is done: q(y given x) q(z given x, y), and p(x given y, z) with p(y) p(z).
+
+    The label code y of a row without label is a draw of q(y given x), whole, with the gradient of a relaxed draw (straight-through
+    Gumbel-softmax), so that no sum over classes is needed; that of a labelled row is its label. The style code z has the rest.
+
+    Outputs: those of :class:`Supervised`; in training also those of :class:`Autoencoder` (its ``z`` is called ``code.z``), and of
+    each target ``free.<target>``, q(y given x) of rows without a label and the prior of the others, ``prior.<target>``, p(y), and
+    ``label.<target>``, (batch, classes), the label codes of the free rows, and draws of the prior in the place of the others.
+
+    Args:
+        encoder, rules: as of :class:`Supervised`, on the encoder's features; of classes.
+        autoencoder: whose encoder is ``encoder``, and whose code and decoder read the label codes beside it.
+        shares: target → shares of its classes, p(y).
+
+    References:
+        Kingma et al., `Semi-Supervised Learning with Deep Generative Models`, 2014, section 3 (M2). Jang et al., `Categorical
+        Reparameterization with Gumbel-Softmax`, 2017, section 4.3. Makhzani et al., `Adversarial Autoencoders`, 2016, section 5
+        (where both codes are shaped by critics).
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        rules: Mapping[str, Rule],
+        autoencoder: Autoencoder,
+        shares: Mapping[str, Sequence[float]],
+    ) -> None:
+        super().__init__(encoder, rules)
+        autoencoder.encoder = nn.Identity()
+        self.decoding = autoencoder
+        self.sizes = [len(shares[target]) for target in self.targets]
+        self.register_buffer("shares", torch.cat([torch.tensor(shares[target]) for target in self.targets]))
+
+    shares: Tensor
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` gives in training."""
+        own = (name for name in self.decoding.outputs if name not in ("z", "x_hat"))
+        of_labels = (f"{kind}.{target}" for target in self.targets for kind in ("free", "prior", "label"))
+        return (*super().outputs, *own, "code.z", *of_labels)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
+        """Named outputs for the rows of ``batch``."""
+        outputs = super().forward(batch)
+        if not self.training:
+            return outputs
+        features = outputs["z"]
+        assert isinstance(features, Tensor)
+        codes: list[Tensor] = []
+        of_labels: dict[str, Value] = {}
+        for target, shares in zip(self.targets, torch.split(self.shares, self.sizes), strict=True):
+            q = outputs[f"y_hat.{target}"]
+            assert isinstance(q, Categorical)
+            prior, known, labels = shares.expand_as(q.logits), *self._labels(target, batch, features)
+            drawn = gumbel_softmax(q.logits, TEMPERATURE, hard=True)
+            codes.append(torch.where(known, one_hot(labels, len(shares)).to(drawn.dtype), drawn))
+            any_ = OneHotCategorical(probs=prior)
+            of_labels[f"free.{target}"] = OneHotCategorical(logits=torch.where(known, prior.log(), q.logits))
+            of_labels[f"prior.{target}"] = OneHotCategorical(probs=shares)
+            of_labels[f"label.{target}"] = torch.where(known, any_.sample(), drawn)  # type: ignore[no-untyped-call]
+        found = self.decoding.from_features(features, batch, torch.cat(codes, -1))
+        found["code.z"] = found.pop("z")
+        found.pop("x_hat", None)
+        return {**found, **of_labels, **outputs}
+
+    def _labels(self, target: str, batch: Mapping[str, Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
+        """((batch, 1) whether a row has a label, (batch,) which, 0 where it has none)."""
+        labels = batch[f"y.{target}"].reshape(len(features)).long()
+        known = batch.get(f"y.{target}.present")
+        if known is None:
+            known = torch.ones_like(labels, dtype=torch.bool)
+        known = known & (labels >= 0)
+        return known[:, None], torch.where(known, labels, 0)
 
 
 class Reconstructing(Supervised):
