@@ -73,7 +73,8 @@ def test_a_critic_that_has_won_is_said() -> None:
 
 
 def test_players_that_go_round_in_circles_are_said() -> None:
-    choices = {"penalty": 0.0, "ema": 0.0, "optimiser": "momentum", "step_size": 5e-3, "schedule": "constant"}
+    choices: dict[str, Any] = {"penalty": 0.0, "ema": 0.0, "optimiser": "momentum", "step_size": 5e-3}
+    choices |= {"schedule": "constant", "patience": 0}
     assert told(trine.GAN("js", epochs=40, **choices, **FIXED).fit(ring()))["course"]["wrong"]
 
 
