@@ -256,17 +256,37 @@ def resume(
 
 
 @app.command(epilog="Example: trine evaluate runs/adult test.csv")
-def evaluate(run: RunDir, data: Data, other: Other = None, as_json: Json = False) -> None:
+def evaluate(
+    run: RunDir,
+    data: Data,
+    other: Other = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|timm:…|transformers:…",
+            help="Of samples: a network in whose features distances are taken as well. Weights of Inception v3 give the FID; else "
+            "an artefact of trine, or what `trine transfer` takes.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Metrics of a run's model on rows with the target, with intervals and the trivial prediction beside them."""
     from trine.errors import ChoiceError
-    from trine.estimators import ConditionalGAN, Translator, load
+    from trine.estimators import GAN, ConditionalGAN, Translator, load
 
     model = load(run)
     if other is not None and not isinstance(model, Translator | ConditionalGAN):
         raise ChoiceError(
             f"The model in {run} is a {type(model).__name__}, which is evaluated on one table: name DATA alone."
         )
-    evaluations = model.evaluate_all(data if other is None else (data, other))
+    given: dict[str, Any] = {}
+    if network is not None:
+        if not isinstance(model, GAN | ConditionalGAN | Translator):
+            raise ChoiceError(
+                f"--network judges samples, and the model in {run} is a {type(model).__name__}; leave it out."
+            )
+        given = {"network": network}
+    evaluations = model.evaluate_all(data if other is None else (data, other), **given)
     if as_json:
         _print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
     else:

@@ -92,6 +92,10 @@ class Source(abc.ABC):
         about, tensors = self.parts()
         return artefact.digest(json.dumps(about, sort_keys=True, default=str), tensors)
 
+    def features(self, inputs: Inputs) -> Floats:
+        """(rows, features) z of each row, of rows that will not come again."""
+        return self._compute(inputs.store())
+
     def represent(self, inputs: Inputs) -> Floats:
         """(rows, features) z of each row; computed once for an encoder and its data, then read from where it was kept."""
         key = hashlib.sha256(f"{self.fingerprint} {inputs.fingerprint} {torch.__version__}".encode()).hexdigest()[:32]

@@ -17,6 +17,7 @@ from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
 from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
+from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
@@ -247,7 +248,9 @@ def table_scores(estimator: Any, seen: Sequence[Tensor], evaluation: Evaluation)
     return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **added})
 
 
-def evaluate_samples_of(estimator: Any, store: Store, labels: NDArray[Any] | None = None) -> Evaluation:
+def evaluate_samples_of(
+    estimator: Any, store: Store, labels: NDArray[Any] | None = None, network: Any = None
+) -> Evaluation:
     """Scores against rows of another store, in the features that the estimator's own scores are in; half of them are the floor.
 
     Where a judge can learn (of a picture, a series or a sound) a third are held against what is made, a third are the floor and it
@@ -255,29 +258,30 @@ def evaluate_samples_of(estimator: Any, store: Store, labels: NDArray[Any] | Non
 
     Args:
         labels: of the rows, (rows,) texts or None, where they have some.
+        network: in whose features distances are taken as well; see :func:`~trine.estimators._named_features.with_network`.
     """
-    network, schema, seed = estimator._network, estimator.schema_, estimator.plan_.seed
-    place = next(network.parameters()).device
+    own, schema, seed = estimator._network, estimator.schema_, estimator.plan_.seed
+    place = next(own.parameters()).device
     if store.rows < 4:
         raise DataError(
             f"Samples are compared with 2 or more true rows and as many again; there are {store.rows}; give more."
         )
-    part = store.rows // 3 if judgeable(network.made.shapes) and store.rows // 3 >= FEW else store.rows // 2
+    part = store.rows // 3 if judgeable(own.made.shapes) and store.rows // 3 >= FEW else store.rows // 2
     # Of a sorted file the first rows are of one kind.
     rows = np.random.default_rng(seed).permutation(store.rows)
     index, floor, others = rows[:part], rows[part : 2 * part], rows[2 * part :]
     index, floor = index[:JUDGED], floor[:JUDGED]
     with generators.seeded(SEED):
-        network.eval()
-        true, other = (seen_rows(network, store, schema, some, place) for some in (index, floor))
-        space = feature_space(
-            torch.cat([true, other])[:JUDGED], network.made.shapes, len(index), seed, network.made.column
-        )
-        made = made_rows(network, store, schema, index, place, len(index))
+        own.eval()
+        true, other = (seen_rows(own, store, schema, some, place) for some in (index, floor))
+        space = feature_space(torch.cat([true, other])[:JUDGED], own.made.shapes, len(index), seed, own.made.column)
+        made = made_rows(own, store, schema, index, place, len(index))
     found = scores(space(made), space(true), space(other), space.name)
     kinds = Kinds.given_in(schema, store) or Kinds.beside(labels)
-    told = _to_learn_from(network, store, schema, others, 0, place)
-    judge = judge_of(network, kinds, told, len(index), seed)
+    told = _to_learn_from(own, store, schema, others, 0, place)
+    judge = judge_of(own, kinds, told, len(index), seed)
     found = with_judge(found, judge, kinds, Seen(made, index), Seen(true, index), Seen(other, floor))
+    if network is not None:
+        found = with_network(found, network, estimator.made_, estimator._in_units, made, true, other)
     found = table_scores(estimator, (made, other, true), found)
     return diagnosis(estimator, store, np.arange(store.rows), found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from trine.criterion import Criterion
 from trine.data import Schema, Store
 from trine.divergences.pooled import Pooled
 from trine.estimators._batched import chunk_of
+from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SEED, scores
 from trine.estimators._training import score_of
@@ -109,14 +111,20 @@ def _critic_of(criterion: Criterion, side: str) -> nn.Module:
 
 
 def evaluate_translations_of(
-    model: Translator, store: Store, schema: Schema, pairs: NDArray[np.int64], seed: int
+    model: Translator, store: Store, schema: Schema, pairs: NDArray[np.int64], seed: int, network: Any = None
 ) -> dict[str, Evaluation]:
-    """The same against rows of other piles, of which one half is judged and the other is its floor."""
+    """The same against rows of other piles, of which one half is judged and the other is its floor.
+
+    Args:
+        network: in whose features distances are taken as well; see :func:`~trine.estimators._named_features.with_network`.
+    """
     look = _Look(model, store, schema, next(model.parameters()).device)
     half = len(pairs) // 2
     with generators.seeded(SEED):
         return {
-            side.upper(): look.evaluation(side, pairs[:half][:JUDGED], pairs[half:][:JUDGED], pairs[:JUDGED], seed)
+            side.upper(): look.evaluation(
+                side, pairs[:half][:JUDGED], pairs[half:][:JUDGED], pairs[:JUDGED], seed, network
+            )
             for side in SIDES
         }
 
@@ -154,7 +162,13 @@ class _Look:
         return feature_space(self.seen(side, rows[:JUDGED]), shapes, compared, seed, column)
 
     def evaluation(
-        self, side: str, rows: NDArray[np.int64], floor: NDArray[np.int64], known: NDArray[np.int64], seed: int
+        self,
+        side: str,
+        rows: NDArray[np.int64],
+        floor: NDArray[np.int64],
+        known: NDArray[np.int64],
+        seed: int,
+        network: Any = None,
     ) -> Evaluation:
         """Of translations of ``rows`` to one pile: like its own rows, come back, and different under other noise."""
         self.model.eval()
@@ -165,7 +179,11 @@ class _Look:
         given = rows[np.unique(rows[:, 1 - column], return_index=True)[1]]
         space = self.space(side, known, len(own), seed)
         made = self.translated(side, given)
-        found = scores(space(made), space(self.seen(side, own)), space(self.seen(side, beside)), space.name)
+        true, other = self.seen(side, own), self.seen(side, beside)
+        found = scores(space(made), space(true), space(other), space.name)
+        if network is not None:
+            domains = self.schema.y if side == "b" else self.schema.x
+            found = with_network(found, network, domains, partial(self._in_units, side), made, true, other)
         metrics = dict(found.metrics)
         back = self._back(side, given)
         if back is not None:
@@ -173,6 +191,13 @@ class _Look:
         kept = self._diversity(side, given[:ASKED])
         metrics["diversity"] = Metric(kept, float("nan"), float("nan"), 0.0, True, "share")
         return Evaluation("samples", len(given), metrics, found.figures, [])
+
+    def _in_units(self, side: str, seen: Tensor) -> dict[str, NDArray[Any]]:
+        """Rows of one pile, as its critic sees them → column → values in the user's units."""
+        own: Any = self.model.to_b if side == "b" else self.model.to_a
+        columns = own.columns(seen)
+        domains = self.schema.y if side == "b" else self.schema.x
+        return {name: domain.decode(columns[name].numpy()) for name, domain in domains.items()}
 
     def _back(self, side: str, rows: NDArray[np.int64]) -> float | None:
         """Share of the variance of rows of the other pile that a cycle through this one brings back."""

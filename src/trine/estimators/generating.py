@@ -285,11 +285,13 @@ class GAN(Generating):
             seen = [network.make(part) for part in torch.split(noise, AT_ONCE)]
             return self._in_units(torch.cat(seen))
 
-    def evaluate(self, data: Any) -> Evaluation:
+    def evaluate(self, data: Any, network: Any = None) -> Evaluation:
         """How like the rows of ``data`` the samples are: see :mod:`trine.evaluation.samples`.
 
         Args:
             data: rows in any form that :meth:`fit` takes, or the path of a table or of a folder; or a pair (rows, classes).
+            network: in whose features distances are taken as well, named after it: weights of Inception v3, whose distance is the
+                FID (a state dict: ``.pth``, ``.pt``, ``.safetensors``), or whatever :class:`~trine.Transfer` takes for an encoder.
         """
         data, labels = unwrapped(data), None
         if isinstance(data, tuple) and len(data) == 2:
@@ -299,11 +301,11 @@ class GAN(Generating):
             labels = labels_of(table, self.plan_.label)
         elif len(labels) != table.rows:
             raise DataError(f"There are {table.rows} rows and {len(labels)} classes; give them in pairs.")
-        return evaluate_samples_of(self, store, labels)
+        return evaluate_samples_of(self, store, labels, network)
 
-    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+    def evaluate_all(self, data: Any, network: Any = None) -> dict[str, Evaluation]:
         """``{"x": evaluation}``, as other estimators have one a target."""
-        return {"x": self.evaluate(data)}
+        return {"x": self.evaluate(data, network)}
 
 
 def _targets(y: Any) -> dict[str, NDArray[Any]]:
@@ -561,12 +563,13 @@ class ConditionalGAN(Generating):
                     f"The condition {name} = {value!s} was never seen in training; {name} is one of: {known}."
                 )
 
-    def evaluate(self, data: Any) -> Evaluation:
+    def evaluate(self, data: Any, network: Any = None) -> Evaluation:
         """How like the rows of ``data`` what is made for their conditions is: see :mod:`trine.evaluation.samples`.
 
         Args:
             data: a pair (X, y) in the forms that :meth:`fit` takes, or a ``TensorDataset`` of the two; a table with all columns of
                 both, or its path.
+            network: in whose features distances are taken as well; see :meth:`GAN.evaluate`.
 
         Raises:
             DataError: X and y of different lengths, or a column that is not there; says which.
@@ -575,14 +578,14 @@ class ConditionalGAN(Generating):
 
         table = self._pairs(unwrapped(data))
         store = stored(table, self.schema_, targets=True, memory=self.plan_.memory)
-        found = evaluate_samples_of(self, store)
-        network = self._network
-        if not isinstance(network, PictureTranslation):
+        found = evaluate_samples_of(self, store, network=network)
+        own = self._network
+        if not isinstance(own, PictureTranslation):
             return found
         rows = np.arange(store.rows)
-        true = seen_rows(network, store, self.schema_, rows, next(network.parameters()).device)
-        space = feature_space(true, network.made.shapes, FEATURES, self.plan_.seed)
-        return judged_as_pairs(found, pair_metrics(network, store, self.schema_, rows, space))
+        true = seen_rows(own, store, self.schema_, rows, next(own.parameters()).device)
+        space = feature_space(true, own.made.shapes, FEATURES, self.plan_.seed)
+        return judged_as_pairs(found, pair_metrics(own, store, self.schema_, rows, space))
 
     def _pairs(self, data: Any) -> Table:
         """Conditions and what belongs to them as one table, under the names that they had in training."""
@@ -595,6 +598,6 @@ class ConditionalGAN(Generating):
             raise DataError(f"y has {len(targets)} columns; this model makes {', '.join(self.schema_.y)}.")
         return _with(table, dict(zip(self.schema_.y, targets.values(), strict=True)))
 
-    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+    def evaluate_all(self, data: Any, network: Any = None) -> dict[str, Evaluation]:
         """``{"y": evaluation}``."""
-        return {"y": self.evaluate(data)}
+        return {"y": self.evaluate(data, network)}

@@ -250,18 +250,19 @@ class Translator(Estimator):
             raise ChoiceError(f"A translation is to A or to B, and not to {to!r}.")
         return self.schema_.x if to == "A" else self.schema_.y
 
-    def evaluate(self, A: Any, B: Any) -> dict[str, Evaluation]:
+    def evaluate(self, A: Any, B: Any, network: Any = None) -> dict[str, Evaluation]:
         """``A`` and ``B`` → how like rows of the one what is made of rows of the other is, what comes back, and how diverse it is.
 
         Args:
             A, B: rows that were not learned from, 4 or more of either.
+            network: in whose features distances are taken as well; see :meth:`GAN.evaluate`.
         """
         piles = TwoPiles(self._source(A, "b"), self._source(B, "a"), self.schema_).stored(memory=self.plan_.memory)
         rng = np.random.default_rng(self.plan_.seed)
         pairs = paired(rng.permutation(piles.a.rows), rng.permutation(piles.b.rows))
-        return evaluate_translations_of(self._network, piles, self.schema_, pairs, self.plan_.seed)
+        return evaluate_translations_of(self._network, piles, self.schema_, pairs, self.plan_.seed, network)
 
-    def evaluate_all(self, data: Any) -> dict[str, Evaluation]:
+    def evaluate_all(self, data: Any, network: Any = None) -> dict[str, Evaluation]:
         """As :meth:`evaluate`, of a pair (A, B).
 
         Raises:
@@ -271,7 +272,7 @@ class Translator(Estimator):
             raise ChoiceError(
                 "A translator is evaluated against two piles: trine evaluate RUN A B, model.evaluate(A, B)."
             )
-        return self.evaluate(*data)
+        return self.evaluate(*data, network)
 
     def _source(self, rows: Any, side: str) -> Table:
         """Rows of the pile that is not ``side``, with the columns and channels that it had."""
