@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from trine._version import __version__
+from trine.cli._interruption import interruptible
 from trine.cli._new_kinds import novelty
 from trine.cli._values import assignments, choice, held_out, pair, seconds
 
@@ -88,9 +89,7 @@ Group = Annotated[
 
 def _version(wanted: bool) -> None:
     if wanted:
-        import trine
-
-        print(f"trine {trine.__version__}")
+        print(f"trine {__version__}")
         raise typer.Exit
 
 
@@ -201,7 +200,7 @@ def fit(
         raise ChoiceError("There is no directory for the run: give --out RUN, or the key `out` in the run file.")
     columns = [run.y] if isinstance(run.y, str) else run.y
     first = distributed.launched_first()
-    with _interruptible(), distributed.joined(device):
+    with interruptible(), distributed.joined(device):
         estimator = fit_(
             source,
             other=other or run.other,
@@ -249,7 +248,7 @@ def resume(
     from trine.estimators import resume as resume_
     from trine.training import distributed
 
-    with _interruptible(), distributed.joined(device or distributed.device_of(run)):
+    with interruptible(), distributed.joined(device or distributed.device_of(run)):
         estimator = resume_(run, data=data, other=other, device=device, verbose=not quiet)
         if distributed.launched_first():
             _finish(estimator, run, report=not no_report, as_json=as_json)
@@ -488,7 +487,7 @@ def transfer(
     """Put what ENCODER has learned of x to use: fit a head on few labels, or ask honestly whether that pays."""
     from trine.cli._transfer import run_comparison, run_transfer
 
-    with _interruptible():
+    with interruptible():
         if compare:
             run_comparison(
                 encoder, data, y, labels=labels, draws=draws, valid=0.2 if valid is None else held_out(valid),
@@ -566,21 +565,6 @@ def demo(
     from trine.cli._demo import run_demo
 
     run_demo(out)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command with status 130 and, where a run was kept, says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        from trine.training import distributed
-
-        if distributed.launched_first():
-            print(
-                f"\ntrine: {interrupt or 'interrupted before the training began; nothing was kept.'}", file=sys.stderr
-            )
-        raise typer.Exit(130) from None
 
 
 def _inputs(names: Sequence[str] | str | None) -> Sequence[str] | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trine.cli._interruption import interruptible
 from trine.cli._values import assignments, choice
 from trine.errors import ChoiceError
 
@@ -58,7 +59,6 @@ def novelty(
 
     Goes on with the autoencoder's run where DIR has one that was stopped.
     """
-    from trine.cli._app import _interruptible
     from trine.estimators.new_kinds import Novelty
     from trine.report.kinds import write_kinds
 
@@ -73,7 +73,7 @@ def novelty(
         **{"starts": starts, **given, "random_state": seed, "threads": threads, "verbose": not quiet and not as_json}
     )
     wanted = [part.strip() for part in new.split(",")] if new else []
-    with _interruptible():
+    with interruptible():
         model.fit(rows, label or coloured, new=wanted, autoencoder=autoencoder, out=out)
     found = write_kinds(model, out)
     if as_json:

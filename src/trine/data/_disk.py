@@ -22,21 +22,20 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 
+from trine._version import __version__
 from trine.data._cache import cache, locked, read_json, sync, write_json
 from trine.data._encode import encode, weighed
 from trine.data._mapped import Mapped
 from trine.data._memory import require_rows, room, shown
+from trine.data._schema import Schema
 from trine.data._store import Field, Store
 from trine.data._table import Table, state_of
 from trine.errors import DataError
-
-if TYPE_CHECKING:
-    from trine.data._schema import Schema
 
 FORMAT = 1
 BLOCK = 32 << 20
@@ -145,14 +144,10 @@ def remembered(table: Table, about: Any, make: Callable[[], Schema]) -> Schema:
     Args:
         about: JSON values; what the schema follows from beside the table.
     """
-    from trine.data._schema import Schema
-
     if not table.in_files or table.rows * len(table.names) < MANY:
         return make()
     before = table.manifest()
-    import trine
-
-    text = json.dumps([FORMAT, trine.__version__, before, about], sort_keys=True)
+    text = json.dumps([FORMAT, __version__, before, about], sort_keys=True)
     path = cache() / "schemas" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
     found = read_json(path)
     if found is not None:
@@ -379,11 +374,9 @@ def _manifest(table: Table, schema: Schema) -> str:
 
 
 def _name(manifest: str, schema: Schema, targets: bool) -> str:
-    import trine
-
     sides: Mapping[str, Any] = {"x": schema.x, "y": schema.y if targets else {}}
     fitted = {side: [[name, domain.to_json()] for name, domain in found.items()] for side, found in sides.items()}
-    text = json.dumps([FORMAT, trine.__version__, manifest, fitted], sort_keys=True)
+    text = json.dumps([FORMAT, __version__, manifest, fitted], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trine.data._schema import Schema
 from trine.data._store import Field, Store
 from trine.data._table import Table
 from trine.domains import Column, Domain, Sequences
 from trine.errors import DataError
-
-if TYPE_CHECKING:
-    from trine.data._schema import Schema
 
 BLOCK, STRIPE = 8, 4096
 """Columns and rows written into a pack at a time, so that a stripe stays in the cache until all its columns are in."""

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from trine import artefact
+from trine._version import __version__
 from trine.choices import Choices
 from trine.data import Batch, Schema, Store, Table, read, stored
 from trine.domains import Domain
@@ -376,10 +377,8 @@ def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     import sklearn
 
-    import trine
-
     return {
-        "trine": trine.__version__,
+        "trine": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

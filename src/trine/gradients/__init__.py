@@ -5,8 +5,8 @@ from ._base import Integrand as Integrand
 from ._base import estimator as estimator
 from ._base import estimators as estimators
 from ._compare import Comparison as Comparison
-from ._compare import Measured as Measured
 from ._compare import compare as compare
+from ._measured import Measured as Measured
 from ._support import support as support
 from .auto import Auto as Auto
 from .control import Rebar as Rebar

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trine.errors import ChoiceError
 
-if TYPE_CHECKING:
-    from ._compare import Comparison, Measured
+from ._measured import Measured
 
 INK, SOFT, LINE, BLUE, ORANGE = "#1f2430", "#5c6370", "#d9dce3", "#2f6db5", "#d9822b"
 STYLE: Any = {
@@ -38,8 +38,8 @@ STYLE: Any = {
 }
 
 
-def draw(found: Comparison, path: Path) -> Path:
-    """Left: the spread of the estimates along the exact gradient; right: bias² and variance.
+def draw(rows: list[Measured], exact: NDArray[np.float64], path: Path) -> Path:
+    """Left: the spread of the estimates along the exact gradient, (P,); right: bias² and variance.
 
     Raises:
         ChoiceError: matplotlib is not installed.
@@ -49,9 +49,8 @@ def draw(found: Comparison, path: Path) -> Path:
         from matplotlib.figure import Figure
     except ImportError:
         raise ChoiceError("Plotting needs matplotlib; install trine[report] or matplotlib.") from None
-    rows = list(found.rows.values())
-    length = float(np.linalg.norm(found.exact))
-    direction = found.exact / length if length > 0 else np.eye(len(found.exact))[0]
+    length = float(np.linalg.norm(exact))
+    direction = exact / length if length > 0 else np.eye(len(exact))[0]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 1.45 + 0.33 * len(rows)), dpi=130)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1.0))

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from trine._version import __version__
 from trine.data._cache import cache, locked, read_json, sync, write_json
 from trine.data._columns import column_from_arrow
 from trine.data._memory import room
@@ -128,15 +129,13 @@ def _converted(path: Path, names: list[str], on_bad: str, options: dict[str, Any
     Raises:
         DataError: as for a small file; the file changed while it was read, or the disk is full.
     """
-    import trine
     from trine.data.formats.parquet import table_of_parquet
 
     titles = _titles(path, names)
     root = cache() / "tables"
     before = state_of(path)
-    name = hashlib.sha256("\0".join([trine.__version__, before, on_bad]).encode(errors="surrogateescape")).hexdigest()[
-        :32
-    ]
+    state = "\0".join([__version__, before, on_bad])
+    name = hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:32]
     place = root / name
 
     def waiting() -> None:

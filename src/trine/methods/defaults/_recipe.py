@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from trine.data import Schema
-from trine.domains import Domain
 from trine.methods._base import Facts
 
 Derived = dict[str, tuple[Any, str]]
@@ -44,8 +43,6 @@ class Recipe:
 
 
 @functools.singledispatch
-def recipe(domain: Domain, schema: Schema, facts: Facts) -> Recipe:
-    """The recipe of a column of this domain; open by ``recipe.register(DomainType)``. Any domain without one is a table's."""
-    from .table import TABLE
-
-    return TABLE
+def recipe(domain: object, schema: Schema, facts: Facts) -> Recipe:
+    """The recipe of a column of this domain; open by ``recipe.register``. Any domain without one of its own has a table's."""
+    raise TypeError(f"{type(domain).__name__} is no domain")

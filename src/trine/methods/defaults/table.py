@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ._recipe import Derived, Recipe
+from trine.data import Schema
+from trine.domains import Domain
+from trine.methods._base import Facts
+
+from ._recipe import Derived, Recipe, recipe
 
 TRUNK: Derived = {
     "hidden": ((256, 256), "a wide shallow trunk serves most tables"),
@@ -38,3 +42,9 @@ TABLE = Recipe(
         "residual": (False, "two dense layers need no shortcut"),
     },
 )
+
+
+@recipe.register
+def columns(domain: Domain, schema: Schema, facts: Facts) -> Recipe:
+    """A table's, for every domain that has none of its own."""
+    return TABLE

@@ -1,0 +1,3 @@
+"""The version, which artefacts and caches are marked with."""
+
+__version__ = "0.1.0"
