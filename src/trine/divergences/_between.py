@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
-from . import _line as line
+from . import line
 
 RELATIVE = 1e-11
 """Error of a panel, relative to the whole integral, above which it is halved."""

@@ -18,9 +18,9 @@ from torch.distributions import (
     OneHotCategorical,
 )
 
-from trine.rules import map_arguments
+from trine.rules import double
 
-from . import _line as line
+from . import line
 from ._base import Divergence, Estimate, Value, over_members, refused
 from ._between import Grid, Integrand, counts, draws, panels_of, quadrature
 
@@ -28,7 +28,7 @@ from ._between import Grid, Integrand, counts, draws, panels_of, quadrature
 def exact(q: Distribution) -> Distribution:
     """``q`` in float64, its arguments not checked again; itself where it cannot be taken apart."""
     try:
-        return map_arguments(q, Tensor.double)
+        return double(q)
     except (TypeError, ValueError, NotImplementedError):
         return q
 

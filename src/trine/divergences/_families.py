@@ -13,7 +13,7 @@ from trine.errors import ChoiceError
 from trine.rules import Logistic as Logistic
 from trine.rules import map_arguments
 
-from . import _line as line
+from . import line
 
 
 @line.below.register

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from trine.errors import ChoiceError
 from trine.rules import OrderedCategorical
 
-from . import _line as line
+from . import line
 from ._base import Value, divergences
 from ._densities import DensityDivergence, exact, kinds, log_masses
 from .mmd import median_distance

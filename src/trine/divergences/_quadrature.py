@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily
 
-from trine.rules import Recalibrated, cdf, map_arguments, quantile
+from trine.rules import Recalibrated, cdf, double, quantile
 
 LEVELS = (1e-8, 1e-6, 1e-4, 2e-3, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1 - 2e-3, 1 - 1e-4, 1 - 1e-6, 1 - 1e-8)
 ORDER = 12
@@ -28,10 +28,6 @@ def _gauss_legendre() -> tuple[Tensor, Tensor]:
     return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
 
 
-def _double(q: Distribution) -> Distribution:
-    return map_arguments(q, Tensor.double)
-
-
 def crps_continuous(q: Distribution, y: Tensor) -> Tensor:
     """∫ (F(t) − 1{t ≥ y})² dt by Gauss-Legendre quadrature, in float64; differentiable in the parameters of ``q``.
 
@@ -42,7 +38,7 @@ def crps_continuous(q: Distribution, y: Tensor) -> Tensor:
         q: continuous, events of one number, batch shape (..., batch).
         y: broadcasts with it.
     """
-    exact = _double(q)
+    exact = double(q)
     y = y.double().expand(q.batch_shape)
     return _integral(exact, y, lambda below, right: (below - right.double()) ** 2).to(q.mean.dtype)
 
@@ -92,7 +88,7 @@ def crps_counts(q: Distribution, y: Tensor) -> Tensor:
         q: over counts, batch shape (..., batch).
         y: counts, broadcasts with it.
     """
-    exact = _double(q)
+    exact = double(q)
     y = y.double().expand(q.batch_shape)
     at, weights = _counts(exact, y)
     gap = cdf(exact, at) - (at >= y).double()
@@ -121,7 +117,7 @@ def absolute_continuous(q: Distribution, y: Tensor) -> Tensor:
         q: continuous, events of one number, batch shape (..., batch).
         y: broadcasts with it.
     """
-    exact = _double(q)
+    exact = double(q)
     y = y.double().expand(q.batch_shape)
     value = _integral(exact, y, lambda below, right: torch.where(right, 1 - below, below))
     return value.to(q.mean.dtype)
@@ -129,7 +125,7 @@ def absolute_continuous(q: Distribution, y: Tensor) -> Tensor:
 
 def absolute_counts(q: Distribution, y: Tensor) -> Tensor:
     """E |Y − y| over counts, a sum in the manner of :func:`crps_counts`."""
-    exact = _double(q)
+    exact = double(q)
     y = y.double().expand(q.batch_shape)
     at, weights = _counts(exact, y)
     below = cdf(exact, at)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, Exponential, Independent, MixtureS
 from trine.errors import ChoiceError
 from trine.rules import OrderedCategorical
 
-from . import _line as line
+from . import line
 from ._base import Divergence, Estimate, Statement, Value, check_shapes, divergences, over_members, refused
 from ._between import counts, panels_of, quadrature
 from ._crps import crps, normal_distance

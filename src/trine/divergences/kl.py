@@ -28,7 +28,7 @@ from trine.rules import Logistic, LogitNormal, SoftplusNormal
 
 from ._base import Statement, Value, check_shapes, divergences, over_members, refused
 from ._densities import DensityDivergence, ratio
-from ._line import relative_entropy
+from .line import relative_entropy
 
 INSIDE = 1e-4
 """How far from 0 and 1 a share is kept, where the density there is zero or infinite."""

@@ -19,7 +19,7 @@ from torch.distributions import (
 
 from trine.errors import ChoiceError
 
-from . import _line as line
+from . import line
 from ._base import Divergence, Estimate, Statement, Value, check_shapes, divergences, over_members, refused
 from ._between import Panels, counts, panels_of, quadrature
 from ._densities import dtype_of, exact, kinds, log_masses

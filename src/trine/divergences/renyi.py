@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from trine.errors import ChoiceError
 
-from . import _line as line
+from . import line
 from ._base import Estimate, Statement, Value, divergences
 from ._densities import DensityDivergence, densities, exact, ratio
 from ._overlap import log_overlap

@@ -29,7 +29,7 @@ from torch.distributions import (
 from trine.errors import ChoiceError
 from trine.rules import OrderedCategorical, special
 
-from . import _line as line
+from . import line
 from ._base import (
     Divergence,
     Estimate,

@@ -19,6 +19,7 @@ from ._mixture import mixture as mixture
 from ._mixture import over_parameters as over_parameters
 from ._mixture import spread as spread
 from ._parameters import arguments as arguments
+from ._parameters import double as double
 from ._parameters import map_arguments as map_arguments
 from ._parameters import parameters as parameters
 from ._parameters import point as point

@@ -14,6 +14,7 @@ from torch.distributions import (
     Distribution,
     Independent,
     MixtureSameFamily,
+    MultivariateNormal,
     TransformedDistribution,
 )
 
@@ -58,6 +59,11 @@ def _(q: TransformedDistribution, change: Callable[[Tensor], Tensor]) -> Distrib
     if type(q) is TransformedDistribution:
         return TransformedDistribution(map_arguments(q.base_dist, change), q.transforms, validate_args=False)
     return rebuilt(q, {name: change(value) for name, value in arguments(q).items()})
+
+
+@map_arguments.register
+def _(q: MultivariateNormal, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return MultivariateNormal(change(q.loc), scale_tril=change(q.scale_tril), validate_args=False)
 
 
 def tensors_of(q: Distribution) -> list[Tensor]:
