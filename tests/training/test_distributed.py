@@ -18,6 +18,7 @@ from tests.distributed_worker import run
 from trine.errors import ChoiceError, DataError
 from trine.estimators._training import placed
 from trine.training import distributed
+from trine.training.distributed import _agreement
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,8 +177,8 @@ def test_a_launcher_that_is_not_torchrun_is_told_what_is_missing(monkeypatch: py
 
 def test_ranks_that_see_other_data_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [{"plan": "a", "data": "b"}, {"plan": "a", "data": "b"}, {"plan": "a", "data": "c"}]
-    monkeypatch.setattr(distributed, "gathered", lambda mine: seen)
+    monkeypatch.setattr(_agreement, "gathered", lambda mine: seen)
     with pytest.raises(DataError, match="do not have the same data: rank 2 differs from rank 0"):
         distributed.require_same(**seen[0])
-    monkeypatch.setattr(distributed, "gathered", lambda mine: seen[:2])
+    monkeypatch.setattr(_agreement, "gathered", lambda mine: seen[:2])
     distributed.require_same(**seen[0])
