@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,17 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from trine import artefact
 from trine.data import Schema, Store, Table, read
-from trine.data._store import Field
-from trine.domains import Category, Domain, Image, Series
-from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError
+from trine.domains import Image
+from trine.errors import ArtefactError, ChoiceError, DataError
 from trine.estimators._estimator import Estimator, estimators, versions
+from trine.estimators._iteration import iterated
+from trine.estimators._kept_rows import restored, to_json, to_tensors
+from trine.estimators._known_classes import classes, held_out, labelled
+from trine.estimators._look import Look
+from trine.estimators._noise import noise as noise
 from trine.estimators._workflow import fit as train
 from trine.estimators._workflow import resume
-from trine.estimators.autoencoding import Autoencoder, values_of
+from trine.estimators.autoencoding import Autoencoder
 from trine.evaluation.kinds import (
     Kind,
     apart,
@@ -36,14 +39,8 @@ from trine.evaluation.kinds import (
     reduced,
 )
 
-AT_ONCE = 500
-"""Objects that are encoded and decoded at a time."""
 KNOWN = 1500
 """Known rows, at most, that types are compared with and mapped among."""
-TWO_LEVELS = 0.75
-"""Share of the pixels' variance between dark and light above which pictures are taken for ink on paper."""
-STILL = 1e-3
-"""Mean change of an object in a step, in standard deviations, below which it is taken to be fixed."""
 RUN = "autoencoder"
 """The autoencoder's run, in the directory of a novelty's own."""
 NEVER = "(all)"
@@ -157,9 +154,9 @@ class Novelty(Estimator):
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
         self._check()
-        table, label = _labelled(X, y)
-        names, codes = _classes(table, label)
-        held = _held_out(new, names, label)
+        table, label = labelled(X, y)
+        names, codes = classes(table, label)
+        held = held_out(new, names, label)
         rows = np.flatnonzero(~np.isin(codes, held))
         if len(rows) < 2:
             raise DataError(
@@ -178,7 +175,7 @@ class Novelty(Estimator):
         chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:KNOWN])
         self.known_: Store = self.autoencoder_._encode(inputs.take(chosen))[0]
         self.known_classes_: NDArray[np.int64] = codes[chosen]
-        self._learn_look()
+        self._look = Look.of(self.known_, self.schema_.x, self.binarise)
         self.novelty_, self.calibrations_ = None, {}
         self._explore(self.starts, seed)
         self.provenance_ = {**self.autoencoder_.provenance_}
@@ -251,29 +248,10 @@ class Novelty(Estimator):
             **more,
         )
 
-    def _learn_look(self) -> None:
-        """What objects are measured in: scales of numbers, the share of ink."""
-        batch = self.known_.batch(torch.arange(self.known_.rows))
-        self.scales_: dict[str, tuple[Tensor, Tensor]] = {}
-        for name in self.known_.fields:
-            values = batch[name]
-            if values.is_floating_point() and values.dim() == 2:
-                mean = values.nanmean(0)
-                std = (values - mean).square().nanmean(0).sqrt()
-                self.scales_[name] = (mean, torch.where(std > 1e-6, std, 1.0))
-        self.ink_: dict[str, float] = {}
-        for column, domain in self.schema_.x.items():
-            if not isinstance(domain, Image) or self.binarise is False:
-                continue
-            pixels = batch[f"x.{column}"]
-            light = pixels > 0.5
-            share = float(light.float().mean())
-            if not 0.0 < share < 1.0:
-                continue
-            levels = torch.where(light, pixels[light].mean(), pixels[~light].mean())
-            explained = 1.0 - float((pixels - levels).square().mean() / pixels.var().clamp_min(1e-12))
-            if self.binarise or (domain.channels == 1 and explained > TWO_LEVELS):
-                self.ink_[column] = share
+    @property
+    def ink_(self) -> dict[str, float]:
+        """Column of pictures that become ink on paper at every step → share of their pixels that are ink."""
+        return self._look.ink
 
     # Generating --------------------------------------------------------------------------------------------------
 
@@ -296,8 +274,8 @@ class Novelty(Estimator):
         if n < 1:
             raise ChoiceError(f"n is {n}; generation starts from at least 1 noise object.")
         first = self._noise(n, (self.random_state or 0) if seed is None else seed) if start is None else read(start)
-        store, fixed, _ = self._iterate(first)
-        rows = self._distinct(store, np.flatnonzero(fixed))
+        store, fixed, _ = iterated(self.autoencoder_, self._look, first, self.steps)
+        rows = self._look.distinct(store, np.flatnonzero(fixed))
         return self._values(store, rows)
 
     @property
@@ -334,123 +312,20 @@ class Novelty(Estimator):
             return next(iter(columns.values()))
         return columns
 
-    def _iterate(self, table: Table) -> tuple[Store, NDArray[np.bool_], list[dict[str, float]]]:
-        """(objects after the last step, which are fixed, what each step changed).
-
-        In the second half of the steps each code is averaged with the one before, which leaves fixed points as they are and
-        ends cycles of two.
-        """
-        model = self.autoencoder_
-        network = model._network.eval()
-        store = model._encode(table)[0]
-        n = store.rows
-        current = self._flat(store)
-        active = np.arange(n)
-        latest: dict[str, Any] = {}
-        still = np.zeros(n, dtype=np.int64)
-        before: Tensor | None = None
-        trace: list[dict[str, float]] = []
-        with torch.inference_mode():
-            for t in range(self.steps):
-                damped = t >= (self.steps + 1) // 2
-                parts: list[dict[str, Any]] = []
-                codes = []
-                for rows in torch.split(torch.arange(store.rows), AT_ONCE):
-                    z = network.encode(store.batch(rows))[1]
-                    codes.append(z)
-                    used = z if before is None or not damped else 0.5 * (z + before[rows])
-                    parts.append(self._drawn(network.decode(used)))
-                columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-                step = model._encode(read(columns))[0]
-                flat = self._flat(step)
-                change = np.abs(flat - current[active]).mean(axis=1)
-                trace.append({"change": float(change.sum() / n), "fixed": 0.0})
-                still[active] = np.where(change <= (0.0 if self.ink_ else STILL), still[active] + 1, 0)
-                current[active] = flat
-                for name, values in columns.items():
-                    latest.setdefault(name, np.empty((n, *values.shape[1:]), values.dtype))
-                    if latest[name].dtype != values.dtype:  # texts of other lengths
-                        latest[name] = latest[name].astype(np.result_type(latest[name], values))
-                    latest[name][active] = values
-                # Under damping one step without a change may be the average's doing; two are not.
-                going = np.flatnonzero(still[active] < (2 if damped else 1))
-                trace[-1]["fixed"] = 1.0 - len(going) / n
-                before = torch.cat(codes)[torch.from_numpy(going)]
-                active = active[going]
-                if not len(active):
-                    break
-                store = model._encode(read({name: values[going] for name, values in columns.items()}))[0]
-        done = np.ones(n, dtype=bool)
-        done[active] = still[active] >= (2 if self.steps > 1 else 1)
-        return model._encode(read(latest))[0], done, trace
-
-    def _drawn(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Column → values in the user's units, of pictures of ink as ink and paper."""
-        shown = {}
-        for name, q in found.items():
-            domain = self.schema_.x[name]
-            if name not in self.ink_:
-                shown[name] = np.asarray(values_of(domain, q, False))
-                continue
-            pixels = q.mean.float()
-            number = max(round(self.ink_[name] * pixels[0].numel()), 1)
-            least = pixels.flatten(1).topk(number, 1).values[:, -1].view(-1, 1, 1, 1)
-            shown[name] = domain.decode((pixels >= least).float().numpy())
-        absent = [name for name in self.schema_.x if name not in shown]
-        if absent:
-            raise SchemaError(
-                f"The autoencoder reads the column {absent[0]!r} and does not give it back, so it cannot be iterated; leave the "
-                "column out."
-            )
-        return shown
-
-    def _flat(self, store: Store, smooth: bool = False) -> NDArray[np.float64]:
-        """(rows, numbers) objects side by side: numbers in standard deviations, categories as 0 and 1, pixels in [0, 1].
-
-        With ``smooth`` as types are compared: ink with its centre in the middle, for a shape is the same wherever it stands, and
-        pixels as means of their neighbours.
-        """
-        parts = []
-        for rows in torch.split(torch.arange(store.rows), AT_ONCE):
-            batch = store.batch(rows)
-            own = []
-            for name, field in self.known_.fields.items():
-                values = batch[name]
-                if name in self.scales_:
-                    mean, std = self.scales_[name]
-                    values = ((values - mean) / std).nan_to_num(0.0)
-                elif not values.is_floating_point():
-                    values = _one_hot(values, field)
-                elif field.lengths is not None:
-                    values = _of_length(values, int(field.lengths.float().median()))
-                elif smooth and values.dim() == 4:
-                    ink = name.removeprefix("x.") in self.ink_
-                    values = F.avg_pool2d(_centred(values) if ink else values, 3, 1, 1)
-                own.append(values.flatten(1).double())
-            parts.append(torch.cat(own, 1))
-        return torch.cat(parts).numpy()
-
-    def _distinct(self, store: Store, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of ``rows`` those that are not like an earlier one, to three decimals."""
-        if not len(rows):
-            return rows
-        rounded = np.round(self._flat(store)[rows], 3)
-        return rows[np.sort(np.unique(rounded, axis=0, return_index=True)[1])]
-
     # Types -------------------------------------------------------------------------------------------------------
 
     def _explore(self, n: int, seed: int) -> None:
         """Objects from noise, their types, and the scores of both."""
         model = self.autoencoder_
-        store, fixed, self.trace_ = self._iterate(self._noise(n, seed))
-        rows = self._distinct(store, np.flatnonzero(fixed))
+        store, fixed, self.trace_ = iterated(model, self._look, self._noise(n, seed), self.steps)
+        rows = self._look.distinct(store, np.flatnonzero(fixed))
         if not len(rows):
             raise DataError(
                 f"Of {n} objects none came to rest in {self.steps} steps; give more steps, more epochs, or a sparser code."
             )
         table = read({name: self._column(store, name, rows) for name in self.schema_.x})
         self.objects_: Store = model._encode(table)[0]
-        known, new = reduced(self._flat(self.known_, True), self._flat(self.objects_, True), seed)
+        known, new = reduced(self._look.flat(self.known_, True), self._look.flat(self.objects_, True), seed)
         found = clusters(new, seed, self.most_types, self.least)
         self.assigned_, self.silhouettes_ = found.assigned, found.silhouettes
         labels, codes = self._known_classes()
@@ -492,7 +367,7 @@ class Novelty(Estimator):
         check_is_fitted(self)
         table = read(X)
         store = self.autoencoder_._encode(table)[0]
-        known, rows = reduced(self._flat(self.known_, True), self._flat(store, True), self.random_state or 0)
+        known, rows = reduced(self._look.flat(self.known_, True), self._look.flat(store, True), self.random_state or 0)
         p, _, held = self._judged(table)
         return self._scored(known, rows, p, held)
 
@@ -520,7 +395,7 @@ class Novelty(Estimator):
         from sklearn.cluster import KMeans
         from sklearn.metrics import silhouette_score
 
-        start = self._flat(self.autoencoder_._encode(self._noise(min(self.starts, 500), seed))[0], True)
+        start = self._look.flat(self.autoencoder_._encode(self._noise(min(self.starts, 500), seed))[0], True)
         start = reduced(start, start, seed)[0]
         if len(start) <= len(self.types_):
             return math.nan
@@ -574,7 +449,7 @@ class Novelty(Estimator):
             "parameters": {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()},
             "autoencoder": self.autoencoder_.manifest(),
             "classifier": None if self.classifier_ is None else self.classifier_.manifest(),
-            "fields": {name: _about(field) for name, field in self.known_.fields.items()},
+            "fields": to_json(self.known_),
             "classes": self.classes_,
             "new": self.new_,
             "ink": self.ink_,
@@ -592,12 +467,7 @@ class Novelty(Estimator):
         if self.classifier_ is not None:
             found |= {f"classifier.{name}": tensor for name, tensor in self.classifier_.tensors().items()}
         for prefix, store in (("known", self.known_), ("objects", self.objects_)):
-            for name, field in store.fields.items():
-                found[f"{prefix}.{name}"] = field.data.contiguous()
-                if field.offsets is not None:
-                    found[f"{prefix}.{name}#offsets"] = field.offsets.contiguous()
-                if field.present is not None:
-                    found[f"{prefix}.{name}#present"] = field.present.contiguous()
+            found |= {f"{prefix}.{name}": tensor for name, tensor in to_tensors(store).items()}
         arrays = {
             "known_classes": self.known_classes_,
             "assigned": self.assigned_,
@@ -637,13 +507,14 @@ class Novelty(Estimator):
             if about is not None:
                 model.classifier_ = estimators[str(about["estimator"])]._restore(about, part("classifier."), path)
             model.classes_, model.new_ = list(manifest["classes"]), list(manifest["new"])
-            model.known_ = _store_of(manifest["fields"], part("known."))
-            model.objects_ = _store_of(manifest["fields"], part("objects."))
+            model.known_ = restored(manifest["fields"], part("known."))
+            model.objects_ = restored(manifest["fields"], part("objects."))
             found = {name: value.numpy() for name, value in part("found.").items()}
             model.known_classes_, model.assigned_ = found["known_classes"], found["assigned"]
             model.map_, model.p_ = (found["map.known"], found["map.objects"]), found.get("p")
-            model._learn_look()
-            model.ink_ = {str(name): float(value) for name, value in manifest["ink"].items()}
+            look = Look.of(model.known_, model.schema_.x, model.binarise)
+            ink = {str(name): float(value) for name, value in manifest["ink"].items()}
+            model._look = dataclasses.replace(look, ink=ink)
             model.types_ = [Kind.from_json(kind) for kind in manifest["types"]]
             model.silhouettes_ = {int(k): float(value) for k, value in manifest["silhouettes"].items()}
             model.scores_ = {k: math.nan if value is None else float(value) for k, value in manifest["scores"].items()}
@@ -656,125 +527,6 @@ class Novelty(Estimator):
         model.novelty_, model.calibrations_, model.evaluations_, model.history_ = None, {}, {}, []
         model.metrics_ = {"novelty": {name: {"value": value} for name, value in model.scores_.items()}}
         return model
-
-
-# Noise, in each domain's own way ----------------------------------------------------------------------------------
-
-
-@functools.singledispatch
-def noise(domain: Domain, known: Callable[[], Any], n: int, rng: np.random.Generator) -> Any:
-    """``n`` values of noise, in the user's units; open by ``noise.register(DomainType)``.
-
-    In general a value of the known rows, drawn for each column by itself, so that nothing holds the columns together.
-
-    Args:
-        domain: fitted. known: gives the column of the known rows. n: how many. rng: generator.
-    """
-    values = known()
-    rows = rng.integers(len(values), size=n)
-    return values[rows] if isinstance(values, np.ndarray) else [values[int(row)] for row in rows]
-
-
-@noise.register
-def _(domain: Image, known: Callable[[], Any], n: int, rng: np.random.Generator) -> Any:
-    """Each pixel uniform between black and white."""
-    return domain.decode(rng.random((n, domain.channels, domain.height, domain.width)).astype(np.float32))
-
-
-@noise.register
-def _(domain: Series, known: Callable[[], Any], n: int, rng: np.random.Generator) -> Any:
-    """White noise with each channel's mean and standard deviation, of the usual number of steps."""
-    steps = max(round(domain.typical), 1)
-    white = rng.normal(size=(n, steps, domain.channels)) * np.array(domain.std) + np.array(domain.mean)
-    return np.moveaxis(white, 1, 2) if domain.channels_first else white
-
-
-# Data -------------------------------------------------------------------------------------------------------------
-
-
-def _labelled(X: Any, y: Any) -> tuple[Table, str | None]:
-    """(table, name of the column of labels or None)."""
-    if y is None or isinstance(y, str):
-        table = read(X)
-        label = y if y is not None else table.default_target
-        if label is not None:
-            table.column(label)  # raises, with what the table knows to say
-    else:
-        if len(np.asarray(y)) != len(X):
-            raise DataError(f"X has {len(X)} rows and y {len(np.asarray(y))}; give one label for each row.")
-        table = read((X, np.asarray(y)))
-        label = table.targets[0]
-    if not [name for name in table.names if name != label]:
-        raise SchemaError(f"The data have no column besides the labels {label!r}; x is empty.")
-    return table, label
-
-
-def _classes(table: Table, label: str | None) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the classes, and (rows,) which each row is of, −1 where it has no label."""
-    if label is None:
-        return [], np.full(table.rows, -1, dtype=np.int64)
-    domain = Category().fit(table.column(label))
-    codes = np.asarray(domain.encode(table.column(label)), dtype=np.int64).reshape(-1)
-    if len(domain.labels) > 0.5 * table.rows and table.rows > 20:
-        raise SchemaError(
-            f"The column {label!r} has {len(domain.labels)} different labels in {table.rows} rows; labels name classes of many "
-            "rows. Name another column, or none."
-        )
-    return [str(name) for name in domain.decode(np.arange(len(domain.labels)))], codes
-
-
-def _held_out(new: Sequence[Any], names: list[str], label: str | None) -> list[int]:
-    wanted = [str(name) for name in ([new] if isinstance(new, str | int) else new)]
-    if wanted and label is None:
-        raise SchemaError("new names labels, and the rows have none; give y, or the name of the column with labels.")
-    if unknown := [name for name in wanted if name not in names]:
-        raise DataError(f"new names the label {unknown[0]!r}, which no row has; there are {', '.join(names[:20])}.")
-    return [names.index(name) for name in wanted]
-
-
-def _about(field: Field) -> dict[str, Any]:
-    """What a field is, besides its tensors, as JSON values."""
-    columns = {name: None if part is None else [part.start, part.stop] for name, part in field.columns.items()}
-    return {"columns": columns, "divisor": field.divisor, "index": field.index}
-
-
-def _store_of(fields: Mapping[str, Mapping[str, Any]], tensors: Mapping[str, Tensor]) -> Store:
-    """The store that was kept as tensors."""
-    found = {}
-    for name, about in fields.items():
-        columns = {logical: None if part is None else slice(*part) for logical, part in about["columns"].items()}
-        present, offsets = tensors.get(f"{name}#present"), tensors.get(f"{name}#offsets")
-        found[name] = Field(tensors[name], columns, about["divisor"], bool(about["index"]), present, offsets)
-    return Store(found)
-
-
-def _one_hot(codes: Tensor, field: Field) -> Tensor:
-    """(rows, columns) codes → 0 and 1 for each code that known rows have."""
-    most = int(field.data.max()) + 1
-    flat = codes.flatten(1).long().clamp(0, most - 1)
-    return F.one_hot(flat, most).to(torch.float32) / math.sqrt(2.0)
-
-
-def _centred(pictures: Tensor) -> Tensor:
-    """(rows, channels, h, w) pictures of light ink on dark, moved by whole pixels so that the ink's centre is in the middle."""
-    rows, _, h, w = pictures.shape
-    weight = pictures.sum(1)
-    total = weight.sum((1, 2)).clamp_min(1e-6)
-    down = ((h - 1) / 2 - (weight.sum(2) * torch.arange(h)).sum(1) / total).round().long()
-    right = ((w - 1) / 2 - (weight.sum(1) * torch.arange(w)).sum(1) / total).round().long()
-    y = torch.arange(h)[None, :] - down[:, None]
-    x = torch.arange(w)[None, :] - right[:, None]
-    inside = ((y >= 0) & (y < h))[:, :, None] & ((x >= 0) & (x < w))[:, None, :]
-    index = torch.arange(rows)[:, None, None]
-    moved = pictures[index, :, y.clamp(0, h - 1)[:, :, None], x.clamp(0, w - 1)[:, None, :]]
-    return torch.where(inside[:, None], moved.permute(0, 3, 1, 2), 0.0)
-
-
-def _of_length(values: Tensor, steps: int) -> Tensor:
-    """(rows, steps, ...) cut, or padded by 0."""
-    if values.shape[1] >= steps:
-        return values[:, :steps]
-    return torch.cat([values, values.new_zeros((len(values), steps - values.shape[1], *values.shape[2:]))], 1)
 
 
 def _weighted(found: Sequence[Kind]) -> float:
