@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +11,24 @@ import typer
 from trine._version import __version__
 from trine.cli._interruption import interruptible
 from trine.cli._new_kinds import novelty
-from trine.cli._values import assignments, choice, held_out, pair, seconds
+from trine.cli._options import (
+    Data,
+    Domains,
+    Group,
+    Inputs,
+    Into,
+    Json,
+    Label,
+    Long,
+    Method,
+    OnBad,
+    Other,
+    RunDir,
+    Sets,
+    Target,
+)
+from trine.cli._outcome import print_json, report_outcome
+from trine.cli._values import assignments, choices, held_out, inputs, keep_apart, pair, seconds
 
 app = typer.Typer(
     name="trine",
@@ -24,67 +39,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="CSV, TSV, Parquet, JSON lines, .npz or IDX file, a folder of class folders of images or sounds, or a table with "
-        "columns of such paths.",
-    ),
-]
-Other = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[B]",
-        help="Of --method unpaired the pile that DATA, A, is translated to and from; of conditional_gan the folder of what "
-        "the pictures of DATA become, by their names.",
-    ),
-]
-Target = Annotated[list[str] | None, typer.Option("--y", metavar="COL", help="Target column; repeat for several.")]
-Method = Annotated[
-    str | None,
-    typer.Option(
-        "--method",
-        metavar="NAME",
-        help="supervised (default), of x alone autoencoder or gan, of y given x conditional_gan, of two piles unpaired.",
-    ),
-]
-Label = Annotated[
-    str | None,
-    typer.Option("--label", metavar="COL", help="Of x alone: a column left out of x, which colours the report."),
-]
-Inputs = Annotated[
-    list[str] | None,
-    typer.Option("--x", metavar="COL", help="Input column; repeat. Default: all other columns. none: y by itself."),
-]
-Domains = Annotated[
-    list[str] | None,
-    typer.Option("--domain", metavar="COL=KIND", help="Override an inferred domain, e.g. zip=category. Repeat."),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a choice, e.g. hidden=256,256 or divergence=cramer. Repeat."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
-OnBad = Annotated[
-    str | None,
-    typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable image or sound does. Default: stop."),
-]
-
-Long = Annotated[
-    str | None,
-    typer.Option(
-        "--long", metavar="KEY,TIME", help="Rows are steps of series: the columns that say whose step it is, and when."
-    ),
-]
-Group = Annotated[
-    list[str] | None,
-    typer.Option("--group", metavar="NAME=PATTERN", help="Columns are steps of a series, e.g. heart='t*'. Repeat."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -127,16 +81,16 @@ def derive(
         y=y,
         method=method,
         label=label,
-        x=_inputs(x),
+        x=inputs(x),
         domains=assignments(domain or [], "--domain"),
         seed=seed,
         on_bad=on_bad or "stop",
         long=pair(long),
         group=assignments(group or [], "--group"),
-        **_choices(sets),
+        **choices(sets),
     )
     if as_json:
-        _print_json(derivation.to_json(sample))
+        print_json(derivation.to_json(sample))
     else:
         print(derivation.describe(sample))
 
@@ -207,7 +161,7 @@ def fit(
             y=y or columns,
             method=method or run.method,
             label=label or run.label,
-            x=_inputs(x or run.x),
+            x=inputs(x or run.x),
             domains={**run.domain, **assignments(domain or [], "--domain")},
             out=directory,
             valid=held_out(valid if valid is not None else run.valid),
@@ -222,10 +176,10 @@ def fit(
             group={**run.group, **assignments(group or [], "--group")},
             verbose=not quiet,
             announce=None if quiet or as_json or not first else lambda text: print(text, "\n", flush=True),
-            **{**run.set, **_choices(sets)},
+            **{**run.set, **choices(sets)},
         )
         if first:
-            _finish(estimator, Path(directory), report=not no_report, as_json=as_json)
+            report_outcome(estimator, Path(directory), report=not no_report, as_json=as_json)
 
 
 @app.command(epilog="Example: trine resume runs/adult")
@@ -251,7 +205,7 @@ def resume(
     with interruptible(), distributed.joined(device or distributed.device_of(run)):
         estimator = resume_(run, data=data, other=other, device=device, verbose=not quiet)
         if distributed.launched_first():
-            _finish(estimator, run, report=not no_report, as_json=as_json)
+            report_outcome(estimator, run, report=not no_report, as_json=as_json)
 
 
 @app.command(epilog="Example: trine evaluate runs/adult test.csv")
@@ -287,7 +241,7 @@ def evaluate(
         given = {"network": network}
     evaluations = model.evaluate_all(data if other is None else (data, other), **given)
     if as_json:
-        _print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
+        print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
     else:
         for evaluation in evaluations.values():
             print(evaluation.summary())
@@ -301,23 +255,12 @@ def predict(
 ) -> None:
     """Write key or row number, prediction, and how sure it is, for each row of DATA."""
     from trine.data import write
-    from trine.errors import ChoiceError
     from trine.estimators import load
 
-    if out.exists() and Path(data).exists() and out.samefile(data):
-        raise ChoiceError(f"--out {out} is the data themselves, which would be lost; name another file.")
+    keep_apart(out, data)
     columns = load(run).predictions(data)
     write(out, columns)
     print(f"{len(next(iter(columns.values()))):,} predictions written to {out}", file=sys.stderr)
-
-
-Into = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE|DIR",
-        help="A table's file (.csv, .tsv, .parquet, .jsonl), or a new directory where there are pictures or sounds.",
-    ),
-]
 
 
 @app.command(
@@ -341,32 +284,9 @@ def sample(
     ] = None,
 ) -> None:
     """New rows from a generator or an autoencoder, written to --out; or texts from a model whose y is a text, one a line."""
-    from trine.cli import _codes, _samples
-    from trine.errors import ChoiceError
-    from trine.estimators import GAN, Autoencoder, ConditionalGAN, Transducer, load
+    from trine.cli import _samples
 
-    model = load(run)
-    if isinstance(model, GAN | ConditionalGAN):
-        _samples.sample(run, model, data, assignments(given or [], "--given"), n, seed, out)
-        return
-    if given:
-        raise ChoiceError(
-            f"--given states a condition, and the model in {run} is a {type(model).__name__}; leave it out."
-        )
-    if isinstance(model, Autoencoder):
-        if data is not None or out is None:
-            raise ChoiceError(
-                f"The model in {run} is an autoencoder: its samples need no DATA, and --out says where to."
-            )
-        _codes.save(out, model.schema_.x, model.drawn_columns(n, seed=seed), "samples")
-        return
-    if not isinstance(model, Transducer):
-        raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__}; generators and autoencoders draw rows, and one whose only y is a "
-            "text draws texts."
-        )
-    for line in model.generate(n, data, seed):
-        print("\t".join(map(str, line)) if data is not None else line)
+    _samples.sample(run, data, assignments(given or [], "--given"), n, seed, out)
 
 
 @app.command(epilog="Example: trine translate runs/maps photos/ --out maps --samples 5")
@@ -507,7 +427,7 @@ def info(run: RunDir, as_json: Json = False) -> None:
 
     found = describe_run(run)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for key, value in found.items():
         if isinstance(value, str) and "\n" in value:
@@ -565,45 +485,3 @@ def demo(
     from trine.cli._demo import run_demo
 
     run_demo(out)
-
-
-def _inputs(names: Sequence[str] | str | None) -> Sequence[str] | None:
-    """The columns named by --x; none where ``none`` is all that is said."""
-    named = (names,) if isinstance(names, str) else names
-    return () if named is not None and list(named) == ["none"] else named
-
-
-def _choices(sets: list[str] | None) -> dict[str, Any]:
-    return {name: choice(value) for name, value in assignments(sets or [], "--set").items()}
-
-
-def _finish(estimator: Any, directory: Path, *, report: bool, as_json: bool) -> None:
-    """Say what was reached and where it lies."""
-    from trine.report import report_run
-
-    page = report_run(directory) if report else None
-    skipped = estimator.provenance_.get("skipped", [])
-    if skipped:
-        more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-        print(f"trine: {len(skipped)} left out as unreadable: {skipped[0]}{more}", file=sys.stderr)
-    if as_json:
-        _print_json(
-            {
-                "run": str(directory),
-                "artefact": str(directory / "model.trine"),
-                "report": str(page) if page else None,
-                "metrics": estimator.metrics_,
-                **estimator.provenance_,
-            }
-        )
-        return
-    for evaluation in estimator.evaluations_.values():
-        print(evaluation.summary())
-        print()
-    print(f"artefact  {directory / 'model.trine'}")
-    if page:
-        print(f"report    {page}")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

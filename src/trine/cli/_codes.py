@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trine.cli._values import keep_apart
 from trine.data import read, write
 from trine.domains import Audio, Domain, Image
 from trine.errors import ChoiceError, DataError
@@ -21,7 +22,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 def encode(run: Path, data: str, out: Path) -> None:
     """Write ``code_1`` … of each row; see the command."""
-    _keep_apart(out, data)
+    keep_apart(out, data)
     model = load(run)
     table = read(data)
     codes = model.represent(data)
@@ -39,21 +40,21 @@ def encode(run: Path, data: str, out: Path) -> None:
 
 def decode(run: Path, codes: str, out: Path) -> None:
     """Write what the columns ``code_1`` … stand for; see the command."""
-    _keep_apart(out, codes)
+    keep_apart(out, codes)
     model = autoencoder(run)
     save(out, model.schema_.x, model.columns_of(_codes_in(codes, model._n_features_out)), "rows")
 
 
 def reconstruct(run: Path, data: str, out: Path) -> None:
     """Write rows as they come back; see the command."""
-    _keep_apart(out, data)
+    keep_apart(out, data)
     model = autoencoder(run)
     save(out, model.schema_.x, model.columns_of(model.transform(data)), "rows")
 
 
 def interpolate(run: Path, data: str, between: tuple[int, int], steps: int, out: Path) -> None:
     """Write what lies between two rows, counted from 1; see the command."""
-    _keep_apart(out, data)
+    keep_apart(out, data)
     model = autoencoder(run)
     codes = model.transform(data)
     for row in between:
@@ -166,8 +167,3 @@ def _codes_in(path: str, width: int) -> NDArray[np.float64]:
             raise DataError(f"{path}, column {name!r}, row {missing[0] + 1}: a number of the code is missing.")
         found.append(values.astype(np.float64))
     return np.stack(found, axis=1)
-
-
-def _keep_apart(out: Path, data: str) -> None:
-    if out.exists() and Path(data).exists() and out.samefile(data):
-        raise ChoiceError(f"--out {out} is the data themselves, which would be lost; name another file.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from trine.cli._distributions import parse
+from trine.cli._outcome import print_json
 from trine.divergences import Comparison, divergence, divergences, profile
 from trine.errors import ChoiceError, TrineError
 
@@ -60,7 +60,7 @@ def run(
             value.to_json() if value is not None else {"divergence": name, "value": None, "reason": reasons[name]}
             for name, value in found.items()
         ]
-        print(json.dumps({"p": p, "q": q, "divergences": rows}, indent=2, ensure_ascii=False))
+        print_json({"p": p, "q": q, "divergences": rows})
     else:
         print(_table(p, q, found, reasons, alpha))
     if out is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from trine.cli._interruption import interruptible
+from trine.cli._outcome import print_json
 from trine.cli._values import assignments, choice
 from trine.errors import ChoiceError
 
@@ -79,7 +79,7 @@ def novelty(
     if as_json:
         about: dict[str, Any] = {name: str(path) for name, path in found.items()}
         scores = {name: value for name, value in model.scores_.items() if value == value}
-        print(json.dumps({**about, "scores": scores}, indent=2, ensure_ascii=False))
+        print_json({**about, "scores": scores})
         return
     print(_summary(model))
     for name, path in found.items():

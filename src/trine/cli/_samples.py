@@ -1,4 +1,4 @@
-"""What `trine sample` does with a generator: conditions from a table or from the command line, new rows into files."""
+"""What `trine sample` does: new rows from generators and autoencoders into files, texts on standard output."""
 
 from __future__ import annotations
 
@@ -10,10 +10,40 @@ import numpy as np
 from trine.cli import _codes
 from trine.data import read
 from trine.errors import ChoiceError
-from trine.estimators import GAN, ConditionalGAN
+from trine.estimators import GAN, Autoencoder, ConditionalGAN, Transducer, load
 
 
-def sample(
+def sample(run: Path, data: str | None, given: Mapping[str, str], n: int, seed: int, out: Path | None) -> None:
+    """Whatever the model in ``run`` draws; see the command.
+
+    Raises:
+        ChoiceError: DATA, a condition or --out where this model takes none, or none where it needs one; says which.
+    """
+    model = load(run)
+    if isinstance(model, GAN | ConditionalGAN):
+        _generated(run, model, data, given, n, seed, out)
+        return
+    if given:
+        raise ChoiceError(
+            f"--given states a condition, and the model in {run} is a {type(model).__name__}; leave it out."
+        )
+    if isinstance(model, Autoencoder):
+        if data is not None or out is None:
+            raise ChoiceError(
+                f"The model in {run} is an autoencoder: its samples need no DATA, and --out says where to."
+            )
+        _codes.save(out, model.schema_.x, model.drawn_columns(n, seed=seed), "samples")
+        return
+    if not isinstance(model, Transducer):
+        raise ChoiceError(
+            f"The model in {run} is a {type(model).__name__}; generators and autoencoders draw rows, and one whose only y is a "
+            "text draws texts."
+        )
+    for line in model.generate(n, data, seed):
+        print("\t".join(map(str, line)) if data is not None else line)
+
+
+def _generated(
     run: Path,
     model: GAN | ConditionalGAN,
     data: str | None,

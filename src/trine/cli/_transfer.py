@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trine.cli._outcome import print_json
 from trine.data import write
 from trine.errors import ChoiceError
 from trine.estimators._transfers import USUAL, compare, transfer
@@ -44,7 +45,7 @@ def run_comparison(
         threads=threads, tell=None if quiet else lambda line: print(line, file=sys.stderr, flush=True),
     )  # fmt: skip
     if as_json:
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print_json(found.to_json())
     else:
         print(found.summary())
     if out is None:

@@ -1,9 +1,10 @@
-"""Option values that are more than a word: assignments, durations, rows held out."""
+"""Option values that are more than a word: assignments, durations, rows held out, files that are written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -61,6 +62,17 @@ def choice(text: str) -> Any:
     return text if value is None and text.lower() == "none" else value
 
 
+def inputs(names: Sequence[str] | str | None) -> Sequence[str] | None:
+    """The columns named by --x; none where ``none`` is all that is said."""
+    named = (names,) if isinstance(names, str) else names
+    return () if named is not None and list(named) == ["none"] else named
+
+
+def choices(sets: Sequence[str] | None) -> dict[str, Any]:
+    """The choices that ``--set NAME=VALUE`` makes."""
+    return {name: choice(value) for name, value in assignments(sets or [], "--set").items()}
+
+
 def seconds(text: str | float | None) -> float | None:
     """``"90"``, ``"90s"``, ``"5m"``, ``"1.5h"`` in seconds.
 
@@ -87,3 +99,13 @@ def held_out(text: str | float | None) -> str | float:
     if not 0.0 <= share < 1.0:
         raise ChoiceError(f"--valid {text} is no share of the rows (0 to less than 1) and no file.")
     return share
+
+
+def keep_apart(out: Path, data: str) -> None:
+    """Refuse to write over the data.
+
+    Raises:
+        ChoiceError: ``--out`` is the file that was read.
+    """
+    if out.exists() and Path(data).exists() and out.samefile(data):
+        raise ChoiceError(f"--out {out} is the data themselves, which would be lost; name another file.")

@@ -1,0 +1,41 @@
+"""What a training reached and where it lies, told to a person or to a machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def report_outcome(estimator: Any, directory: Path, *, report: bool, as_json: bool) -> None:
+    """Write the report, if it is wanted, and say what was reached and where all lies."""
+    from trine.report import report_run
+
+    page = report_run(directory) if report else None
+    skipped = estimator.provenance_.get("skipped", [])
+    if skipped:
+        more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        print(f"trine: {len(skipped)} left out as unreadable: {skipped[0]}{more}", file=sys.stderr)
+    if as_json:
+        print_json(
+            {
+                "run": str(directory),
+                "artefact": str(directory / "model.trine"),
+                "report": str(page) if page else None,
+                "metrics": estimator.metrics_,
+                **estimator.provenance_,
+            }
+        )
+        return
+    for evaluation in estimator.evaluations_.values():
+        print(evaluation.summary())
+        print()
+    print(f"artefact  {directory / 'model.trine'}")
+    if page:
+        print(f"report    {page}")
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
