@@ -45,7 +45,7 @@ def test_classes_are_told_before_and_after() -> None:
     noisy = np.where(rng.random(len(y)) < 0.3, rng.integers(0, 3, len(y)), y)
     sure = {
         **SMALL,
-        "epochs": 300,
+        "epochs": 40,
         "patience": 0,
         "hidden": (64,),
         "weight_decay": 0.0,

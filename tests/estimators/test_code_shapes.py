@@ -92,7 +92,7 @@ def test_unknown_shapes_are_refused_with_the_nearest() -> None:
 def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trine.procedures import Descent
 
-    table = {f"x{i}": X[:300, i] for i in range(16, 32)}
+    table = {f"x{i}": X[:100, i] for i in range(16, 32)}
     ways = (
         ("js", "normal", 1),
         ("mmd", "mixture(3)", 1),
@@ -110,7 +110,7 @@ def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, mon
 
         def dying(self: Any, *arguments: Any, **named: Any) -> Any:
             taken[0] += 1  # noqa: B023
-            if taken[0] == 14:  # noqa: B023
+            if taken[0] == 6:  # noqa: B023
                 raise KeyboardInterrupt
             return step(self, *arguments, **named)  # noqa: B023
 
