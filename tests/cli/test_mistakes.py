@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -449,3 +450,19 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     model = trine.Classifier(epochs=1, hidden=(8,)).fit(rng.normal(size=(40, 2)), np.arange(40) % 2)
     return Path(model.save(place / "model.trine"))
+
+
+def test_a_library_that_figures_need_is_asked_for_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name))
+    for command in (
+        ["divergence", "--p", "normal(0, 1)", "--q", "normal(1, 1)", "--out", "figure.png"],
+        ["novelty", "nothing.npz", "--out", "kinds"],
+        ["transfer", "nothing.trine", "nothing.csv", "--y", "kind", "--compare", "--out", "pays"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert ended.value.code == 2
+        assert "matplotlib, which is not installed: pip install 'trine[report]'" in capsys.readouterr().err

@@ -60,8 +60,9 @@ def novelty(
     Goes on with the autoencoder's run where DIR has one that was stopped.
     """
     from trine.estimators.new_kinds import Novelty
-    from trine.report.kinds import write_kinds
+    from trine.report.kinds import require_libraries, write_kinds
 
+    require_libraries()
     given = {name: choice(value) for name, value in assignments(sets or [], "--set").items()}
     parameters = set(Novelty().get_params(deep=False))
     if unknown := sorted(set(given) - parameters):

@@ -11,6 +11,7 @@ from trine.cli._outcome import print_json
 from trine.data import write
 from trine.errors import ChoiceError
 from trine.estimators._transfers import USUAL, compare, transfer
+from trine.report._template import require
 from trine.training import Run
 
 
@@ -32,6 +33,7 @@ def run_comparison(
 ) -> None:
     """Compare, print, and keep the figures and the picture in ``out``."""
     if out is not None:
+        require("The picture of a comparison", "matplotlib", then="Leave --out out to see the figures alone.")
         Run.require_free(out)
     if isinstance(valid, str):
         raise ChoiceError(f"--valid {valid}: a comparison holds out a share of DATA's own rows, e.g. --valid 0.2.")

@@ -3,91 +3,22 @@
 from __future__ import annotations
 
 import datetime
-import functools
-import importlib.util
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trine.errors import ChoiceError, RunError
-from trine.evaluation import figure
+from trine.errors import RunError
 from trine.report import figures
+from trine.report._template import duration, environment, require
 from trine.report.content import ReportContent, image_uri
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from trine.report.words import meaning
 
 RECORD, LOG, REPORT = "record.json", "metrics.jsonl", "report.html"
 
-MEANING = {
-    "accuracy": "share of rows whose most probable class is right",
-    "balanced_accuracy": "the same, each class counting alike",
-    "log_loss": "mean of −log of the probability given to the truth",
-    "brier": "squared distance of the probabilities from the truth",
-    "auc": "chance that a row of the class scores above one that is not",
-    "macro_f1": "harmonic mean of precision and recall, averaged over classes",
-    "calibration_error": "mean gap between confidence and share right",
-    "ranked_probability_score": "squared distance of the cumulative probabilities from the truth",
-    "top_3_accuracy": "share of rows whose class is among the three most probable",
-    "top_5_accuracy": "share of rows whose class is among the five most probable",
-    "exact_match": "share of rows that are right altogether",
-    "micro_f1": "harmonic mean of precision and recall over all labels of all rows",
-    "hamming_loss": "share of labels that are wrong",
-    "macro_auc": "chance that a row with a label scores above one without, averaged over labels",
-    "token_accuracy": "share of tokens that are right in their place",
-    "edit_distance": "insertions, deletions and replacements, as a share of the longer text",
-    "bits_per_character": "mean of −log2 of the probability of a character, given those before",
-    "perplexity": "as uncertain about a token as among so many equally likely ones",
-    "rmse": "root of the mean squared error",
-    "mae": "mean absolute error",
-    "r2": "share of the variance that is explained",
-    "nll": "mean of −log of the density at the truth",
-    "crps": "distance of the predicted distribution from the truth, in y's unit",
-    "coverage_90": "share of rows inside the 90 % interval",
-    "elbo": "log q(x | z) at each row's own code, less its divergence from the prior; nats a row",
-    "divergence": "KL(code ‖ prior), nats a row: what the code costs",
-    "unexplained": "squared error of all numbers, in units of their variance",
-    "wrong": "share of categories that do not come back",
-    "poisson_deviance": "twice the log-likelihood lost to a perfect Poisson rate",
-    "precision": "share of samples that lie where true rows do",
-    "recall": "share of true rows that lie where samples do",
-    "density": "how many true rows’ neighbourhoods a sample lies in, against what is expected of a true row",
-    "coverage": "share of true rows with a sample in their neighbourhood",
-    "comes back": "share of the variance of what was given that the way there and back brings back",
-    "diversity": "variance of one row’s translations under several noises, as a share of that of all rows’",
-    "classes found": "classes that a classifier of true rows takes a sample for",
-    "clusters found": "clusters of true rows that a sample falls into",
-    "classes out of balance": "KL(shares of the classes among samples ‖ among true rows)",
-    "clusters out of balance": "KL(shares of the clusters among samples ‖ among true rows)",
-    "taken for its class": "share of samples that a classifier of true rows takes for the class that they were made for",
-    "copies of training rows": "share of samples nearer to a training row than 99 % of held-out rows are",
-}
 NO_FLOOR = ("comes back", "diversity")
 """Of samples, what true rows have no value of."""
-DISTANCES = {
-    "FD": "Fréchet’s distance between samples and true rows in the features of",
-    "KD": "kernel distance in the features of",
-}
-"""Distances that are named after the features that they are taken in."""
-NAMES = {
-    "auc": "AUC",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "nll": "negative log-likelihood",
-    "crps": "CRPS",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "macro_auc": "mean AUC of the labels",
-    "brier": "Brier score",
-    "coverage_90": "coverage of 90 %",
-    "poisson_deviance": "Poisson deviance",
-    "elbo": "log-likelihood (lower bound)",
-    "unexplained": "unexplained variance",
-    "wrong": "wrong categories",
-}
 TITLES = {
     "model f(x, θ)": "Model f(x, θ)",
     "decision rule": "Decision rule",
@@ -96,6 +27,7 @@ TITLES = {
 }
 SHOWN_ELSEWHERE = ("what you have", "choices")
 """Sections of a derivation that the page shows as tables of its own."""
+RUN_IS_COMPLETE = "The run itself is complete; write its report later with `trine report RUN`."
 WIDE_MATRIX = 20
 """Classes beyond which the confusion matrix takes the whole width."""
 
@@ -162,7 +94,7 @@ def render(content: ReportContent) -> str:
     Raises:
         ChoiceError: a library that the page is made with is not installed.
     """
-    _require("matplotlib", "jinja2")
+    require("A report", "matplotlib", "jinja2", then=RUN_IS_COMPLETE)
     evaluations = [_evaluation(name, content.evaluation(name)) for name in content.evaluations]
     mistakes = [{"values": {}, **mistake, "image": image_uri(mistake.get("image"))} for mistake in content.mistakes]
     farthest = [
@@ -183,7 +115,7 @@ def render(content: ReportContent) -> str:
     health = [figures.layer_scales(gradients, quantity) for quantity in ("activation", "gradient") if gradients]
     health += figures.time_scales(gradients)
     return (
-        _environment()
+        environment()
         .get_template("page.html.jinja")
         .render(
             content=content,
@@ -273,46 +205,12 @@ def _checked(value: Any) -> Any:
     return [_checked(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _require(*libraries: str) -> None:
-    for name in libraries:
-        if importlib.util.find_spec(name) is None:
-            raise ChoiceError(
-                f"A report needs {name}, which is not installed: pip install 'trine[report]'. The run itself is complete; "
-                "write its report later with `trine report RUN`."
-            )
-
-
-@functools.cache
-def _environment() -> Environment:
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("trine.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.ChainableUndefined,
-    )
-    filters: dict[str, Callable[..., Any]] = {
-        "figure": figure,
-        "markup": Markup,  # figures alone: they escape what they are given
-        "metric_name": lambda name: NAMES.get(name, name.replace("_", " ")),
-        "percent": lambda share: (
-            "–" if share is None else f"{100 * share:.1f} %" if 0.0005 < share < 0.9995 else f"{100 * share:.0f} %"
-        ),
-        "duration": _duration,
-    }
-    environment.filters.update(filters)
-    return environment
-
-
 def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """What the page shows of one target."""
     drawn = data["figures"]
     told = {key: {**metric, "baseline": None} if key in NO_FLOOR else metric for key, metric in data["metrics"].items()}
     metrics = [
-        {**metric, "name": key, "meaning": _meaning(key), "strip": figures.strip(key, metric)}
+        {**metric, "name": key, "meaning": meaning(key), "strip": figures.strip(key, metric)}
         for key, metric in told.items()
     ]
     matrix = drawn.get("confusion")
@@ -332,12 +230,6 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "unknown": drawn.get("unknown_classes") or 0,
         "calibrated": (drawn.get("calibrated") or {}).get("said") or "",
     }
-
-
-def _meaning(key: str) -> str:
-    """A metric in words."""
-    kind, _, space = key.partition("-")
-    return f"{DISTANCES[kind]} {space}" if space and kind in DISTANCES else MEANING.get(key, "")
 
 
 def _wide(matrix: Mapping[str, Any]) -> bool:
@@ -391,7 +283,7 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
     """What it took, and what is needed to do it again."""
     timing = content.timing
     found: list[tuple[str, str | None]] = [
-        ("training time", _duration(timing.get("seconds"))),
+        ("training time", duration(timing.get("seconds"))),
         ("speed", f"{timing['rate']:,.0f} examples/s" if timing.get("rate") else None),
         ("threads", str(timing["threads"]) if timing.get("threads") else None),
         ("peak memory", f"{content.memory / 2**20:,.0f} MiB" if content.memory else None),
@@ -399,16 +291,6 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
         *((str(name), str(version)) for name, version in content.versions.items()),
     ]
     return [(name, value) for name, value in found if value]
-
-
-def _duration(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _moment(created: str | None) -> str | None:

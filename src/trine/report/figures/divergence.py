@@ -12,6 +12,7 @@ import numpy as np
 
 from trine.divergences import Comparison, Profile
 from trine.errors import ChoiceError
+from trine.report._template import require
 
 from ._canvas import label
 
@@ -49,8 +50,9 @@ def check_format(path: Path) -> None:
     """Refuse a path that no figure is written to.
 
     Raises:
-        ChoiceError: its ending is none of those known, or its directory does not exist.
+        ChoiceError: its ending is none of those known, its directory does not exist, or matplotlib is not installed.
     """
+    require("A figure", "matplotlib")
     if path.suffix.lower() not in FORMATS:
         raise ChoiceError(f"--out {path} ends in none of {', '.join(FORMATS)}; a figure is written in one of these.")
     if not path.parent.is_dir():
