@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_moons
+from tests.stopping import stopped_and_resumed
 from torch.distributions import Categorical
 
 import trine
@@ -64,27 +65,15 @@ def test_digits_with_three_labels_each() -> None:
     assert "ŷ by propagation" in model.derivation_.criterion.describe()
 
 
-def test_a_run_that_was_stopped_after_labels_spread_ends_in_the_same_bits(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from trine.procedures import Descent
-
+def test_a_run_that_was_stopped_after_labels_spread_ends_in_the_same_bits(tmp_path: Any) -> None:
     train, _ = digits()
     choices: dict[str, Any] = {"y": "digit", "valid": 0.0, "epochs": 3, "channels": 4, "unlabelled": "propagation"}
     whole = trine.fit(train, **choices, out=tmp_path / "whole")
-    step, taken = Descent.step, [0]
-
-    def dying(self: Any, *arguments: Any, **named: Any) -> Any:
-        taken[0] += 1
-        if taken[0] == 40:
-            raise KeyboardInterrupt
-        return step(self, *arguments, **named)
-
-    monkeypatch.setattr(Descent, "step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        trine.fit(train, **choices, out=tmp_path / "run")
-    monkeypatch.setattr(Descent, "step", step)
-    resumed = trine.resume(tmp_path / "run", data=train)
+    resumed = stopped_and_resumed(
+        lambda: trine.fit(train, **choices, out=tmp_path / "run"),
+        lambda: trine.resume(tmp_path / "run", data=train),
+        at=40,
+    )
     one, two = whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from tests.stopping import stopped_and_resumed
 from torch.distributions import Independent, Normal
 
 import trine
@@ -89,9 +90,7 @@ def test_unknown_shapes_are_refused_with_the_nearest() -> None:
         trine.Autoencoder(2, "mmd", free_bits=0.1).fit(X)
 
 
-def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trine.procedures import Descent
-
+def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path) -> None:
     table = {f"x{i}": X[:100, i] for i in range(16, 32)}
     ways = (
         ("js", "normal", 1),
@@ -106,19 +105,11 @@ def test_a_shaped_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Path, mon
             "draws": draws,
         }  # fmt: skip
         whole = trine.fit(table, **choices, out=tmp_path / f"{shape} {draws} whole")
-        step, taken = Descent.step, [0]
-
-        def dying(self: Any, *arguments: Any, **named: Any) -> Any:
-            taken[0] += 1  # noqa: B023
-            if taken[0] == 6:  # noqa: B023
-                raise KeyboardInterrupt
-            return step(self, *arguments, **named)  # noqa: B023
-
-        monkeypatch.setattr(Descent, "step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            trine.fit(table, **choices, out=tmp_path / f"{shape} {draws}")
-        monkeypatch.setattr(Descent, "step", step)
-        resumed = trine.resume(tmp_path / f"{shape} {draws}", data=table)
+        resumed = stopped_and_resumed(
+            lambda: trine.fit(table, **choices, out=tmp_path / f"{shape} {draws}"),  # noqa: B023
+            lambda: trine.resume(tmp_path / f"{shape} {draws}", data=table),  # noqa: B023
+            at=6,
+        )
         for one, two in (
             (whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()),
             (whole.derivation_.criterion.state_dict(), resumed.derivation_.criterion.state_dict()),

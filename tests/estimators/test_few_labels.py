@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits, load_wine
+from tests.stopping import stopped_and_resumed
 
 import trine
 from trine.data import LabelledBatches, Store
@@ -178,27 +179,17 @@ def test_an_artefact_gives_the_same(tmp_path: Any) -> None:
         assert (again.predict_proba({"image": test["image"]}) == model.predict_proba({"image": test["image"]})).all()
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any) -> None:
     train, _ = digits()
     choices: dict[str, Any] = {"y": "digit", "valid": 0.0, "epochs": 3, "channels": 4, "shape": "kl", "warmup": 0.5}
     for use in ("consistency", "reconstruct", "generative"):
         own = {key: value for key, value in choices.items() if use != "consistency" or key not in ("shape", "warmup")}
         whole = trine.fit(train, **own, unlabelled=use, out=tmp_path / f"{use} whole")
-        from trine.procedures import Descent
-
-        step, steps = Descent.step, [0]
-
-        def dying(self: Any, *arguments: Any, **named: Any) -> Any:
-            steps[0] += 1  # noqa: B023
-            if steps[0] == 30:  # noqa: B023
-                raise KeyboardInterrupt
-            return step(self, *arguments, **named)  # noqa: B023
-
-        monkeypatch.setattr(Descent, "step", dying)
-        with pytest.raises(KeyboardInterrupt):
-            trine.fit(train, **own, unlabelled=use, out=tmp_path / use)
-        monkeypatch.setattr(Descent, "step", step)
-        resumed = trine.resume(tmp_path / use, data=train)
+        resumed = stopped_and_resumed(
+            lambda: trine.fit(train, **own, unlabelled=use, out=tmp_path / use),  # noqa: B023
+            lambda: trine.resume(tmp_path / use, data=train),  # noqa: B023
+            at=30,
+        )
         one, two = whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()
         assert all(torch.equal(one[name], two[name]) for name in one)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, load_wine
+from tests.stopping import stopped_and_resumed
 
 import trine
-from trine.procedures import Descent
 
 DIGITS = load_digits()
 PICTURES = (DIGITS.images * 15).astype(np.uint8)[:300]
@@ -57,23 +57,15 @@ def states(model: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_a_stopped_game_ends_in_the_same_bits(game: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_game_ends_in_the_same_bits(game: str, tmp_path: Path) -> None:
     table, how = GAMES[game]
     how = {**how, "epochs": 3, "ema": 0.9, "batch_size": 32, "threads": 1}
     whole = trine.fit(table, **how, out=tmp_path / "whole")
-    step, taken = Descent.step, [0]
-
-    def dying(self: Any, *arguments: Any, **named: Any) -> Any:
-        taken[0] += 1
-        if taken[0] == 8:
-            raise KeyboardInterrupt
-        return step(self, *arguments, **named)
-
-    monkeypatch.setattr(Descent, "step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        trine.fit(table, **how, out=tmp_path / "stopped")
-    monkeypatch.setattr(Descent, "step", step)
-    resumed = trine.resume(tmp_path / "stopped", data=table)
+    resumed = stopped_and_resumed(
+        lambda: trine.fit(table, **how, out=tmp_path / "stopped"),
+        lambda: trine.resume(tmp_path / "stopped", data=table),
+        at=8,
+    )
     one, two = states(whole), states(resumed)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)

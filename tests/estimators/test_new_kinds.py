@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_wine
+from tests.stopping import stopped_and_resumed
 
 import trine
 from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, TrineError
-from trine.procedures import Descent
 
 
 @pytest.fixture(scope="module")
@@ -81,27 +81,14 @@ def test_an_artefact_generates_the_same_bits(fitted: Any, tmp_path: Path) -> Non
         trine.load(path)
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_bits(
-    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_was_stopped_ends_in_the_same_bits(digits: Any, tmp_path: Path) -> None:
     images = digits[0][:300]
     whole = trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images)
-    taken = Descent.step
-    steps = 0
 
-    def killed(self: Descent, *args: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 15:
-            raise KeyboardInterrupt
-        return taken(self, *args)
+    def kept() -> trine.Novelty:
+        return trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images, out=tmp_path / "n")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Descent, "step", killed)
-        with pytest.raises(KeyboardInterrupt):
-            trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images, out=tmp_path / "n")
-    assert steps == 15
-    again = trine.Novelty(starts=30, epochs=4, random_state=1, threads=1).fit(images, out=tmp_path / "n")
+    again = stopped_and_resumed(kept, kept, at=15)
     tensors = again.autoencoder_.tensors()
     for name, tensor in whole.autoencoder_.tensors().items():
         assert tensor.equal(tensors[name]), name

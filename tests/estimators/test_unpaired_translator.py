@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from tests.stopping import stopped_and_resumed
 
 import trine
 from trine.errors import ChoiceError, DataError, SchemaError
 from trine.estimators._piles import piles_of, prepare_piles
 from trine.estimators._translation_scores import evaluate_translations
-from trine.procedures import Descent
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
 A, B = DIGITS[:120], 255 - DIGITS[120:280]
@@ -143,22 +143,14 @@ STOPPED = {"cycle": {"ema": 0.9, "history": 24}, "contrast": {"content": "contra
 
 
 @pytest.mark.parametrize("case", STOPPED)
-def test_a_stopped_translator_ends_in_the_same_bits(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_translator_ends_in_the_same_bits(case: str, tmp_path: Path) -> None:
     how = {"channels": 4, "layers": 1, "epochs": 3, "batch_size": 16, "threads": 1, "seed": 0, **STOPPED[case]}
     whole = trine.fit({"image": A}, other={"image": B}, method="unpaired", **how, out=tmp_path / "whole")
-    step, taken = Descent.step, [0]
-
-    def dying(self: Any, *arguments: Any, **named: Any) -> Any:
-        taken[0] += 1
-        if taken[0] == 12:
-            raise KeyboardInterrupt
-        return step(self, *arguments, **named)
-
-    monkeypatch.setattr(Descent, "step", dying)
-    with pytest.raises(KeyboardInterrupt):
-        trine.fit({"image": A}, other={"image": B}, method="unpaired", **how, out=tmp_path / "stopped")
-    monkeypatch.setattr(Descent, "step", step)
-    resumed = trine.resume(tmp_path / "stopped", data={"image": A}, other={"image": B})
+    resumed = stopped_and_resumed(
+        lambda: trine.fit({"image": A}, other={"image": B}, method="unpaired", **how, out=tmp_path / "stopped"),
+        lambda: trine.resume(tmp_path / "stopped", data={"image": A}, other={"image": B}),
+        at=12,
+    )
     for part in ("model", "criterion"):
         one, two = (getattr(found.derivation_, part).state_dict() for found in (whole, resumed))
         assert one.keys() == two.keys()
