@@ -132,6 +132,8 @@ def test_an_estimator_descends_it() -> None:
     assert losses[-1] < losses[0] - 2
     held = model.log_likelihood(PIXELS[:100], 20)
     assert held.bounds[1] < held.bounds[5] < held.bounds[20]
+    with pytest.raises(ChoiceError, match="samples is 0; it is a whole number"):
+        model.log_likelihood(PIXELS[:2], 0)
     assert model.inverse_transform(model.transform(PIXELS[:3])).shape == (3, 8, 8)
 
 

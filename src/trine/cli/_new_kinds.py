@@ -115,10 +115,10 @@ def _source(data: str, known: str | None) -> tuple[Any, Any, str | None]:
 def _summary(model: Any) -> str:
     """What was found, in words."""
     s = model.scores_
+    coherent = f", coherence {s['coherence']:.2f}" if model.types_ else ""
     lines = [
         f"{s['objects']:,.0f} objects from {model.starts:,} starts: {s['fixed']:.1%} came to rest in at most {model.steps} steps",
-        f"{s['types']:.0f} types, coherence {s['coherence']:.2f}; objects are {s['distance']:.1f} "
-        "times as far from the known as these from each other",
+        f"{s['types']:.0f} types{coherent}; objects are {s['distance']:.1f} times as far from the known as these from each other",
     ]
     if "out_of_class_count" in s:
         lines.append(
@@ -134,4 +134,5 @@ def _summary(model: Any) -> str:
         for kind in model.types_[:12]
     ]
     more = [f"  … and {len(model.types_) - 12} more"] if len(model.types_) > 12 else []
-    return "\n".join([*lines, "", head, *rows, *more, ""])
+    table = ["", head, *rows, *more] if rows else []
+    return "\n".join([*lines, *table, ""])

@@ -268,7 +268,8 @@ def _target(column: Column, spec: str | Domain | None, on_bad: str, fewest: int)
         domain, reason = found.domain, found.reason
     if isinstance(domain, Date):
         raise SchemaError(
-            f"Column {name!r} holds dates, which cannot be y; predict a number made from them, e.g. days until then."
+            f"Column {name!r} holds dates, which cannot be y; predict a number made from them, e.g. days until then, or have them "
+            f"written as a text: `--domain {name}=text`."
         )
     if isinstance(domain, Category):
         domain = _classes(column, dataclasses.replace(domain, strict=True), fewest)

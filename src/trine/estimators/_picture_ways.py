@@ -16,7 +16,8 @@ from torch import Tensor
 from trine.blocks.tiles import in_tiles
 from trine.domains import Column, Image
 from trine.domains._pictures import SUFFIXES, Unreadable, pixels_of, size_of
-from trine.errors import ChoiceError, DataError
+from trine.errors import DataError
+from trine.estimators._counts import count
 
 TILE = 1024
 """Pixels a side up to which a picture is made in one piece."""
@@ -75,8 +76,7 @@ def noises(way: Way, n: int, seed: int) -> Tensor:
     Raises:
         ChoiceError: n below 1.
     """
-    if n < 1:
-        raise ChoiceError(f"n is {n}; at least 1 answer is made.")
+    n = count("n", n, "at least 1 answer is made")
     return torch.randn(n, way.noise, generator=torch.Generator().manual_seed(seed))
 
 

@@ -20,6 +20,7 @@ from trine.domains import Audio, Domain, Image, Series, Text
 from trine.errors import ChoiceError, DataError
 from trine.estimators._answers import answer
 from trine.estimators._batched import chunk_of
+from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted
@@ -327,8 +328,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        if n < 1:
-            raise ChoiceError(f"n is {n}; at least 1 row is drawn.")
+        n = count("n", n, "at least 1 row is drawn")
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(self.plan_.seed if seed is None else seed)
@@ -357,8 +357,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         first, last = torch.from_numpy(self.represent(a)), torch.from_numpy(self.represent(b))
         if len(first) != len(last):
             raise DataError(f"a has {len(first)} rows and b {len(last)}; give them in pairs.")
-        if steps < 2:
-            raise ChoiceError(f"steps is {steps}; a way has at least 2, its ends.")
+        steps = count("steps", steps, "a way has at least 2, its ends", 2)
         along = torch.linspace(0, 1, steps).view(1, -1, 1)
         return self.inverse_transform(torch.lerp(first[:, None], last[:, None], along).flatten(0, 1).numpy())
 
@@ -445,6 +444,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
                 f"log p(x) is an integral over codes, and under shape={self.derivation_.choices.shape} each row has one code. "
                 "Fit with shape='kl', or take score_samples, the likelihood of the reconstruction."
             )
+        samples = count("samples", samples, "an importance-sampled likelihood takes 1 or more")
         store, _ = self._encode(X)
         rows = max(min(chunk_of(store, self.schema_), WEIGHTS // samples), 1)
         parts: list[tuple[Tensor, Tensor]] = []

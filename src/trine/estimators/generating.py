@@ -15,6 +15,7 @@ from torch import Tensor
 from trine.data import Table, read
 from trine.domains import Category, Domain, Image, Numeric
 from trine.errors import ChoiceError, DataError
+from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
 from trine.estimators._picture_ways import TILE, Way, translated
@@ -109,17 +110,6 @@ def _rows(domain: Domain, values: NDArray[Any]) -> Any:
         return values
     ended = np.isnan(values).all(axis=2)
     return [row[: int(np.argmax(end)) if end.any() else len(row)] for row, end in zip(values, ended, strict=True)]
-
-
-def _count(n: Any) -> int:
-    """``n`` as a number of rows.
-
-    Raises:
-        ChoiceError: no whole number, or none above 0.
-    """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ChoiceError(f"n is {n!r}; it is a whole number, and at least 1 row is made.")
-    return int(n)
 
 
 def unwrapped(data: Any) -> Any:
@@ -273,7 +263,7 @@ class GAN(Generating):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        n = _count(n)
+        n = count("n", n, "at least 1 row is made")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.plan_.seed if seed is None else seed)
             return self.columns_of(torch.randn(n, self._network.noise.width))
@@ -475,7 +465,7 @@ class ConditionalGAN(Generating):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        n = _count(n)
+        n = count("n", n, "at least 1 row is made")
         if isinstance(given, Mapping):
             given = read({name: np.atleast_1d(np.asarray(value)) for name, value in given.items()})
         elif self._from_arrays():

@@ -18,7 +18,8 @@ from torch import Tensor
 from trine import artefact
 from trine.data import Schema, Store, Table, read
 from trine.domains import Image
-from trine.errors import ArtefactError, ChoiceError, DataError
+from trine.errors import ArtefactError, DataError
+from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators, versions
 from trine.estimators._iteration import iterated
 from trine.estimators._kept_rows import restored, to_json, to_tensors
@@ -184,9 +185,7 @@ class Novelty(Estimator):
 
     def _check(self) -> None:
         for name in ("starts", "steps", "most_types", "least"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ChoiceError(f"{name} is {value!r}; it is a whole number, 1 or more.")
+            count(name, getattr(self, name), "at least 1")
 
     def _train(self, known: Table, seed: int, out: str | os.PathLike[str] | None) -> Autoencoder:
         """The sparse autoencoder of the known rows."""
@@ -266,13 +265,12 @@ class Novelty(Estimator):
             Rows in the user's units: an array of pictures where x is one picture, else a mapping from column to values.
 
         Raises:
-            ChoiceError: fewer than 1.
+            ChoiceError: ``n`` is no whole number, or below 1.
         """
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        if n < 1:
-            raise ChoiceError(f"n is {n}; generation starts from at least 1 noise object.")
+        n = count("n", n, "generation starts from at least 1 noise object")
         first = self._noise(n, (self.random_state or 0) if seed is None else seed) if start is None else read(start)
         store, fixed, _ = iterated(self.autoencoder_, self._look, first, self.steps)
         rows = self._look.distinct(store, np.flatnonzero(fixed))

@@ -13,6 +13,7 @@ from trine.domains import Domain, Text
 from trine.errors import ChoiceError, SchemaError
 from trine.estimators._answers import Columns, answer, written
 from trine.estimators._batched import breadth
+from trine.estimators._counts import count
 from trine.estimators._estimator import estimators
 from trine.estimators._supervised import Supervised
 from trine.estimators._workflow import estimator_of
@@ -74,8 +75,7 @@ class Transducer(Supervised):
         Raises:
             ChoiceError: n below 1, or no data for a model that has an x.
         """
-        if n < 1:
-            raise ChoiceError(f"n is {n}; draw 1 text or more.")
+        n = count("n", n, "at least 1 text is drawn")
         if self.schema_.x and data is None:
             raise ChoiceError(f"The model has the inputs {', '.join(self.schema_.x)}; give rows to draw texts for.")
         domain = self.schema_.y[self.target_]

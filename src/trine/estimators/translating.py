@@ -12,6 +12,7 @@ from trine.blocks.unpaired import PictureMap
 from trine.data import Schema, Table, TwoPiles, matched, read, stored
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError
+from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._picture_ways import Way
 from trine.estimators._piles import paired, piles_of, prepare_piles
@@ -197,8 +198,7 @@ class Translator(Estimator):
 
         check_is_fitted(self)
         made = self.made_in(to)
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise ChoiceError(f"n is {n!r}; it is a whole number, and each row has at least 1 translation.")
+        n = count("n", n, "each row has at least 1 translation")
         side = to.lower()
         table = self._source(rows, side)
         own = Schema(self.schema_.x, {}) if side == "b" else Schema({}, self.schema_.y)
