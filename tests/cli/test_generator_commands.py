@@ -83,6 +83,8 @@ def test_a_condition_is_said_or_read(place: Path, tmp_path: Path) -> None:
     )
     made = pd.read_csv(tmp_path / "hue.csv")
     assert list(made) == ["alcohol", "kind", "hue"]
+    assert made["alcohol"].eq(13.5).all()
+    assert '13.5,"low",' in (tmp_path / "hue.csv").read_text().replace('"13.5"', "text")
     assert made["hue"].nunique() > 30
 
 

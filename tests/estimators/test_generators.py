@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -136,11 +137,40 @@ def test_the_derivation_says_what_is_played() -> None:
     derivation, _ = trine.derive((PICTURES, DIGITS.target.astype(str)), method="gan", divergence="minimax")
     text = derivation.describe()
     assert "JS(fake, real) = sup_D" in text
+    assert "v of fake: 2 × Conv2d, Linear; " in text
+    assert "it also descends 0.5 E‖∇v‖² on either side, 4 times that every 4 steps" in text
+    assert "decision rule" not in text
+    assert "diversity" not in text
     assert derivation.schema.y == {}
     derivation, _ = trine.derive(
         {"digit": DIGITS.target.astype(str), "image": PICTURES}, y="image", method="conditional_gan"
     )
     assert "relu(1 − ‖fake − other‖₁" in derivation.describe()
+
+
+@pytest.mark.parametrize("divergence", ["wasserstein", "cramer"])
+def test_a_penalty_that_makes_a_distance_is_weighed_as_chosen(divergence: str) -> None:
+    table = {"a": np.arange(60.0), "b": np.arange(60.0)[::-1] ** 2}
+    for penalty, weight in ({}, 10.0), ({"penalty": 3.0}, 3.0):
+        derivation, _ = trine.derive(table, method="gan", divergence=divergence, **penalty)
+        assert derivation.criterion.terms[0].divergence.weight == weight
+        assert f"it also descends {weight:g} E relu(" in derivation.describe()
+        assert derivation.choices.penalty == weight
+        assert derivation.choices.penalty_every is None
+    for wrong, why in ({"penalty": 0.0}, "no distance without its penalty"), ({"penalty_every": 4}, "every step"):
+        with pytest.raises(ChoiceError, match=why):
+            trine.derive(table, method="gan", divergence=divergence, **wrong)
+
+
+@pytest.mark.parametrize("name", ["diversity", "history", "likelihood", "identity_weight", "content"])
+def test_choices_of_other_games_are_refused(name: str) -> None:
+    value: Any = "cycle" if name == "content" else 2
+    rows = {"digit": DIGITS.target.astype(str), "image": PICTURES}
+    with pytest.raises(ChoiceError, match=f"{name} is of .*leave it out"):
+        trine.derive(rows, method="gan", label="digit", **{name: value})
+    if name != "diversity":
+        with pytest.raises(ChoiceError, match=f"{name} is of .*leave it out"):
+            trine.derive(rows, y="image", method="conditional_gan", **{name: value})
 
 
 def test_mistakes_are_told() -> None:

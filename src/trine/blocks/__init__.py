@@ -25,6 +25,7 @@ from .sequence import ended as ended
 from .sequence import own_steps as own_steps
 from .summary import Row as Row
 from .summary import summary as summary
+from .summary import titles as titles
 from .vector import Vectors as Vectors
 
 import_all("trine.blocks")  # a block registers itself for its domain

@@ -63,6 +63,10 @@ class ModulatedConvolution(nn.Module):
             if layer is not None:
                 nn.init.normal_(layer.weight, std=SPREAD * noise**-0.5)
 
+    def title(self) -> str:
+        """What it is, for a summary."""
+        return "Conv2d" if self.scale is None else "Conv2d, modulated by noise"
+
     def forward(self, maps: Tensor, z: Tensor | None = None) -> Tensor:
         squares = self.convolution.weight.square().sum((2, 3))
         if self.scale is None or self.shift is None or z is None:

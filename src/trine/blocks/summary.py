@@ -24,18 +24,27 @@ class Row(NamedTuple):
     parameters: int
 
 
+def titles(module: nn.Module) -> list[str]:
+    """What the blocks within ``module`` are called, in the order in which they are built."""
+    return [title for _, title in _blocks(module)]
+
+
 def summary(model: nn.Module, batch: Mapping[str, Tensor]) -> list[Row]:
     """The blocks of ``model`` in the order in which ``batch`` passes them.
 
     A block is a module that names itself, by a method ``title()`` or an attribute ``formula`` (decision rules), else a
-    module with parameters and no parts. The model is run once, in evaluation mode and without gradients, and left as it
+    module with parameters and no parts. Of a model that says in ``called`` what its children are, a name begins with
+    that. The model is run once, in evaluation mode and without gradients, and left as it
     was.
     """
     size = len(next(iter(batch.values())))
     found: dict[int, Row] = {}
+    parts: Mapping[str, str] = getattr(model, "called", {})
+    named = [(f"{parts[name]}: " if name in parts else "", child) for name, child in model.named_children()]
+    blocks = [(module, part + title) for part, child in named for module, title in _blocks(child)]
     handles = [
         module.register_forward_hook(lambda m, _, output, title=title: _record(found, m, title, output, size))
-        for module, title in _blocks(model)
+        for module, title in (blocks if parts else _blocks(model))
     ]
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -82,9 +91,12 @@ def _shape(output: Any, size: int) -> str:
     else:
         return ""
     names = [str(dimension) for dimension in dimensions]
-    # The batch is the first dimension, or the second behind the members'.
+    # The batch is the first dimension, or the second behind the members'; or the first is that of several batches at once.
     for i, dimension in enumerate(dimensions[:2]):
         if dimension == size:
             names[i] = "batch"
             break
+    else:
+        if size > 2 and dimensions and dimensions[0] and not dimensions[0] % size:
+            names[0] = f"{dimensions[0] // size} · batch"
     return f"({', '.join(names)}{',' if len(names) == 1 else ''})"

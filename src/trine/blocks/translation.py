@@ -35,6 +35,10 @@ class NoisyNorm(nn.Module):
         if self.modulation is not None:
             nn.init.normal_(self.modulation.weight, std=SPREAD * noise**-0.5)
 
+    def title(self) -> str:
+        """What it is, for a summary."""
+        return "each map standardised" if self.modulation is None else "each map standardised, moved by noise"
+
     def forward(self, maps: Tensor, z: Tensor | None) -> Tensor:
         if self.modulation is None or z is None:
             return instance_norm(maps, weight=self.gain, bias=self.shift)
@@ -51,6 +55,12 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norms = nn.ModuleList(NoisyNorm(channels, noise) for _ in range(2))
+
+    def title(self) -> str:
+        """What it is, for a summary."""
+        return (
+            "residual block 3 × 3, moved by noise" if self.norms[0].modulation is not None else "residual block 3 × 3"
+        )
 
     def forward(self, maps: Tensor, z: Tensor | None) -> Tensor:
         before, after = self.norms

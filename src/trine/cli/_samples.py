@@ -9,6 +9,7 @@ import numpy as np
 
 from trine.cli import _codes
 from trine.data import read
+from trine.domains import Category, Numeric
 from trine.errors import ChoiceError
 from trine.estimators import GAN, Autoencoder, ConditionalGAN, Transducer, load
 
@@ -89,8 +90,22 @@ def _generated(
     made = model.drawn_columns(n, table, seed=seed)
     beside = {}
     for name in columns:
-        column = table.column(name)
-        if column.offsets is None and column.values.ndim == 1:
+        column, domain = table.column(name), model.schema_.x[name]
+        if given and isinstance(domain, Category):  # said as text, and written as the data have it
+            beside[name] = np.repeat(domain.decode(domain.encode(column)), n)
+        elif given and isinstance(domain, Numeric):
+            beside[name] = np.repeat(_number(given[name]), n)
+        elif column.offsets is None and column.values.ndim == 1:
             values = column.values if column.levels is None else np.append(column.levels, "")[column.values]
             beside[name] = np.repeat(values, n)
     _codes.save(out, {**model.schema_.y}, {**beside, **made}, "samples")
+
+
+def _number(text: str) -> float | int | str:
+    """What a text says, or the text itself where it says a date."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text

@@ -43,4 +43,4 @@ def translate(run: Path, data: Path, out: Path, *, to: str | None, samples: int,
             except OSError as error:
                 raise DataError(f"Cannot write {out / name}: {error.strerror or error}.") from None
     more = f", {samples} answers each," if samples > 1 else ""
-    print(f"{len(files):,} pictures{more} translated to {out}", file=sys.stderr)
+    print(f"{len(files):,} picture{'s' * (len(files) != 1)}{more} translated to {out}", file=sys.stderr)

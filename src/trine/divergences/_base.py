@@ -120,6 +120,10 @@ class Divergence(nn.Module, abc.ABC):
 class LearnedDivergence(Divergence):
     """A divergence known only as the supremum of a bound over critics: it owns a critic, built of its parameters."""
 
+    def penalised(self) -> str:
+        """What the critic descends beside the bound, in words and symbols; empty where there is nothing."""
+        return ""
+
     @abc.abstractmethod
     def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         """What the critic descends, (batch,), so that the bound approaches the divergence."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from trine.blocks.tiles import in_tiles
 from trine.domains import Column, Image
@@ -35,6 +36,7 @@ class Way:
         condition: (n, channels, h, w) pixels in [0, 1] → what ``make`` reads, at the size of what it makes.
         make: (that, (n, noise)) → (n, channels', h', w') in [−1, 1].
         reach, stride: of ``make``; see :func:`~trine.blocks.tiles.in_tiles`.
+        least: pixels a side that ``make`` needs; smaller pictures are lengthened by their last pixels, and cut again.
     """
 
     read: Image
@@ -44,6 +46,7 @@ class Way:
     make: Callable[[Tensor, Tensor], Tensor]
     reach: int
     stride: int
+    least: int = 1
 
     def answers(self, pixels: NDArray[Any], z: Tensor, tile: int = TILE) -> Picture:
         """Answers to one picture under each noise: (n, h', w'[, channels]) in the user's units.
@@ -54,6 +57,10 @@ class Way:
         with torch.inference_mode():
             unit = torch.from_numpy(pixels.astype(np.float32)) / self.read.divisor
             read = self.condition(unit[None])
+            height, width = read.shape[2:]
+            if min(height, width) < self.least:
+                more = (0, max(self.least - width, 0), 0, max(self.least - height, 0))
+                read = pad(read, more, mode="replicate")
             many = max(min(TILE * TILE // max(read.shape[2] * read.shape[3], 1), len(z)), 1)
             found = []
             for some in torch.split(z, many):
@@ -66,7 +73,7 @@ class Way:
                         stride=self.stride,
                     )
                 )
-            made = ((torch.cat(found) + 1) / 2).clamp(0.0, 1.0)
+            made = ((torch.cat(found)[:, :, :height, :width] + 1) / 2).clamp(0.0, 1.0)
             return self.made.decode(made.numpy())
 
 

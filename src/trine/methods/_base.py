@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 from typing import Any
 
 import torch
 from torch import nn
 
-from trine.blocks import summary
+from trine.blocks import summary, titles
 from trine.choices import Choices
 from trine.criterion import Criterion
 from trine.data import Batch, Schema
+from trine.divergences import LearnedDivergence
 from trine.models import Posterior, Translator
 from trine.procedures import Procedure
 from trine.registry import Registry
@@ -78,7 +80,7 @@ class Derivation:
     procedure: Procedure
 
     def sections(self, sample: Batch | None = None) -> dict[str, list[str]]:
-        """Title → lines: what was inferred, model, decision rule, criterion, procedure, choices.
+        """Title → lines: what was inferred, model, decision rule (where one decides), criterion, procedure, choices.
 
         Args:
             sample: a batch of a few rows, to show the shapes that pass between the blocks.
@@ -90,9 +92,9 @@ class Derivation:
         total = sum(p.numel() for p in network.parameters())
         rules = getattr(self.model, "rules", ())
         targets = getattr(self.model, "targets", ())
-        sides = ("A", "B") if isinstance(self.model, Translator) else ("x", "y")
-        return {
-            "what you have": self.schema.describe(*sides).splitlines(),
+        piles = isinstance(self.model, Translator)
+        found = {
+            "what you have": self._had(piles),
             "model f(x, θ)": [
                 *_aligned([(row.name, row.shape, f"{row.parameters:,}") for row in rows]),
                 f"{total:,} parameters",
@@ -106,13 +108,36 @@ class Derivation:
                     f"−log q({target}) = {rule.identity}",
                 )
             ],
-            "criterion": [self.criterion.describe()],
+            "criterion": [self.criterion.describe(), *self.critics()],
             "procedure": [
                 *self.procedure.describe().splitlines(),
                 *self._batched(),
             ],
             "choices": _aligned([(choice["name"], choice["value"], choice["reason"]) for choice in self.chosen()]),
         }
+        return {title: lines for title, lines in found.items() if lines}
+
+    def _had(self, piles: bool) -> list[str]:
+        """The columns; of two piles A's first."""
+        if not piles:
+            return self.schema.describe().splitlines()
+        first = dataclasses.replace(self.schema, x=self.schema.y, y=self.schema.x)
+        return first.describe("B", "A").splitlines()
+
+    def critics(self) -> list[str]:
+        """A line for each divergence that is learned: what its critic is made of, and what else it descends."""
+        found = []
+        for term in self.criterion.terms:
+            learned: object = term.divergence
+            while isinstance(inner := getattr(learned, "divergence", None), LearnedDivergence):  # of packs, of a pool
+                learned = inner
+            critic = getattr(learned, "critic", None)
+            if isinstance(learned, LearnedDivergence) and isinstance(critic, nn.Module):
+                parts = ", ".join(_counted(titles(critic)))
+                total = sum(p.numel() for p in critic.parameters())
+                bound = learned.penalised()
+                found.append(f"v of {term.name}: {parts}; {total:,} parameters{f'; {bound}' if bound else ''}")
+        return found
 
     def _batched(self) -> list[str]:
         """Which rows come in a batch, how many times, and what for."""
@@ -188,6 +213,12 @@ def _show(value: Any) -> str:
 def _unreasoned(name: str, value: Any) -> str:
     """Of a choice that was not derived: whether the user made it, or it stands as it always does."""
     return "as usual" if getattr(Choices(), name) == value else "as chosen"
+
+
+def _counted(names: list[str]) -> list[str]:
+    """Names in their order, those that follow each other as one with how many they are."""
+    groups = [(name, len(list(same))) for name, same in itertools.groupby(names)]
+    return [name if count == 1 else f"{count} × {name}" for name, count in groups]
 
 
 def _aligned(rows: list[tuple[Any, ...]]) -> list[str]:

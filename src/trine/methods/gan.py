@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -15,7 +15,7 @@ from trine.choices import Choices
 from trine.criterion import Criterion, Term
 from trine.data import Schema
 from trine.divergences import LearnedDivergence
-from trine.divergences.learned import Cramer, Wasserstein, learned
+from trine.divergences.learned import learned
 from trine.divergences.mode_seeking import ModeSeeking
 from trine.divergences.packed import Packed
 from trine.domains import Audio, Domain, Image, Series
@@ -34,6 +34,20 @@ FEW = 1000
 """Pictures below which what the critic sees is changed at random: it would know them by heart (Zhao et al., 2020, section 1)."""
 
 
+BOUND = ("wasserstein", "cramer")
+"""Divergences whose critics are bound by a penalty of their own, on slopes above one."""
+LIPSCHITZ = 10.0
+"""Its weight (Gulrajani et al., `Improved Training of Wasserstein GANs`, 2017, section 4)."""
+ABOUT = {
+    "diversity": "of answers to a condition (--method conditional_gan, unpaired)",
+    "likelihood": "of a picture that is made of a picture, or of what a cycle between two piles brings back",
+    "content": "of two piles (--method unpaired)",
+    "identity_weight": "of two piles (--method unpaired)",
+    "history": "of two piles (--method unpaired)",
+}
+"""Choices of some games alone → what they are about."""
+
+
 @methods.register("gan")
 class GanMethod(Method):
     """Samples like x, for x alone: a generator against a critic."""
@@ -44,11 +58,17 @@ class GanMethod(Method):
         """Defaults by what is made; see :mod:`trine.methods.defaults` for what is shared."""
         self._check(schema)
         _refuse(choices)
+        for name in self._not_of(schema):
+            value = getattr(choices, name)
+            if value:
+                raise ChoiceError(f"{name} is {ABOUT[name]}, and {name}={value} is asked for here; leave it out.")
         wanted = self._derived(schema, choices, facts)
         wanted["patience"] = (
             max(10, (choices.epochs or wanted["epochs"][0]) // 3),
             "epochs without a score that is better by more than its noise; the best generator is kept",
         )
+        for name in self._not_of(schema):
+            wanted.pop(name, None)
         open_ = {name: found for name, found in wanted.items() if getattr(choices, name) is None}
         chosen = choices.replace(**{name: value for name, (value, _) in open_.items()})
         resolved, reasons = resolve(schema, chosen, facts)
@@ -86,8 +106,6 @@ class GanMethod(Method):
 
     def _terms(self, schema: Schema, choices: Choices) -> list[Term]:
         """Terms beside the learned one."""
-        if choices.likelihood:
-            raise ChoiceError("likelihood is of a picture that is made of a picture; leave it out.")
         return [diversity_term(choices)] if self._condition(schema) and choices.diversity != 0 else []
 
     def _made(self, schema: Schema) -> Mapping[str, Domain]:
@@ -95,6 +113,10 @@ class GanMethod(Method):
 
     def _condition(self, schema: Schema) -> Mapping[str, Domain] | None:
         return None
+
+    def _not_of(self, schema: Schema) -> Sequence[str]:
+        """Choices of other games, which would be left out without a word."""
+        return list(ABOUT)
 
     def _check(self, schema: Schema) -> None:
         if schema.y:
@@ -129,6 +151,10 @@ class ConditionalGanMethod(GanMethod):
             return super()._terms(schema, choices)
         terms = [paired.likelihood_term(pair, choices)] if choices.likelihood != 0 else []
         return [*terms, diversity_term(choices, paired.SHARE)] if choices.diversity != 0 else terms
+
+    def _not_of(self, schema: Schema) -> Sequence[str]:
+        mine = ("diversity",) if paired.pair_of(schema) is None else ("diversity", "likelihood")
+        return [name for name in ABOUT if name not in mine]
 
     def _made(self, schema: Schema) -> Mapping[str, Domain]:
         return schema.y
@@ -172,6 +198,9 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
         "autocast": ("none", "penalties are slopes of slopes"),
         "calibration": ("none", "there is no probability to correct"),
     }
+    bound = choices.divergence in BOUND
+    if bound:
+        found["penalty"] = (LIPSCHITZ, "on slopes above one, between true and made rows")
     if drawn:
         epochs = min(max(round(600_000 / rows), 5), 400)
         found |= {
@@ -200,6 +229,8 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
                 "a slope of a slope costs three times a value; dense where steps are few",
             ),
         }
+    if bound:
+        del found["penalty_every"]
     return found
 
 
@@ -238,8 +269,17 @@ def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
             f"There is no divergence with a critic called {name!r}.{nearest(name, known)} Known: {', '.join(known)}."
         )
     kind: Any = learned[name]
-    if kind in (Wasserstein, Cramer):  # whose critics are bound by a penalty of their own
-        return kind(critic)  # type: ignore[no-any-return]
+    if name in BOUND:
+        if choices.penalty_every is not None:
+            raise ChoiceError(
+                f"penalty_every is {choices.penalty_every}, and the penalty of divergence={name}, which makes it a distance, "
+                "is looked at in every step of the critic; leave penalty_every out."
+            )
+        if choices.penalty == 0:
+            raise ChoiceError(
+                f"penalty is 0, and divergence={name} is no distance without its penalty; leave penalty out or make it larger."
+            )
+        return kind(critic, weight=LIPSCHITZ if choices.penalty is None else choices.penalty)  # type: ignore[no-any-return]
     weight = 1.0 if choices.penalty is None else choices.penalty
     return kind(critic, r1=weight, r2=weight, every=choices.penalty_every or 1)  # type: ignore[no-any-return]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -85,6 +85,9 @@ class UnpairedMethod(GanMethod):
             "epochs": (epochs, "to see about 100,000 pictures of either pile, within 5 to 200 epochs"),
             "step_size": (5e-4, "held on digits"),
         }
+
+    def _not_of(self, schema: Schema) -> Sequence[str]:
+        return ()
 
     def _check(self, schema: Schema) -> None:
         if not schema.x or not schema.y:

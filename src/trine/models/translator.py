@@ -109,6 +109,11 @@ class Translator(nn.Module):
         self.contrast = contrast
 
     @property
+    def called(self) -> dict[str, str]:
+        """What its parts are, for a summary."""
+        return {"to_b": "A → B", "to_a": "B → A", "code_a": "code of A", "code_b": "code of B", "contrast": "places"}
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` gives."""
         each = ["real", "fake", "z", "noise"]

@@ -82,6 +82,18 @@ class Dual(LearnedDivergence):
         values = per_example(self.on_target(on_real)) + per_example(self.on_predicted(on_fake))
         return values if penalty is None else values + penalty
 
+    def penalised(self) -> str:
+        """The penalties on slopes, by side."""
+        if not self.r1 and not self.r2:
+            return ""
+        if self.r1 == self.r2:
+            told = f"{0.5 * self.r1:g} E‖∇v‖² on either side"
+        else:
+            told = f"{0.5 * self.r1:g} E‖∇v‖² on true and {0.5 * self.r2:g} E‖∇v‖² on made samples"
+        return f"it also descends {told}" + (
+            f", {self.every} times that every {self.every} steps" if self.every > 1 else ""
+        )
+
     def _judged(self, fake: Tensor, real: Tensor, given: Value | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """The critic's values on both sides, and the penalties where they are looked at in this step, (batch,)."""
         weight = self._weight()

@@ -50,6 +50,10 @@ class Cramer(LearnedDivergence):
         self.critic = critic
         self.weight = weight
 
+    def penalised(self) -> str:
+        """The penalty on slopes."""
+        return f"it also descends {self.weight:g} E relu(‖∇w‖ − 1)² between the sides" if self.weight else ""
+
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         return self.bound(predicted, target, given)
 

@@ -58,6 +58,12 @@ class Wasserstein(Dual):
         if constraint == "spectral":
             divide(critic)
 
+    def penalised(self) -> str:
+        """The penalty on slopes, or the constraint."""
+        if not self.weight:
+            return "each layer divided by its largest singular value"
+        return f"it also descends {self.weight:g} E relu(‖∇v‖ − 1)² between the sides"
+
     def on_target(self, value: Tensor) -> Tensor:
         return -value
 
