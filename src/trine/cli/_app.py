@@ -27,7 +27,7 @@ from trine.cli._options import (
     Sets,
     Target,
 )
-from trine.cli._outcome import print_json, report_outcome
+from trine.cli._outcome import print_json, report_outcome, summaries
 from trine.cli._values import assignments, choices, held_out, inputs, keep_apart, pair, seconds
 
 app = typer.Typer(
@@ -243,8 +243,7 @@ def evaluate(
     if as_json:
         print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
     else:
-        for evaluation in evaluations.values():
-            print(evaluation.summary())
+        print("\n\n".join(summaries(model, evaluations)))
 
 
 @app.command(epilog="Example: trine predict runs/adult new.csv --out predictions.csv")

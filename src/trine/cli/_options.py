@@ -34,7 +34,11 @@ Method = Annotated[
 ]
 Label = Annotated[
     str | None,
-    typer.Option("--label", metavar="COL", help="Of x alone: a column left out of x, which colours the report."),
+    typer.Option(
+        "--label",
+        metavar="COL",
+        help="Of x alone or two piles: a column left out, which colours the report and judges what is made.",
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,21 @@ def report_outcome(estimator: Any, directory: Path, *, report: bool, as_json: bo
             }
         )
         return
-    for evaluation in estimator.evaluations_.values():
-        print(evaluation.summary())
+    for summary in summaries(estimator, estimator.evaluations_):
+        print(summary)
         print()
     print(f"artefact  {directory / 'model.trine'}")
     if page:
         print(f"report    {page}")
+
+
+def summaries(estimator: Any, evaluations: Mapping[str, Any]) -> list[str]:
+    """The metrics of each target, or of each way of a translator; named where there are several."""
+    from trine.estimators import Translator
+
+    of = "to " if isinstance(estimator, Translator) else ""
+    names = {name: f"{of}{name}: held out" if len(evaluations) > 1 else "" for name in evaluations}
+    return [evaluation.summary(names[name]) for name, evaluation in evaluations.items()]
 
 
 def print_json(value: Any) -> None:

@@ -18,6 +18,7 @@ from ._store import Batch as Batch
 from ._store import Field as Field
 from ._store import Store as Store
 from ._table import Table as Table
+from ._table import labels_of as labels_of
 from ._two_piles import PiledBatches as PiledBatches
 from ._two_piles import Piles as Piles
 from ._two_piles import TwoPiles as TwoPiles

@@ -298,3 +298,14 @@ def _hash_file(digest: hashlib._Hash, path: Path) -> None:
     with path.open("rb") as stream:
         while block := stream.read(CHUNK):
             digest.update(block)
+
+
+def labels_of(table: Table, name: str | None) -> np.ndarray | None:
+    """(rows,) texts of the column ``name``, None where a value is missing; None without such a column."""
+    if name is None or name not in table:
+        return None
+    column = table.column(name)
+    values = column.values if column.levels is None else column.levels[column.values]
+    return np.array(
+        [None if gone else str(value) for value, gone in zip(values, column.missing, strict=True)], dtype=object
+    )

@@ -22,7 +22,7 @@ from trine.data._disk import stored
 from trine.data._read import read
 from trine.data._schema import Schema
 from trine.data._store import Batch, Store
-from trine.data._table import Table
+from trine.data._table import Table, labels_of
 from trine.domains import Column, Domain, Image, Numeric, Real
 from trine.errors import DataError, SchemaError, nearest
 
@@ -41,11 +41,13 @@ class TwoPiles:
     Attributes:
         a, b: the tables; pictures of other channels than the other pile's are converted.
         schema: domains of A's columns (x) and of B's (y), each of its own pile.
+        labels: of A's rows and of B's, as of :func:`~trine.data.labels_of`: what rows show, by which translations are judged.
     """
 
     a: Table
     b: Table
     schema: Schema
+    labels: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     @classmethod
     def read(cls, a: Any, b: Any, *, on_bad: str = "stop", memory: int | None = None, **more: Any) -> Self:
@@ -73,6 +75,7 @@ class TwoPiles:
         *,
         columns: Sequence[str] | None = None,
         domains: Mapping[str, str | Domain] | None = None,
+        label: str | None = None,
         on_bad: str = "stop",
     ) -> Self:
         """The two piles, checked, with domains that are not yet fitted.
@@ -81,6 +84,7 @@ class TwoPiles:
             a, b: the rows; their columns may be in another order, and have other names where each has one only.
             columns: those to translate; None: all but what the form of the data says is a label.
             domains: column → what it is, as of :meth:`Schema.infer`; it holds for both piles.
+            label: column of both piles that is left out, and says what a row shows; None: what the form of the data says is one.
             on_bad: what an unreadable picture does, ``"stop"`` or ``"skip"``.
 
         Raises:
@@ -89,6 +93,9 @@ class TwoPiles:
         """
         for name, table in (("A", a), ("B", b)):
             _require_rows(name, table)
+        labels = tuple(_labels(name, table, label) for name, table in (("A", a), ("B", b)))
+        if label is not None:
+            a, b = (table.select([name for name in table.names if name != label]) for table in (a, b))
         a, b = _same_columns(a, b, columns)
         stated = dict(domains or {})
         ours = Schema.infer(a, x=columns, domains=stated, on_bad=on_bad)
@@ -111,7 +118,7 @@ class TwoPiles:
                 f"No column of A and B is left to translate ({why}). State what a column is to use it anyway, e.g. "
                 f"`--domain {next(iter(ignored), 'COL')}=real`."
             )
-        return cls(a, b, Schema(x, y, ignored, reasons, ours.key))
+        return cls(a, b, Schema(x, y, ignored, reasons, ours.key), (labels[0], labels[1]))
 
     def fit(self, rows_a: np.ndarray | None = None, rows_b: np.ndarray | None = None) -> Self:
         """A copy whose domains have learned, each from rows of its own pile (integer index; None: all)."""
@@ -314,6 +321,15 @@ def _require_rows(name: str, table: Table) -> None:
         raise DataError(f"{where} is empty; give rows of both piles to learn from.")
     if table.rows == 1:
         raise DataError(f"{where} has 1 row, which shows no population; give at least 2, better hundreds.")
+
+
+def _labels(pile: str, table: Table, label: str | None) -> np.ndarray | None:
+    """What the rows of a pile show, by the column of that name or the one that the form of the data names."""
+    if label is not None and label not in table:
+        raise DataError(
+            f"Pile {pile} has no column {label!r}, the label.{nearest(label, table.names)} Columns: {', '.join(table.names)}."
+        )
+    return labels_of(table, label or next(iter(table.targets), None))
 
 
 def _same_columns(a: Table, b: Table, columns: Sequence[str] | None) -> tuple[Table, Table]:

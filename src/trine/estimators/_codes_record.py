@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.distributions import Distribution, Independent, Normal
 
-from trine.data import Table, read
+from trine.data import Table, labels_of, read
 from trine.domains import Image
 from trine.estimators._marginals import DRAWN, marginals, measured
-from trine.estimators._plan import labels_of
 from trine.estimators._sheets import as_uri, contact_sheet, eight_bits
 
 ROWS = 10

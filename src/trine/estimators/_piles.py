@@ -43,7 +43,12 @@ def piles_of(plan: Plan, a: Any, b: Any) -> TwoPiles:
         table = read(data, on_bad=plan.on_bad, memory=plan.memory) if plan.long or plan.group else data
         tables.append(reshape(table, plan.long, plan.group) if plan.long or plan.group else table)
     return TwoPiles.read(
-        *tables, on_bad=plan.on_bad, memory=plan.memory, columns=plan.x, domains=dict(plan.domains) or None
+        *tables,
+        on_bad=plan.on_bad,
+        memory=plan.memory,
+        columns=plan.x,
+        domains=dict(plan.domains) or None,
+        label=plan.label,
     )
 
 
@@ -68,7 +73,7 @@ def prepare_piles(
     if facts is None:
         facts = Facts(len(train), table_rows=store.rows)
     derivation = derive(plan.method, fitted.schema, choices or plan.choices, facts, plan.seed)
-    return Prepared(plan, store, Rows(train, stop, held), derivation)
+    return Prepared(plan, store, Rows(train, stop, held), derivation, pile_labels=fitted.labels)
 
 
 def _divided(plan: Plan, rows: int, place: int) -> tuple[Pairs, Pairs, Pairs]:

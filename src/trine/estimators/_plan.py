@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from trine.choices import Choices
-from trine.data import Schema, Store, Table, remembered, reshape, split, stored
+from trine.data import Schema, Store, Table, labels_of, remembered, reshape, split, stored
 from trine.domains import Category, Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.methods import Derivation, Facts, derive
@@ -131,13 +131,16 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """Encoded rows and the derivation, ready to train; ``labels`` as :func:`labels_of` gives them, where the plan names some."""
+    """Encoded rows and the derivation, ready to train; ``labels`` as :func:`labels_of` gives them, where the plan names some, and
+    ``pile_labels`` those of two piles.
+    """
 
     plan: Plan
     store: Store
     rows: Rows
     derivation: Derivation
     labels: np.ndarray | None = None
+    pile_labels: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     @property
     def schema(self) -> Schema:
@@ -208,17 +211,6 @@ def prepare(
         facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled), table_rows=table.rows)
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
     return Prepared(plan, store, rows, derivation, labels_of(table, plan.label))
-
-
-def labels_of(table: Table, name: str | None) -> np.ndarray | None:
-    """(rows,) texts of the column ``name``, None where a value is missing; None without such a column."""
-    if name is None or name not in table:
-        return None
-    column = table.column(name)
-    values = column.values if column.levels is None else column.levels[column.values]
-    return np.array(
-        [None if gone else str(value) for value, gone in zip(values, column.missing, strict=True)], dtype=object
-    )
 
 
 def _labelled(table: Table, schema: Schema) -> np.ndarray:

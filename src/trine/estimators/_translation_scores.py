@@ -21,10 +21,13 @@ from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SEED, scores
 from trine.estimators._training import score_of
+from trine.estimators._translation_judges import Judges, Labels, judges_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.features import FeatureSpace, feature_space
+from trine.evaluation.judges import judgeable
 from trine.evaluation.samples import frechet, frechet_error
+from trine.methods import Derivation
 from trine.models import Translator
 from trine.training import Score, generators
 
@@ -91,15 +94,12 @@ def evaluate_translations(
     look = _Look(model, prepared.store, prepared.schema, next(model.parameters()).device)
     seed = prepared.plan.seed
     rng = np.random.default_rng(seed)
-    rows, train = rows[:JUDGED], rng.permutation(prepared.rows.train)[:JUDGED]
+    known = rng.permutation(prepared.rows.train)
+    rows, train = rows[:JUDGED], known[:JUDGED]
     with generators.seeded(SEED):
-        found = {side: look.evaluation(side, rows, train, train, seed) for side in SIDES}
-        for side in SIDES if len(rows) >= games.FEWEST else ():
-            critic = _critic_of(prepared.derivation.criterion, side)
-            findings = look.diagnosis(side, rows[:SCORED], critic, found[side], history)
-            told = {**found[side].figures, "diagnosis": [finding.to_json() for finding in findings]}
-            found[side] = dataclasses.replace(found[side], figures=told)
-    return {side.upper(): value for side, value in found.items()}
+        judges = look.judges(known, prepared.pile_labels, len(rows), seed)
+        found = {side: look.evaluation(side, rows, train, train, seed, judges) for side in SIDES}
+        return look.told(found, rows, prepared.derivation.criterion, history)
 
 
 def _critic_of(criterion: Criterion, side: str) -> nn.Module:
@@ -111,22 +111,29 @@ def _critic_of(criterion: Criterion, side: str) -> nn.Module:
 
 
 def evaluate_translations_of(
-    model: Translator, store: Store, schema: Schema, pairs: NDArray[np.int64], seed: int, network: Any = None
+    derivation: Derivation,
+    store: Store,
+    pairs: NDArray[np.int64],
+    seed: int,
+    history: Sequence[Mapping[str, Any]],
+    labels: Labels = (None, None),
+    network: Any = None,
 ) -> dict[str, Evaluation]:
-    """The same against rows of other piles, of which one half is judged and the other is its floor.
+    """The same against rows of other piles, of which one half is judged; the other is its floor, and what judges learn from.
 
     Args:
+        history: of the training, an epoch a record. labels: of the rows of A and of B.
         network: in whose features distances are taken as well; see :func:`~trine.estimators._named_features.with_network`.
     """
-    look = _Look(model, store, schema, next(model.parameters()).device)
+    model: Any = derivation.model
+    look = _Look(model, store, derivation.schema, next(model.parameters()).device)
     half = len(pairs) // 2
+    rows, others = pairs[:half][:JUDGED], pairs[half:]
     with generators.seeded(SEED):
-        return {
-            side.upper(): look.evaluation(
-                side, pairs[:half][:JUDGED], pairs[half:][:JUDGED], pairs[:JUDGED], seed, network
-            )
-            for side in SIDES
-        }
+        judges = look.judges(others, labels, len(rows), seed)
+        floor, known = others[:JUDGED], pairs[:JUDGED]
+        found = {side: look.evaluation(side, rows, floor, known, seed, judges, network) for side in SIDES}
+        return look.told(found, rows, derivation.criterion, history)
 
 
 class _Look:
@@ -168,6 +175,7 @@ class _Look:
         floor: NDArray[np.int64],
         known: NDArray[np.int64],
         seed: int,
+        judges: Judges | None = None,
         network: Any = None,
     ) -> Evaluation:
         """Of translations of ``rows`` to one pile: like its own rows, come back, and different under other noise."""
@@ -190,7 +198,36 @@ class _Look:
             metrics["comes back"] = Metric(back, float("nan"), float("nan"), 0.0, True, "share")
         kept = self._diversity(side, given[:ASKED])
         metrics["diversity"] = Metric(kept, float("nan"), float("nan"), 0.0, True, "share")
-        return Evaluation("samples", len(given), metrics, found.figures, [])
+        figures = dict(found.figures)
+        if judges is not None:
+            which = (given[:, 1 - column], own[:, column])
+            first, findings = judges.told(side, made, self.seen("a" if side == "b" else "b", given), true, *which)
+            metrics = {**first, **metrics}
+            figures["diagnosis"] = [finding.to_json() for finding in findings]
+        return Evaluation("samples", len(given), metrics, figures, [])
+
+    def judges(self, rows: NDArray[np.int64], labels: Labels, compared: int, seed: int) -> Judges | None:
+        """Those that learn from ``rows``; None of rows that nobody can judge."""
+        own: Any = self.model.to_b
+        return judges_of(self.seen, rows, labels, compared, seed, str(self.place)) if judgeable([own.shape]) else None
+
+    def told(
+        self,
+        found: Mapping[str, Evaluation],
+        rows: NDArray[np.int64],
+        criterion: Criterion,
+        history: Sequence[Mapping[str, Any]],
+    ) -> dict[str, Evaluation]:
+        """``A`` and ``B`` → what was found, with what is wrong, in words."""
+        told = {}
+        for side, evaluation in found.items():
+            judged = evaluation.figures.get("diagnosis", [])
+            figures = {name: value for name, value in evaluation.figures.items() if name != "diagnosis"}
+            if len(rows) >= games.FEWEST:
+                findings = self.diagnosis(side, rows[:SCORED], _critic_of(criterion, side), evaluation, history)
+                figures["diagnosis"] = [*judged, *(finding.to_json() for finding in findings)]
+            told[side.upper()] = dataclasses.replace(evaluation, figures=figures)
+        return told
 
     def _in_units(self, side: str, seen: Tensor) -> dict[str, NDArray[Any]]:
         """Rows of one pile, as its critic sees them → column → values in the user's units."""

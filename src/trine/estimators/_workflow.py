@@ -28,6 +28,8 @@ from trine.methods import Derivation, Facts
 from trine.training import Run, distributed
 
 ARTEFACT = "model.trine"
+SHOWN = 11
+"""Rows that shapes are shown with: no usual width, so that it is told from one."""
 
 
 def fit(
@@ -67,8 +69,8 @@ def fit(
         y: target column(s). May be left out where the data name it: a folder's ``label``, the ``y`` of arrays.
         method: ``"supervised"``, of x alone ``"autoencoder"`` or ``"gan"``, of y given x ``"conditional_gan"``, of two piles
             ``"unpaired"``; None: supervised, of two piles unpaired.
-        label: of a method without a y, a column that is left out of x and colours the report; by default the one that the data
-            name as their target.
+        label: of a method without a y, a column that is left out of x, colours the report and judges what is made; by default the
+            one that the data name as their target.
         x: input columns; all others by default.
         domains: column → kind (``"category"``) or :class:`~trine.domains.Domain`, where the inference is overridden.
         out: a new directory for the run: checkpoints, log, artefact and what the report needs. None keeps nothing on disk.
@@ -102,11 +104,11 @@ def fit(
     """
     limit = None if memory is None else bytes_of(memory)
     data, other = _folders_as_one(method, data, other)
-    apart = two_piles(other, method, label, valid)
+    apart = two_piles(other, method, valid)
     table: Table | TwoPiles | None = None
     aside = None
     if apart:
-        stated: dict[str, Any] = {"method": "unpaired", "y": targets_named(y), "domains": dict(domains or {})}
+        stated = stated_of_piles(y, label, domains)
     else:
         reading = partial(read, on_bad=on_bad, memory=limit, pairs=pairs_of(method, y))
         table = reshape(reading(data), long, group)
@@ -173,7 +175,7 @@ def _complete(
     derivation: Derivation = prepared.derivation
     estimator = _estimator_for(derivation.schema, plan, verbose)
     estimator._adopt(derivation, plan)
-    sample = prepared.store.batch(torch.from_numpy(prepared.rows.train[:2]))
+    sample = prepared.store.batch(torch.from_numpy(prepared.rows.train[:SHOWN]))
     if announce is not None:
         announce(derivation.describe(sample))
     fitted = train(prepared, run=run, progress=verbose)
@@ -281,14 +283,14 @@ def derive(
     group: Mapping[str, str] | None = None,
     **choices: Any,
 ) -> tuple[Derivation, Batch]:
-    """The derivation that :func:`fit` would train, and a batch of two rows to show shapes with; nothing is trained.
+    """The derivation that :func:`fit` would train, and a batch of a few rows to show shapes with; nothing is trained.
 
     The arguments are those of :func:`fit`.
     """
     table: Table | TwoPiles | None = None
     data, other = _folders_as_one(method, data, other)
-    if two_piles(other, method, label, valid):
-        stated: dict[str, Any] = {"method": "unpaired", "y": targets_named(y), "domains": dict(domains or {})}
+    if two_piles(other, method, valid):
+        stated = stated_of_piles(y, label, domains)
     else:
         table = reshape(read(data, on_bad=on_bad, pairs=pairs_of(method, y)), long, group)
         stated = stated_of(table, method, y, label, domains)
@@ -304,7 +306,7 @@ def derive(
         group=dict(group or {}),
     )
     prepared = _prepare(plan, piles_of(plan, data, other) if table is None else table)
-    return prepared.derivation, prepared.store.batch(torch.from_numpy(prepared.rows.train[:2]))
+    return prepared.derivation, prepared.store.batch(torch.from_numpy(prepared.rows.train[:SHOWN]))
 
 
 def _prepare(plan: Plan, table: Table | TwoPiles, **known: Any) -> Prepared:
@@ -317,11 +319,11 @@ def _folders_as_one(method: str | None, data: Any, other: Any) -> tuple[Any, Any
     return ((data, other), None) if method == "conditional_gan" and other is not None else (data, other)
 
 
-def two_piles(other: Any, method: str | None, label: str | None, valid: Any) -> bool:
+def two_piles(other: Any, method: str | None, valid: Any) -> bool:
     """Whether the data are two piles.
 
     Raises:
-        SchemaError: a second pile of another method, or none of this; a label. ChoiceError: rows for the metrics by name.
+        SchemaError: a second pile of another method, or none of this. ChoiceError: rows for the metrics by name.
     """
     if other is None:
         if method == "unpaired":
@@ -331,8 +333,6 @@ def two_piles(other: Any, method: str | None, label: str | None, valid: Any) -> 
         return False
     if method not in (None, "unpaired"):
         raise SchemaError(f"method={method} learns from one table, and two are given; --method unpaired takes A and B.")
-    if label is not None:
-        raise SchemaError("label is for methods of x alone; of two piles leave it out.")
     if not isinstance(valid, int | float):
         raise ChoiceError("Of two piles rows are held out by share: give --valid a number, e.g. 0.1.")
     return True
@@ -374,6 +374,13 @@ def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 WITHOUT_TARGET = ("autoencoder", "gan")
 """Methods of x alone."""
+
+
+def stated_of_piles(
+    y: str | Sequence[str] | None, label: str | None, domains: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a plan says of the columns of two piles."""
+    return {"method": "unpaired", "y": targets_named(y), "label": label, "domains": dict(domains or {})}
 
 
 def stated_of(

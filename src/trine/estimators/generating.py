@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trine.data import Table, read
+from trine.data import Table, labels_of, read
 from trine.domains import Category, Domain, Image, Numeric
 from trine.errors import ChoiceError, DataError
 from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
 from trine.estimators._picture_ways import TILE, Way, translated
-from trine.estimators._plan import Prepared, labels_of
+from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import evaluate_samples, evaluate_samples_of, seen_rows
 from trine.estimators._training import Fitted
 from trine.estimators.classification import _tag_inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Self
 
 import numpy as np
@@ -9,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from trine.blocks.unpaired import PictureMap
-from trine.data import Schema, Table, TwoPiles, matched, read, stored
+from trine.data import Schema, Table, TwoPiles, labels_of, matched, read, stored
 from trine.domains import Domain, Image
-from trine.errors import ChoiceError
+from trine.errors import ChoiceError, DataError
 from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._picture_ways import Way
@@ -25,7 +26,7 @@ from trine.models import Translator as Network
 
 AT_ONCE = 256
 """Translations made at a time."""
-REACH, STRIDE = 64, 4
+REACH, STRIDE, LEAST = 64, 4, 16
 """Pixels by which the parts of large pictures overlap, and multiples that they begin at; see :mod:`trine.blocks.tiles`."""
 
 
@@ -120,12 +121,14 @@ class Translator(Estimator):
         self.budget = budget
         self.verbose = verbose
 
-    def fit(self, A: Any, B: Any) -> Self:
+    def fit(self, A: Any, B: Any, *, labels: tuple[Any, Any] | None = None) -> Self:
         """Derive model, criterion and procedure from the two piles and train.
 
         Args:
             A, B: each (rows, columns) numbers, (rows, height, width[, channels]) pixels, a data frame, a mapping of columns, or
                 the path of a folder of pictures or of a table. Their numbers of rows may differ; their columns may not.
+            labels: (of A's rows, of B's), what each row shows, by which translations are judged once training is over; never
+                learned from. Of folders with a folder for each kind these are the labels.
 
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
@@ -136,7 +139,10 @@ class Translator(Estimator):
         plain = self.from_arrays_ and piles[0].ndim < 3
         domains = dict.fromkeys(read(piles[0]).names, "real") if plain else {}
         plan = self._plan([], domains)
-        prepared = prepare_piles(plan, piles_of(plan, *piles))
+        read_piles = piles_of(plan, *piles)
+        if labels is not None:
+            read_piles = dataclasses.replace(read_piles, labels=_texts(labels, (read_piles.a.rows, read_piles.b.rows)))
+        prepared = prepare_piles(plan, read_piles)
         self._adopt(prepared.derivation, plan)
         if plain:
             self.n_features_in_ = len(self.schema_.x)
@@ -238,6 +244,7 @@ class Translator(Estimator):
             generator,
             REACH,
             STRIDE,
+            LEAST,
         )
 
     def made_in(self, to: str) -> dict[str, Domain]:
@@ -250,17 +257,27 @@ class Translator(Estimator):
             raise ChoiceError(f"A translation is to A or to B, and not to {to!r}.")
         return self.schema_.x if to == "A" else self.schema_.y
 
-    def evaluate(self, A: Any, B: Any, network: Any = None) -> dict[str, Evaluation]:
+    def evaluate(
+        self, A: Any, B: Any, network: Any = None, *, labels: tuple[Any, Any] | None = None
+    ) -> dict[str, Evaluation]:
         """``A`` and ``B`` → how like rows of the one what is made of rows of the other is, what comes back, and how diverse it is.
 
         Args:
             A, B: rows that were not learned from, 4 or more of either.
             network: in whose features distances are taken as well; see :meth:`GAN.evaluate`.
+            labels: as of :meth:`fit`; None: the column that was named there, or what folders of kinds say.
         """
-        piles = TwoPiles(self._source(A, "b"), self._source(B, "a"), self.schema_).stored(memory=self.plan_.memory)
+        tables = self._source(A, "b"), self._source(B, "a")
+        piles = TwoPiles(*tables, self.schema_).stored(memory=self.plan_.memory)
+        if labels is None:
+            one, other = (labels_of(table, self.plan_.label or next(iter(table.targets), None)) for table in tables)
+        else:
+            one, other = _texts(labels, (piles.a.rows, piles.b.rows))
         rng = np.random.default_rng(self.plan_.seed)
         pairs = paired(rng.permutation(piles.a.rows), rng.permutation(piles.b.rows))
-        return evaluate_translations_of(self._network, piles, self.schema_, pairs, self.plan_.seed, network)
+        return evaluate_translations_of(
+            self.derivation_, piles, pairs, self.plan_.seed, self.history_, (one, other), network
+        )
 
     def evaluate_all(self, data: Any, network: Any = None) -> dict[str, Evaluation]:
         """As :meth:`evaluate`, of a pair (A, B).
@@ -286,3 +303,22 @@ def _numbers(data: Any) -> Any:
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu().numpy()
     return data.reshape(-1, 1) if isinstance(data, np.ndarray) and data.ndim == 1 else data
+
+
+def _texts(labels: Any, rows: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Labels of both piles as texts, None where one is missing.
+
+    Raises:
+        DataError: not as many as there are rows.
+    """
+    if not isinstance(labels, tuple | list) or len(labels) != 2:
+        raise DataError("labels are a pair: those of A's rows, and those of B's.")
+    found = []
+    for name, given, count in zip("AB", labels, rows, strict=True):
+        values = np.asarray(given, dtype=object).reshape(-1)
+        if len(values) != count:
+            raise DataError(f"Pile {name} has {count:,} rows and {len(values):,} labels; give one of each row.")
+        found.append(
+            np.array([None if value is None or value != value else str(value) for value in values], dtype=object)
+        )
+    return found[0], found[1]

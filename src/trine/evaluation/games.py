@@ -25,6 +25,8 @@ TURNS, DEPTH, WATCHED = 3, 2.0, 12
 epochs from which on that can be told."""
 EXPLODED = 100.0
 """Times its median that a loss reaches where it explodes."""
+HALFWAY = 0.5
+"""Part of the way from what untranslated rows reach to what true rows do, below which a translation is none."""
 FEWEST = 20
 """Rows from which on something is said."""
 
@@ -100,6 +102,39 @@ def diagnose(
         )
         if finding is not None
     ]
+
+
+def style(made: float, given: float, true: float) -> Finding:
+    """Whether translations are of the style of their pile, by the shares that a classifier of both piles takes for it.
+
+    Args:
+        made: of translations. given: of the rows that were translated. true: of the pile's own.
+    """
+    told = (
+        f"a classifier of the two piles takes {100 * made:.0f} % of translations for rows of their pile, where it takes "
+        f"{100 * true:.0f} % of these and {100 * given:.0f} % of what was translated"
+    )
+    if made - given >= HALFWAY * (true - given):
+        return Finding("style", made, False, told)
+    return Finding("style", made, True, told, "more epochs, or a smaller weight of what keeps the input (likelihood)")
+
+
+def content(made: float, chance: float, true: float) -> Finding:
+    """Whether translations show what was shown before, by the shares that a classifier of the pile's labels takes for theirs.
+
+    Args:
+        made: of translations. chance: of the most frequent label. true: of the pile's own rows.
+    """
+    told = (
+        f"a classifier of the pile's labels takes {100 * made:.0f} % of translations for what they were, where it takes "
+        f"{100 * true:.0f} % of true rows for what they are and one label is {100 * chance:.0f} %"
+    )
+    if made - chance >= HALFWAY * (true - chance):
+        return Finding("content", made, False, told)
+    return Finding(
+        "content", made, True, told + ": what was shown is lost",
+        "a larger likelihood, smaller batches, more epochs, or of pictures content=contrast",
+    )  # fmt: skip
 
 
 def _modes(metrics: Mapping[str, Any]) -> Finding | None:

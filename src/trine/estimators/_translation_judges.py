@@ -1,0 +1,115 @@
+"""Translations before judges trained on the spot: whether they are of the style of their pile, and show what was shown before."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, cat, from_numpy
+
+from trine.estimators._judged import MOST_KINDS, OF_EACH
+from trine.evaluation import Metric, games
+from trine.evaluation.codes import Finding
+from trine.evaluation.judges import FEW, ROWS, Judge, classifier, judgeable
+
+Rows = NDArray[np.int64]
+Labels = tuple[NDArray[np.object_] | None, NDArray[np.object_] | None]
+"""Of A's rows and of B's, (rows,) texts with None where one is missing; or None where they have none."""
+SIDES = {"a": 0, "b": 1}
+"""Side → its place in a pair."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Judges:
+    """Classifiers that learned from true rows.
+
+    Attributes:
+        style: tells rows of A (0) from rows of B (1); None where there are too few, or A and B differ in shape.
+        content: side → tells the labels of that pile's rows, where both piles have some.
+        codes: (of A's rows, of B's rows) indices into the labels' names, −1 where unknown.
+    """
+
+    style: Judge | None
+    content: Mapping[str, Judge]
+    codes: tuple[Rows, Rows]
+
+    def told(
+        self, side: str, made: Tensor, given: Tensor, true: Tensor, read: Rows, own: Rows
+    ) -> tuple[dict[str, Metric], list[Finding]]:
+        """What they say of translations to one pile; the baselines are what its true rows reach.
+
+        Args:
+            side: which pile. made: translations of ``given``. true: rows of the pile that were not learned from.
+            read, own: which rows of their piles ``given`` and ``true`` are.
+        """
+        metrics: dict[str, Metric] = {}
+        findings: list[Finding] = []
+        if self.style is not None:
+            shares = [float((self.style.kind(rows) == SIDES[side]).mean()) for rows in (made, given, true)]
+            metrics["right style"] = _share(shares[0], shares[2], len(made))
+            findings.append(games.style(*shares))
+        judge = self.content.get(side)
+        if judge is not None:
+            shown, there = self.codes[1 - SIDES[side]][read], self.codes[SIDES[side]][own]
+            kept, base = _right(judge, made, shown), _right(judge, true, there)
+            if kept is not None and base is not None:
+                known = shown[shown >= 0]
+                metrics["content kept"] = _share(kept, base, len(known))
+                findings.append(games.content(kept, float(np.bincount(known).max() / len(known)), base))
+        return metrics, findings
+
+
+def judges_of(
+    seen: Callable[[str, Rows], Tensor], rows: Rows, labels: Labels, compared: int, seed: int, device: str
+) -> Judges | None:
+    """Judges that learn from ``rows``, (n, 2) pairs; None of tables, or where nobody can learn anything.
+
+    Args:
+        seen: (side, pairs) → rows of one pile, as critics see them. labels: of all rows. compared: rows that they will see.
+        seed, device: of their training.
+    """
+    known = {side: rows[np.unique(rows[:, place], return_index=True)[1]] for side, place in SIDES.items()}
+    rng = np.random.default_rng(seed)
+    known = {side: rng.permutation(pairs)[:ROWS] for side, pairs in known.items()}
+    own = {side: seen(side, pairs) for side, pairs in known.items()}
+    shapes = {side: tuple(part.shape[1:]) for side, part in own.items()}
+    if not all(judgeable([shape]) for shape in shapes.values()):
+        return None
+    names, codes = _coded(labels)
+    style = None
+    n = min(len(own["a"]), len(own["b"]), ROWS // 2)
+    if shapes["a"] == shapes["b"] and 2 * n >= FEW:
+        style = classifier(cat([own["a"][:n], own["b"][:n]]), np.repeat([0, 1], n), ("A", "B"), compared, seed, device)
+    content = {}
+    for side, place in SIDES.items() if all(of is not None for of in labels) else ():
+        of = codes[place][known[side][:, place]]
+        there = np.flatnonzero(of >= 0)
+        kinds = len(np.unique(of[there]))
+        if 2 <= kinds <= MOST_KINDS and len(there) >= max(FEW, OF_EACH * kinds):
+            learned = own[side][from_numpy(there)]
+            content[side] = classifier(learned, of[there], names, compared, seed, device)
+    return Judges(style, content, codes) if style is not None or content else None
+
+
+def _coded(labels: Labels) -> tuple[tuple[str, ...], tuple[Rows, Rows]]:
+    """Names of the labels of both piles, and which each row has."""
+    names = sorted({str(label) for side in labels if side is not None for label in side if label is not None})
+    place = {name: i for i, name in enumerate(names)}
+    a, b = (
+        np.array([-1 if label is None else place[str(label)] for label in (() if side is None else side)], np.int64)
+        for side in labels
+    )
+    return tuple(names), (a, b)
+
+
+def _right(judge: Judge, rows: Tensor, wanted: Rows) -> float | None:
+    """Share of rows with a label that are taken for it; None where none has one."""
+    known = wanted >= 0
+    return float((judge.kind(rows)[known] == wanted[known]).mean()) if known.any() else None
+
+
+def _share(value: float, baseline: float, rows: int) -> Metric:
+    error = 1.96 * (max(value * (1 - value), 0.0) / max(rows, 1)) ** 0.5
+    return Metric(value, max(value - error, 0.0), min(value + error, 1.0), baseline, True, "share")
