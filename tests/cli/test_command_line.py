@@ -176,6 +176,8 @@ def test_an_artefact_loads_elsewhere_with_no_code_of_the_user() -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (np.load("p.npy") == model.predict_proba("iris.csv")).all()
+    told = trine.load("m.trine").evaluate("iris.csv").metrics["accuracy"]
+    assert told.baseline == pytest.approx(1 / 3)  # the training rows' majority class, from the shares in the artefact
 
 
 LONG = ["--set", "epochs=12", "--no-report", "-q", "--threads", "1"]

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, LogNormal, Poisson
 
-from trine.domains import Count, Domain, Positive, Real, Unit
-from trine.evaluation import evaluate
+from trine.data._columns import column_from_numpy
+from trine.domains import Category, Count, Domain, Labels, Positive, Real, Unit
+from trine.evaluation import evaluate, remembered
 from trine.evaluation._marginal import empirical_crps, marginal_fit
 from trine.rules import quantile
 
@@ -50,3 +51,12 @@ def test_training_rows_that_no_family_fits_have_no_likelihood() -> None:
         assert marginal_fit(domain, seen[:, None]) is None
     assert isinstance(marginal_fit(Count(), np.array([[1.0], [1.0], [2.0]])), Poisson)
     assert isinstance(marginal_fit(Unit(), np.array([[1.0], [0.0], [1.0]])), Bernoulli)
+
+
+def test_classes_and_labels_are_remembered_by_their_domains() -> None:
+    values = np.array(["b", "a", "b", "c", "b"])
+    kinds = Category().fit(column_from_numpy("y", values))
+    assert sorted(remembered(kinds).tolist()) == sorted(values.tolist())
+    sets = Labels(separator=";").fit(column_from_numpy("y", np.array(["p;q", "q", "r;p", "q;r;p"])))
+    np.testing.assert_allclose(remembered(sets).mean(0), [0.75, 0.75, 0.5])
+    assert remembered(Real().fit(column_from_numpy("y", np.arange(5.0)))) is None

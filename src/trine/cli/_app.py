@@ -223,7 +223,7 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Metrics of a run's model on rows with the target, with intervals and the trivial prediction beside them."""
+    """Metrics of a run's model on rows with the target, with intervals; of classes beside the trivial prediction."""
     from trine.errors import ChoiceError
     from trine.estimators import GAN, ConditionalGAN, Translator, load
 

@@ -21,7 +21,7 @@ from trine.estimators._estimator import Estimator
 from trine.estimators._novelty import joined
 from trine.estimators._plan import Prepared, decode_target
 from trine.estimators._training import Fitted
-from trine.evaluation import Evaluation, evaluate, reduced
+from trine.evaluation import Evaluation, evaluate, reduced, remembered
 from trine.evaluation.novelty import Novelty, describe
 from trine.rules import in_units
 
@@ -388,11 +388,12 @@ class Supervised(Estimator):
             if not len(truth):
                 raise DataError(f"No row has a known {name!r}; evaluation needs at least one.")
             q = found[name] if known.all() else _known(found[name], np.flatnonzero(known))
+            seen_y = getattr(self, "marginal_", {}).get(name)
             result[name] = evaluate(
                 domain,
                 truth,
                 q,
-                marginal=getattr(self, "marginal_", {}).get(name),
+                marginal=remembered(domain) if seen_y is None else seen_y,
                 rows=(rows if numbers is None else numbers)[known] + 1,
                 seed=self.plan_.seed,
             )

@@ -28,7 +28,7 @@ from trine.estimators._estimator import Estimator, estimators, versions
 from trine.estimators._heads import Head, LinearHead, NetHead, ScikitHead, Task, head_of, heads
 from trine.estimators._plan import Plan, Prepared, Rows
 from trine.estimators._training import fit as train
-from trine.evaluation import Evaluation, evaluate
+from trine.evaluation import Evaluation, evaluate, remembered
 from trine.methods import Derivation, Facts
 from trine.methods.transfer import TUNES, TransferMethod
 from trine.models.foreign import Foreign
@@ -532,7 +532,8 @@ class Transfer(Estimator):
         if not len(rows):
             raise DataError(f"No row has a known {column.name!r}; evaluation needs at least one.")
         truth = self._values(column)[rows]
-        marginal = getattr(self, "marginal_", {}).get(column.name)
+        seen = getattr(self, "marginal_", {}).get(column.name)
+        marginal = remembered(self._target()) if seen is None else seen
         q = self._distribution(inputs, rows)
         return evaluate(self._target(), truth, q, marginal=marginal, rows=rows + 1, seed=self.plan_.seed)
 

@@ -314,10 +314,10 @@ def _texts(labels: Any, rows: tuple[int, int]) -> tuple[NDArray[Any], NDArray[An
     if not isinstance(labels, tuple | list) or len(labels) != 2:
         raise DataError("labels are a pair: those of A's rows, and those of B's.")
     found = []
-    for name, given, count in zip("AB", labels, rows, strict=True):
+    for name, given, own in zip("AB", labels, rows, strict=True):
         values = np.asarray(given, dtype=object).reshape(-1)
-        if len(values) != count:
-            raise DataError(f"Pile {name} has {count:,} rows and {len(values):,} labels; give one of each row.")
+        if len(values) != own:
+            raise DataError(f"Pile {name} has {own:,} rows and {len(values):,} labels; give one of each row.")
         found.append(
             np.array([None if value is None or value != value else str(value) for value in values], dtype=object)
         )

@@ -1,15 +1,49 @@
-"""The trivial prediction of a number: the training rows' own distribution."""
+"""The trivial prediction: the training rows' own distribution of y."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.distributions import Bernoulli, Beta, Distribution, LogNormal, NegativeBinomial, Normal, Poisson
 
-from trine.domains import Count, Domain, Positive, Unit
+from trine.domains import Category, Count, Domain, Labels, Positive, Unit
+from trine.evaluation._base import Values
 from trine.evaluation._bootstrap import Floats
+
+MOST = 1_000_000
+"""Rows that shares are written as at most."""
+
+
+@functools.singledispatch
+def remembered(domain: Domain) -> Values | None:
+    """The training rows' y in any order, as far as y's fitted domain tells it; open by ``remembered.register(DomainType)``.
+
+    Returns:
+        Of classes and of sets of labels rows with the shares that the training rows had; None of others, whose domain keeps too
+        little of them.
+    """
+    return None
+
+
+@remembered.register
+def _(domain: Category) -> Values | None:
+    labels = domain.decode(np.arange(len(domain.labels)))
+    found: Values = np.repeat(labels, _counts(domain.shares, domain.rows))
+    return found
+
+
+@remembered.register
+def _(domain: Labels) -> Values | None:
+    """(rows, labels) of 0 and 1."""
+    counts = _counts(domain.shares, domain.rows)
+    return np.asarray(np.arange(min(domain.rows, MOST))[:, None] < counts, dtype=np.int64)
+
+
+def _counts(shares: Sequence[float], rows: int) -> Values:
+    return np.asarray(np.rint(np.asarray(shares) * min(rows, MOST)), dtype=np.int64)
 
 
 @functools.singledispatch
