@@ -40,8 +40,9 @@ class Choices:
         pooling: how the states of all steps become one: ``last``, ``mean``, ``max``, ``attention`` or ``places`` (the
             means of sixteen shares of a row and its length, as who is to give a row again needs them).
         audio: how sound enters: ``mel`` (log-mel spectrogram) or ``waveform``.
-        augment: whether images are shifted at random while training.
-        flip: ``none``, ``horizontal``, ``vertical`` or ``both``; derived by testing the invariance on training rows.
+        augment: whether images are shifted at random while training; of pictures given pictures both alike.
+        flip: ``none``, ``horizontal``, ``vertical`` or ``both``; derived by testing the invariance on training rows. Of pictures
+            given pictures both are mirrored, and the default is ``none``.
         rule: decision rule by name (for several targets: a mapping from column to name).
         divergence: divergence of the supervised term; of a generator the one that is learned: ``relativistic``, ``js``,
             ``minimax``, ``wasserstein``, ``cramer``, ``hinge``, ``chi2`` and their kin.
@@ -87,7 +88,8 @@ class Choices:
             weighs as many times as much. critic_steps: of the critic, for each of the generator.
         pack: rows that a critic sees at once, so that it sees which modes are missing; 1: each by itself.
         critic_augment: probability with which what a critic sees is changed at random, differentiably.
-        diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out.
+        diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out. Of
+            pictures given pictures it is relative to ``likelihood``: at 1 the two are the energy score of each pixel.
         likelihood: where a picture is made of a picture, weight of −log q(true picture), independent Laplace around the made one, a
             number; 0 leaves it out. Of two piles, the weight of what keeps the content: the cycle, or the contrast.
         content: of two piles, what keeps a translation to what it is a translation of: ``cycle`` or ``contrast`` (of places).

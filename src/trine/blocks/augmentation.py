@@ -34,8 +34,13 @@ class Augment(nn.Module):
         self.shift = shift
         self.flip = flip
 
+    @property
+    def changes(self) -> bool:
+        """Whether there is any change to make."""
+        return self.shift > 0 or self.flip != "none"
+
     def forward(self, images: Tensor) -> Tensor:
-        if not self.training or (not self.shift and self.flip == "none"):
+        if not self.training or not self.changes:
             return images
         batch, channels, height, width = images.shape
         rows = self._positions(batch, height, self.flip in ("vertical", "both"), images.device)

@@ -44,6 +44,9 @@ class ModulatedConvolution(nn.Module):
     and spread, what is made at a place depends on what is near it alone, and a picture may be made in parts.
     (batch, before, h, w), (batch, noise) → (batch, after, h, w).
 
+    Maps of half the size may come along, the first of the ``before``: their part of the sum is made at their own size, for a
+    quarter of the cost, and enlarged.
+
     Args:
         before, after: maps. noise: width of z; 0 for none.
 
@@ -67,17 +70,31 @@ class ModulatedConvolution(nn.Module):
         """What it is, for a summary."""
         return "Conv2d" if self.scale is None else "Conv2d, modulated by noise"
 
-    def forward(self, maps: Tensor, z: Tensor | None = None) -> Tensor:
+    def forward(self, maps: Tensor, z: Tensor | None = None, half: Tensor | None = None) -> Tensor:
         squares = self.convolution.weight.square().sum((2, 3))
         if self.scale is None or self.shift is None or z is None:
-            weight = self.convolution.weight * (squares.sum(1) + 1e-8).rsqrt()[:, None, None, None]
-            made: Tensor = self.convolution._conv_forward(maps, weight, self.convolution.bias)
-            return made
+            root = (squares.sum(1) + 1e-8).rsqrt()[:, None, None]
+            assert self.convolution.bias is not None
+            return torch.addcmul(self.convolution.bias[:, None, None], self._sum(maps, half), root)
         scale = 1 + self.scale(z)
-        out = self.convolution._conv_forward(maps * scale[:, :, None, None], self.convolution.weight, None)
         root = (linear(scale.square(), squares) + 1e-8).rsqrt()
+        places = scale[:, :, None, None]
+        if half is not None:
+            of_half, places = places.split([half.shape[1], maps.shape[1]], 1)
+            half = half * of_half
         shift = self.shift(z) + self.convolution.bias
-        return torch.addcmul(shift[:, :, None, None], out, root[:, :, None, None])
+        return torch.addcmul(shift[:, :, None, None], self._sum(maps * places, half), root[:, :, None, None])
+
+    def _sum(self, maps: Tensor, half: Tensor | None) -> Tensor:
+        """What is convolved, before it is scaled."""
+        layer = self.convolution
+        if half is None:
+            made: Tensor = layer._conv_forward(maps, layer.weight, None)
+            return made
+        first, second = layer.weight[:, : half.shape[1]], layer.weight[:, half.shape[1] :]
+        small = layer._conv_forward(half, first, None)
+        made = layer._conv_forward(maps, second, None)
+        return made + interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class Bounded(torch.autograd.Function):
@@ -102,21 +119,26 @@ class Bounded(torch.autograd.Function):
 class UNet(nn.Module):
     """A picture and noise → a picture of the same size: (batch, in_channels, h, w), (batch, noise) → (batch, out_channels, h, w).
 
-    Strided convolutions halve the sides; nearest neighbours and :class:`ModulatedConvolution` double them again, each beside
-    the maps of its size on the way down. Noise modulates every layer from the smallest size on. Any height and width: sides that
+    Of the ``in_channels`` the last ``grain`` are noise, a number at each place: of a flat picture a network that keeps places could
+    else make nothing but a flat one.
+
+    Strided convolutions halve the sides; :class:`ModulatedConvolution` doubles them again, each beside the maps of its size on the
+    way down. Noise modulates every layer from the smallest size on. Any height and width: sides that
     are no multiple of :attr:`stride` are lengthened by their last pixels and cut again. What is made at a place, in [−1, 1],
     depends on no pixel farther than :attr:`reach`.
 
     Args:
         in_channels, out_channels: of the pictures. base: maps at full size; each halving doubles them, up to eight times.
-        noise: width of z; 0 for none. halvings: at least 1.
+        noise: width of z; 0 for none. halvings: at least 1. grain: of the ``in_channels``, those that are noise.
 
     References:
         Ronneberger et al., `U-Net`, 2015. Isola et al., `Image-to-Image Translation with Conditional Adversarial Networks`, 2017,
-        section 3.2.1.
+        section 3.2.1. Karras et al., `A Style-Based Generator Architecture`, 2019, section 3.2 (noise at each place).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, base: int = 16, noise: int = 0, halvings: int = 3) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, base: int = 16, noise: int = 0, halvings: int = 3, grain: int = 0
+    ) -> None:
         super().__init__()
         counts = [min(base * 2**i, MOST * base) for i in range(halvings + 1)]
         self.noise, self.halvings = noise, halvings
@@ -136,6 +158,11 @@ class UNet(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():  # pixels start inside their bounds
             self.last.weight.mul_(0.3)
+            if grain:
+                self.first.weight[:, -grain:].mul_(SPREAD)
+        for parameter in self.parameters():
+            if parameter.dim() == 4:  # a quarter of the time
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @property
     def stride(self) -> int:
@@ -146,14 +173,14 @@ class UNet(nn.Module):
     def reach(self) -> int:
         """Pixels, at most, from a place to what decides it."""
         steps = self.stride - 1
-        # Down: two pixels of the larger size each; up: a convolution and the nearest neighbour; in the middle two; both ends.
-        return 4 * steps + 2 * self.stride + 2
+        # Down: two pixels of the larger size each; up: two of the smaller, to convolve and to enlarge; the middle's two; both ends.
+        return 6 * steps + 2 * self.stride + 2
 
     def forward(self, picture: Tensor, z: Tensor | None = None) -> Tensor:
         height, width = picture.shape[2:]
         more = (-height) % self.stride, (-width) % self.stride
         maps = pad(picture, (0, more[1], 0, more[0]), mode="replicate") if any(more) else picture
-        maps = leaky_relu(self.first(maps), SLOPE)
+        maps = leaky_relu(self.first(maps.contiguous(memory_format=torch.channels_last)), SLOPE)
         skips = []
         for layer in self.down:
             skips.append(maps)
@@ -161,8 +188,7 @@ class UNet(nn.Module):
         for layer in self.middle:
             maps = leaky_relu(layer(maps, z), SLOPE) * GAIN
         for layer in self.up:
-            wide = interpolate(maps, scale_factor=2.0, mode="nearest")
-            maps = leaky_relu(layer(torch.cat([wide, skips.pop()], 1), z), SLOPE) * GAIN
+            maps = leaky_relu(layer(skips.pop(), z, maps), SLOPE) * GAIN
         made: Tensor = Bounded.apply(self.last(maps))  # type: ignore[no-untyped-call]
         return made[:, :, :height, :width]
 

@@ -108,7 +108,8 @@ def pair_metrics(
     """Metrics of ``n`` answers to each of some true pairs, beside those of the answers to another pair's picture.
 
     ``energy-…``: see :func:`energy`. ``absolute error``: of pixels in [0, 1], of an answer. ``apart``: mean distance of two
-    answers to one picture, as a share of that of answers to two pictures; how much is right, the data do not say.
+    answers to one picture, as a share of that of answers to two pictures. ``spread``: the same over an answer's error; of answers
+    that are drawn from what the data leave open it is 1, for the true picture is then one more of them.
     """
     rows = rows[:JUDGED]
     place = next(network.parameters()).device
@@ -127,6 +128,7 @@ def pair_metrics(
         f"energy-{space.name}": _metric(found, float(energy(known, features[other]).mean()), False),
         "absolute error": _metric(error, float(mistaken.mean()), False),
         "apart": _metric(apart / max(strange, 1e-12), 1.0, None, "share"),
+        "spread": _metric(apart / max(float(error.mean()), 1e-12), 1.0, None, "share"),
     }
 
 

@@ -27,6 +27,26 @@ Picture = NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
+class Draws:
+    """Noise of some answers: the k-th to all pictures share it.
+
+    Attributes:
+        z: (n, noise) numbers of the whole pictures. seed: of the numbers at their places.
+    """
+
+    z: Tensor
+    seed: int
+
+    def grain(self, channels: int, size: tuple[int, int]) -> Tensor:
+        """(n, channels, h, w) numbers at each place."""
+        found = []
+        for k in range(len(self.z)):
+            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + k + 1) % 2**63)
+            found.append(torch.randn(channels, *size, generator=generator))
+        return torch.stack(found)
+
+
+@dataclasses.dataclass(frozen=True)
 class Way:
     """How one picture becomes another.
 
@@ -34,7 +54,8 @@ class Way:
         read, made: domains of what is read and of what is made.
         noise: width of the noise.
         condition: (n, channels, h, w) pixels in [0, 1] → what ``make`` reads, at the size of what it makes.
-        make: (that, (n, noise)) → (n, channels', h', w') in [−1, 1].
+        grain: channels of noise that ``make`` reads behind that, a number at each place.
+        make: (these, (n, noise)) → (n, channels', h', w') in [−1, 1].
         reach, stride: of ``make``; see :func:`~trine.blocks.tiles.in_tiles`.
         least: pixels a side that ``make`` needs; smaller pictures are lengthened by their last pixels, and cut again.
     """
@@ -47,12 +68,13 @@ class Way:
     reach: int
     stride: int
     least: int = 1
+    grain: int = 0
 
-    def answers(self, pixels: NDArray[Any], z: Tensor, tile: int = TILE) -> Picture:
+    def answers(self, pixels: NDArray[Any], draws: Draws, tile: int = TILE) -> Picture:
         """Answers to one picture under each noise: (n, h', w'[, channels]) in the user's units.
 
         Args:
-            pixels: (channels, h, w) as the domain encodes it. z: (n, noise). tile: longest side that is made in one piece.
+            pixels: (channels, h, w) as the domain encodes it. draws: of n answers. tile: longest side that is made in one piece.
         """
         with torch.inference_mode():
             unit = torch.from_numpy(pixels.astype(np.float32)) / self.read.divisor
@@ -61,13 +83,15 @@ class Way:
             if min(height, width) < self.least:
                 more = (0, max(self.least - width, 0), 0, max(self.least - height, 0))
                 read = pad(read, more, mode="replicate")
-            many = max(min(TILE * TILE // max(read.shape[2] * read.shape[3], 1), len(z)), 1)
+            z, size = draws.z, (read.shape[2], read.shape[3])
+            grain = draws.grain(self.grain, size)
+            many = max(min(TILE * TILE // max(size[0] * size[1], 1), len(z)), 1)
             found = []
-            for some in torch.split(z, many):
+            for some in torch.split(torch.arange(len(z)), many):
                 found.append(
                     in_tiles(
-                        lambda part, some=some: self.make(part.expand(len(some), -1, -1, -1), some),  # type: ignore[misc]
-                        read,
+                        lambda part, some=some: self.make(part, z[some]),  # type: ignore[misc]
+                        torch.cat([read.expand(len(some), -1, -1, -1), grain[some]], 1),
                         tile=tile,
                         reach=self.reach,
                         stride=self.stride,
@@ -77,14 +101,14 @@ class Way:
             return self.made.decode(made.numpy())
 
 
-def noises(way: Way, n: int, seed: int) -> Tensor:
-    """(n, width) noise of the answers, the same for every picture: the k-th answers to all of them are of one kind.
+def noises(way: Way, n: int, seed: int) -> Draws:
+    """Noise of n answers, the same for every picture: the k-th answers to all of them are of one kind.
 
     Raises:
         ChoiceError: n below 1.
     """
     n = count("n", n, "at least 1 answer is made")
-    return torch.randn(n, way.noise, generator=torch.Generator().manual_seed(seed))
+    return Draws(torch.randn(n, way.noise, generator=torch.Generator().manual_seed(seed)), seed)
 
 
 def translated(way: Way, pictures: Any, n: int, seed: int, tile: int = TILE) -> Any:
@@ -101,7 +125,7 @@ def translated(way: Way, pictures: Any, n: int, seed: int, tile: int = TILE) -> 
     Raises:
         DataError: no pictures, or one that cannot be read. ChoiceError: n below 1.
     """
-    z = noises(way, n, seed)
+    draws = noises(way, n, seed)
     if isinstance(pictures, str | os.PathLike):
         found = pictures_in(Path(pictures))
         read: Iterable[NDArray[Any]] = (of_file(way.read, path) for path in found)
@@ -109,7 +133,7 @@ def translated(way: Way, pictures: Any, n: int, seed: int, tile: int = TILE) -> 
         if not len(pictures):
             raise DataError("There are no pictures to translate.")
         read = (_encoded(way.read, picture) for picture in pictures)
-    made = (way.answers(pixels, z, tile) for pixels in read)
+    made = (way.answers(pixels, draws, tile) for pixels in read)
     answers = [each if n > 1 else each[0] for each in made]
     return np.stack(answers) if isinstance(pictures, np.ndarray) and pictures.dtype != object else answers
 
@@ -132,6 +156,19 @@ def pictures_in(place: Path) -> list[Path]:
     return found
 
 
+def require_readable(paths: Iterable[Path]) -> None:
+    """Look at the head of each file, so that a broken one is told of before the first is made.
+
+    Raises:
+        DataError: one is no picture; names it, and why.
+    """
+    for path in paths:
+        try:
+            size_of(str(path))
+        except Unreadable as why:
+            raise _unreadable(path, why) from None
+
+
 def of_file(domain: Image, path: Path, side: int | None = None) -> NDArray[Any]:
     """(channels, h, w) encoded pixels of a file at its own size, or with its shorter side brought to ``side``.
 
@@ -144,7 +181,11 @@ def of_file(domain: Image, path: Path, side: int | None = None) -> NDArray[Any]:
         height, width = max(round(height * factor), 1), max(round(width * factor), 1)
         return pixels_of(str(path), domain.channels, height, width, domain.bits)
     except Unreadable as why:
-        raise DataError(f"{path} cannot be read as a picture: {why}. Replace it, or leave it out.") from None
+        raise _unreadable(path, why) from None
+
+
+def _unreadable(path: Path, why: Unreadable) -> DataError:
+    return DataError(f"{path} cannot be read as a picture: {why}. Replace it, or leave it out.")
 
 
 def _encoded(domain: Image, picture: Any) -> NDArray[Any]:

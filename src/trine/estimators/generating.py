@@ -26,6 +26,7 @@ from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation
 from trine.evaluation.features import feature_space
 from trine.models import Generator, PictureTranslation
+from trine.models.picture_translation import GRAIN
 
 LABEL = "label"
 """What the column of classes beside an array is called."""
@@ -335,9 +336,12 @@ class ConditionalGAN(Generating):
     """New y's for a given x: any x that has an encoder, any y that a generator makes.
 
     Args:
-        diversity: weight of the term that keeps a condition's answers under different noise apart (mode seeking); 0 leaves it
-            out.
+        diversity: weight of the term that keeps a condition's answers under different noise apart (mode seeking; of pictures given
+            pictures with a likelihood, their spread, at 1 as far as the data leave open); 0 leaves it out.
         likelihood: of pictures given pictures, weight of the true picture's likelihood around the made one; 0 leaves it out.
+        augment, flip: of pictures given pictures, whether training shifts a pair at random (by up to 3/32 of a side) and mirrors
+            it (``horizontal``, ``vertical``, ``both``; default ``none``): both pictures alike. Where content has no upright,
+            as seen from above, few pairs become many.
         sequence, numbers, categories, audio: how the columns of x are read; see :class:`~trine.Classifier`.
 
     The other parameters are those of :class:`GAN`.
@@ -358,6 +362,8 @@ class ConditionalGAN(Generating):
         penalty_every: int | None = None,
         critic_steps: int | None = None,
         critic_augment: float | None = None,
+        augment: bool | None = None,
+        flip: str | None = None,
         hidden: tuple[int, ...] | None = None,
         channels: int | None = None,
         sequence: str | None = None,
@@ -385,6 +391,8 @@ class ConditionalGAN(Generating):
         self.penalty_every = penalty_every
         self.critic_steps = critic_steps
         self.critic_augment = critic_augment
+        self.augment = augment
+        self.flip = flip
         self.hidden = hidden
         self.channels = channels
         self.sequence = sequence
@@ -527,11 +535,12 @@ class ConditionalGAN(Generating):
         return Way(
             read,
             made[1],
-            network.noise.width,
+            net.noise,
             network.condition_of,
-            lambda x, z: network.make(z, x),
+            net,
             net.reach,
             net.stride,
+            grain=GRAIN,
         )
 
     def _require_seen(self, table: Any) -> None:

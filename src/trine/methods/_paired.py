@@ -6,18 +6,24 @@ from typing import Any
 
 from torch import nn
 
+from trine.blocks.augmentation import Augment
 from trine.blocks.paired import PairCritic, SeenPicture, UNet, halvings_of
 from trine.choices import Choices
 from trine.criterion import Term
 from trine.data import Schema
 from trine.divergences.kl import KL
+from trine.divergences.mode_seeking import ModeSeeking
+from trine.divergences.spread import Spread
 from trine.domains import Image
 from trine.methods._base import Facts
 from trine.models.generator import Noise
-from trine.models.picture_translation import PictureTranslation
+from trine.models.picture_translation import GRAIN, PictureTranslation
 
-SHARE = 0.25
-"""How far a picture's answers are kept apart, of how far answers to different pictures are."""
+LIKELIHOOD = 5.0
+"""Weight of −log q, a number."""
+
+SHIFT = 3 / 32
+"""Of the shorter side, how far training moves a pair at most where that is chosen."""
 
 Pair = tuple[str, Image, str, Image]
 
@@ -35,9 +41,9 @@ def derived(pair: Pair, facts: Facts) -> dict[str, tuple[Any, str]]:
     side = min(pair[3].height, pair[3].width)
     epochs = min(max(round(100_000 / facts.rows), 5), 200)
     return {
-        "noise": (16, "what one picture leaves open"),
+        "noise": (16, "what a whole picture leaves open; what its places do, a number at each"),
         "channels": (32 if side < 48 else 16, "of the network at full size, and of its critic"),
-        "likelihood": (5.0, "of the true picture around the made one, a number"),
+        "likelihood": (LIKELIHOOD, "of the true picture around the made one, a number"),
         "critic_augment": (0.0, "patches are many, if pictures are few"),
         "batch_size": (min(16 if side < 48 else 4, max(facts.rows // 4, 2)), "of pictures with many places each"),
         "epochs": (epochs, "to see about 100,000 pairs, within 5 to 200 epochs"),
@@ -50,14 +56,16 @@ def network(pair: Pair, choices: Choices) -> PictureTranslation:
     x, read, y, made = pair
     size = (made.height, made.width)
     assert choices.noise is not None
-    net = UNet(read.channels, made.channels, choices.channels or 16, choices.noise, halvings_of(min(size)))
+    halvings, width = halvings_of(min(size)), choices.channels or 16
+    net = UNet(read.channels + GRAIN, made.channels, width, choices.noise, halvings, GRAIN)
     return PictureTranslation(
-        Noise(choices.noise),
+        Noise(choices.noise + GRAIN * made.height * made.width),
         net,
         SeenPicture(f"y.{y}", made),
         SeenPicture(f"x.{x}", read, size),
         (read.height, read.width),
         choices.diversity != 0,
+        Augment(round(SHIFT * min(size)) if choices.augment else 0, choices.flip or "none"),
     )
 
 
@@ -74,9 +82,23 @@ def critic(pair: Pair, choices: Choices) -> nn.Module:
     )
 
 
-def likelihood_term(pair: Pair, choices: Choices) -> Term:
-    """−log q(y given what was made), a number."""
-    weight = 5.0 if choices.likelihood is None else choices.likelihood
+def terms(pair: Pair, choices: Choices) -> list[Term]:
+    """−log q(y given what was made), a number, and what keeps the answers of one picture as far apart as the data do.
+
+    With a likelihood the two make a proper score, so that neither works against the other; without one, answers are kept
+    a share of other pictures' distance apart.
+    """
+    weight = LIKELIHOOD if choices.likelihood is None else choices.likelihood
+    apart = 1.0 if choices.diversity is None else choices.diversity
     made = pair[3]
     numbers = made.channels * made.height * made.width
-    return Term(KL(), "answer", "real", weight=weight / numbers, name="likelihood", training_only=True)
+    found = []
+    if weight:
+        found.append(Term(KL(), "answer", "real", weight=weight / numbers, name="likelihood", training_only=True))
+    if apart and weight:
+        share = apart * weight / numbers
+        found.append(Term(Spread(), "fake", "other", weight=share, name="diversity", training_only=True))
+    elif apart:
+        term = Term(ModeSeeking(), "fake", "other", "apart", weight=apart, name="diversity", training_only=True)
+        found.append(term)
+    return found

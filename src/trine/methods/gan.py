@@ -149,8 +149,7 @@ class ConditionalGanMethod(GanMethod):
         pair = paired.pair_of(schema)
         if pair is None:
             return super()._terms(schema, choices)
-        terms = [paired.likelihood_term(pair, choices)] if choices.likelihood != 0 else []
-        return [*terms, diversity_term(choices, paired.SHARE)] if choices.diversity != 0 else terms
+        return paired.terms(pair, choices)
 
     def _not_of(self, schema: Schema) -> Sequence[str]:
         mine = ("diversity",) if paired.pair_of(schema) is None else ("diversity", "likelihood")
@@ -284,10 +283,10 @@ def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
     return kind(critic, r1=weight, r2=weight, every=choices.penalty_every or 1)  # type: ignore[no-any-return]
 
 
-def diversity_term(choices: Choices, share: float = 0.1) -> Term:
+def diversity_term(choices: Choices) -> Term:
     """What keeps answers under different noise apart."""
     weight = 1.0 if choices.diversity is None else choices.diversity
-    return Term(ModeSeeking(share), "fake", "other", "apart", weight=weight, name="diversity", training_only=True)
+    return Term(ModeSeeking(), "fake", "other", "apart", weight=weight, name="diversity", training_only=True)
 
 
 def adversarial(choices: Choices) -> Procedure:

@@ -82,16 +82,21 @@ class Generator(nn.Module):
         found: Tensor = self.made(self.trunk(noise if condition is None else torch.cat([noise, condition], 1)))
         return found
 
+    def changed(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What training sees of a batch: here the batch itself."""
+        return batch
+
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """Named outputs for the rows of ``batch``."""
         noise = self.noise(batch)
+        rows, batch = batch, self.changed(batch)
         condition = None if self.condition is None else self.condition(batch)
         outputs: dict[str, Any] = {"fake": self.make(noise, condition), "real": self.made.seen(batch)}
         if self.condition is not None:
             outputs["given"] = batch
         if self.twice and self.training:
             some = max(len(noise) // AGAIN, 1)
-            other = self.noise(batch)[:some]
+            other = self.noise(rows)[:some]
             outputs["other"] = self.make(other, None if condition is None else condition[:some])
             outputs["apart"] = (other - noise[:some]).abs().mean(1) / EXPECTED
         return outputs

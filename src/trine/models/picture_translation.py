@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from trine.blocks.augmentation import Augment
 from trine.blocks.paired import SeenPicture, UNet
 
 from .generator import Generator, Noise
 from .translator import around
+
+GRAIN = 1
+"""Numbers of noise at each place, beside those of a whole picture."""
 
 
 class PictureTranslation(Generator):
@@ -24,6 +29,7 @@ class PictureTranslation(Generator):
         noise: draws u. network: (x at the size of y, u) → y. made: y as networks see it. condition: x likewise, at the size of y.
         size: (height, width) of x in the data, which says how much larger y is.
         twice: as of ``Generator``.
+        augment: how training changes a pair at random, both of its pictures alike; by default not at all.
     """
 
     def __init__(
@@ -34,9 +40,11 @@ class PictureTranslation(Generator):
         condition: SeenPicture,
         size: tuple[int, int],
         twice: bool = False,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(noise, network, made, condition, twice)  # type: ignore[arg-type]
         self.size = size
+        self.augment = augment or Augment()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -49,10 +57,25 @@ class PictureTranslation(Generator):
         assert isinstance(self.trunk, UNet)
         return self.trunk
 
+    def changed(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A batch whose pairs are moved and mirrored at random in training: x, brought to the size of y, and y by the same draw."""
+        if not self.training or not self.augment.changes:
+            return batch
+        read: Any = self.condition
+        made: Any = self.made
+        pair = self.augment(torch.cat([read(batch), made(batch)], 1))
+        x, y = ((part + 1) / 2 for part in pair.split([read.shape[0], made.shape[0]], 1))
+        return {**batch, read.name: x, made.name: y}
+
     def make(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(batch, width) noise, (batch, channels, h, w) x at the size of y, any, → (batch, channels', h, w) y in [−1, 1]."""
+        """(batch, width) noise, (batch, channels, h, w) x at the size of y → (batch, channels', h, w) y in [−1, 1].
+
+        The first numbers of the noise are of the whole picture, those behind them of its places.
+        """
         assert condition is not None, "a picture is made of a picture"
-        found: Tensor = self.trunk(condition, noise)
+        z = self.network.noise
+        grain = noise[:, z:].view(len(condition), GRAIN, *condition.shape[2:])
+        found: Tensor = self.trunk(torch.cat([condition, grain], 1), noise[:, :z])
         return found
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
