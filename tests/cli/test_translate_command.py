@@ -86,7 +86,11 @@ def test_pictures_are_translated_into_files_of_their_names(work: Path, tmp_path:
     out = tmp_path / "out"
     assert trine_("translate", work / "run/beside", work / "new", "--out", out, "--samples", 3, "--seed", 4) == 0
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
-    assert names == ["a_1.png", "a_2.png", "a_3.png", "deep/b_1.png", "deep/b_2.png", "deep/b_3.png"]
+    made = ["a_1.png", "a_2.png", "a_3.png", "deep/b_1.png", "deep/b_2.png", "deep/b_3.png"]
+    assert names == [*made[:3], "contact_sheet.png", *made[3:]]
+    sheet = np.asarray(Pillow.open(out / "contact_sheet.png"))
+    assert sheet.shape[2] == 3
+    assert sheet.shape[1] / sheet.shape[0] == pytest.approx(2, rel=0.05)  # two rows: what was read and three answers
     expected = model.translate([work / "new/a.png", work / "new/deep/b.bmp"], 3, seed=4)
     for k in range(3):
         assert np.array_equal(np.asarray(Pillow.open(out / f"a_{k + 1}.png")), expected[0][k])
@@ -94,6 +98,7 @@ def test_pictures_are_translated_into_files_of_their_names(work: Path, tmp_path:
     assert expected[1].shape == (3, 24, 37)
     assert trine_("translate", work / "run/beside", work / "new/a.png", "--out", tmp_path / "one", "--side", 16) == 0
     assert Pillow.open(tmp_path / "one/a.png").size == (16, 16)
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["a.png"]
 
 
 def test_a_run_of_pairs_resumes(work: Path, tmp_path: Path) -> None:
@@ -118,7 +123,12 @@ def test_mistakes_are_said(work: Path, tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "bad").mkdir()
     assert "has no pictures" in said("translate", run, tmp_path / "bad", "--out", tmp_path / "o")
     (tmp_path / "bad/x.png").write_text("no picture")
+    Pillow.fromarray(EDGES[0]).save(tmp_path / "bad/a.png")
     assert "x.png cannot be read as a picture" in said("translate", run, tmp_path / "bad", "--out", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+    assert "A tile of 16 pixels is too small" in said(
+        "translate", run, work / "new", "--out", tmp_path / "o", "--tile", "16"
+    )
     for name in ("y.png", "y.bmp"):
         Pillow.fromarray(EDGES[0]).save(tmp_path / "bad" / name)
     assert "would both become y.png" in said("translate", run, tmp_path / "bad", "--out", tmp_path / "o")

@@ -31,14 +31,8 @@ def in_tiles(make: Callable[[Tensor], Tensor], picture: Tensor, *, tile: int, re
     height, width = picture.shape[2:]
     if max(height, width) <= tile:
         return make(picture)
-    margin, tile = math.ceil(reach / stride) * stride, tile // stride * stride
-    blended = math.ceil(BLENDED / stride) * stride
-    step = tile - 2 * margin - blended
-    if step < stride:
-        raise ChoiceError(
-            f"A tile of {tile} pixels is too small: {2 * margin + blended} of a side are shared with its neighbours. Take tiles "
-            f"of at least {2 * margin + blended + stride}."
-        )
+    margin, blended, step = parts_of(tile, reach, stride)
+    tile = tile // stride * stride
     made: Tensor | None = None
     total = picture.new_zeros(1, 1, height, width)
     for top in _starts(height, tile, step):
@@ -54,6 +48,23 @@ def in_tiles(make: Callable[[Tensor], Tensor], picture: Tensor, *, tile: int, re
             total[:, :, rows, columns] += weight
     assert made is not None
     return made / total
+
+
+def parts_of(tile: int, reach: int, stride: int = 1) -> tuple[int, int, int]:
+    """(left out at an inner edge, blended, new) pixels along a side of a part of ``tile`` pixels.
+
+    Raises:
+        ChoiceError: a tile that is no larger than its margins.
+    """
+    margin, blended = (math.ceil(pixels / stride) * stride for pixels in (reach, BLENDED))
+    new = tile // stride * stride - 2 * margin - blended
+    if new < stride:
+        shared = 2 * margin + blended
+        raise ChoiceError(
+            f"A tile of {tile} pixels is too small: {shared} of a side are shared with its neighbours. Take tiles of at least "
+            f"{shared + stride}."
+        )
+    return margin, blended, new
 
 
 def _starts(side: int, tile: int, step: int) -> list[int]:

@@ -310,11 +310,19 @@ def translate(
         int | None,
         typer.Option(min=1, metavar="PIXELS", help="Bring the shorter sides to this first. Default: as they are."),
     ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PIXELS",
+            help="Longest side made in one piece; larger pictures in overlapping parts. Default: 1024.",
+        ),
+    ] = None,
 ) -> None:
     """Write what pictures become, of a run that learned pictures from pictures."""
     from trine.cli import _translate
 
-    _translate.translate(run, data, out, to=to, samples=samples, seed=seed, side=side)
+    _translate.translate(run, data, out, to=to, samples=samples, seed=seed, side=side, tile=tile)
 
 
 @app.command(epilog="Example: trine encode runs/digits photos/ --out codes.csv")

@@ -53,6 +53,28 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]], across: int | None = No
     return pillow(sheet)
 
 
+def beside_sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], side: int = LARGEST) -> Any:
+    """Pictures of any sizes, a row of them for each sequence, each within a square of ``side`` pixels at most.
+
+    Args:
+        rows: sequences of equal length of (height, width) or (height, width, 3) bytes.
+    """
+    from PIL import Image as Pillow
+
+    cell = min(side, max(max(picture.shape[:2]) for row in rows for picture in row))
+    cells = []
+    for picture in (picture for row in rows for picture in row):
+        small = pillow(picture).convert("RGB")
+        scale = cell / max(small.size)
+        if scale != 1:
+            size = tuple(max(round(length * scale), 1) for length in small.size)
+            small = small.resize(size, Pillow.Resampling.LANCZOS if scale < 1 else Pillow.Resampling.NEAREST)
+        square = Pillow.new("RGB", (cell, cell), (GROUND,) * 3)
+        square.paste(small, tuple((cell - length) // 2 for length in small.size))
+        cells.append(np.asarray(square))
+    return contact_sheet(cells, len(rows[0]))
+
+
 def pillow(pixels: NDArray[np.uint8]) -> Any:
     """Pillow's image of (height, width[, channels]) bytes."""
     from PIL import Image as Pillow
