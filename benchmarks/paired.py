@@ -1,19 +1,18 @@
 """Pictures given pictures: the conditional GAN beside the same network with the likelihood alone, and without the diversity term.
 
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.paired digits
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.paired map2aerial
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.paired aerial2map
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.paired map2aerial
 
 ``digits``: half of the edge pixels of an MNIST digit (thresholded gradient; 2 × 2 squares left out at random), as a picture,
 become the digit. The judge is a classifier of real digits that saw none of these: is the made digit of the right class, and how
 far are made digits from real ones in its features (Fréchet).
 
-``map2aerial`` and ``aerial2map``: the pairs of shared/data/aerial2map at SIDE × SIDE pixels (means of boxes). The judge of made
-aerials is a small network that learned from real pairs to tell which of five colours of the map a place has (as the FCN score of
-Isola et al., 2017, section 4.1); of made maps it is the nearest colour itself.
+``map2aerial`` and ``aerial2map``: the pairs of shared/data/aerial2map at SIDE × SIDE pixels (means of boxes), mirrored at random in
+training, both pictures alike. The judge of made aerials is a small network that learned from real pairs to tell which of five
+colours of the map a place has (as the FCN score of Isola et al., 2017, section 4.1); of made maps it is the nearest colour itself.
 
-All variants have the same network, batches, step sizes and number of steps, and keep the epoch with the best energy score.
-``apart`` is the mean distance of two answers to one picture, as a share of that of answers to two pictures. Kept in
+All variants have the same network, batches, step sizes and epochs, and keep the epoch with the best energy score. Kept in
 ``results/paired.json``, ``paired.md`` and small pictures: what was read, the truth, five answers of each variant.
 """
 
@@ -44,7 +43,7 @@ from trine.methods.gan import ConditionalGanMethod
 from trine.procedures import Procedure
 
 Pixels = NDArray[np.uint8]
-ANSWERS, SHOWN, SIDE, COLOURS = 5, 8, 32, 5
+ANSWERS, SHOWN, SIDE, COLOURS = 5, 8, 64, 5
 
 
 @methods.register("likelihood_alone")
@@ -83,7 +82,7 @@ class Digits:
     """Edges → digits."""
 
     name = "digits"
-    choices: Mapping[str, Any] = {"channels": 16, "epochs": 4}
+    choices: Mapping[str, Any] = {"channels": 16, "epochs": 5}
 
     def __init__(self) -> None:
         digits, labels = pictures("mnist", "train")
@@ -109,8 +108,8 @@ class Reader(nn.Module):
 
     def __init__(self, colours: int) -> None:
         super().__init__()
-        self.near, self.far = nn.Conv2d(3, 24, 5, padding=2), nn.Conv2d(24, 48, 3, stride=2, padding=1)
-        self.farther, self.last = nn.Conv2d(48, 48, 5, padding=2), nn.Conv2d(72, colours, 3, padding=1)
+        self.near, self.far = nn.Conv2d(3, 16, 5, padding=2), nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.farther, self.last = nn.Conv2d(32, 32, 5, padding=2), nn.Conv2d(48, colours, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         near = relu(self.near(x))
@@ -122,7 +121,7 @@ class Reader(nn.Module):
 class Maps:
     """Aerial photographs and maps, either way."""
 
-    choices: Mapping[str, Any] = {"channels": 16, "batch_size": 4, "epochs": 12}
+    choices: Mapping[str, Any] = {"epochs": 16, "flip": "both"}
 
     def __init__(self, name: str) -> None:
         from sklearn.cluster import KMeans
@@ -134,8 +133,8 @@ class Maps:
         aerial, maps = parts["train"]
         self.colours = KMeans(COLOURS, n_init=4, random_state=0).fit(maps[::4, ::2, ::2].reshape(-1, 3).astype(float))
         self.truth = self.colour(parts["val"][1])
-        self.reader = self._reader(aerial, self.colour(maps))
-        self.ceiling = self.judged(self.test[1])
+        if name == "map2aerial":
+            self.reader = self._reader(aerial, self.colour(maps))
 
     def colour(self, maps: Pixels) -> NDArray[np.int64]:
         """(n, h, w) the nearest colour of each place."""
@@ -154,7 +153,7 @@ class Maps:
         return {"right colour": float((found == self.truth).mean()), "overlap": float(np.mean(overlap))}
 
     @staticmethod
-    def _reader(aerial: Pixels, colour: NDArray[np.int64], epochs: int = 20) -> Reader:
+    def _reader(aerial: Pixels, colour: NDArray[np.int64], epochs: int = 12) -> Reader:
         torch.manual_seed(0)
         net, x, y = Reader(COLOURS), unit(aerial), torch.from_numpy(colour)
         optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3)
@@ -196,22 +195,28 @@ def measured(task: Any, variant: str, epochs: int | None) -> tuple[dict[str, Any
     x, y = task.test
     made: Pixels = model.translate(x, ANSWERS, seed=1)
     metrics = model.evaluate(read({"image": x, "y": y})).metrics
-    found = {name: metrics[name].value for name in ("energy-random-conv", "absolute error", "apart", "FD-random-conv")}
-    found |= {"floor of FD-random-conv": metrics["FD-random-conv"].baseline}
-    found |= {
-        name: float(np.mean([task.judged(made[:, k])[name] for k in range(ANSWERS)]))
-        for name in task.judged(made[:, 0])
+    found = {
+        name: metrics[name].value
+        for name in ("energy-random-conv", "FD-random-conv", "absolute error", "apart", "spread")
     }
+    found |= {"floor of FD-random-conv": metrics["FD-random-conv"].baseline}
+    judged = [task.judged(made[:, k]) for k in range(ANSWERS)]
+    found |= {name: float(np.mean([one[name] for one in judged])) for name in judged[0]}
     found |= {"processor seconds": spent[0], "seconds": spent[1], "best epoch": model.provenance_["best_epoch"]}
     found |= {"epochs": model.n_iter_, "pairs": len(y)}
-    return found, made[:SHOWN]
+    return found, made[shown(len(y))]
+
+
+def shown(pairs: int) -> NDArray[np.int64]:
+    """Which test pairs the picture shows: spread over all, for neighbours in a folder are alike."""
+    return np.linspace(0, pairs - 1, SHOWN).astype(np.int64)
 
 
 def drawn(task: Any, answers: Mapping[str, Pixels]) -> None:
     """A row for each picture: what was read, the truth, the answers of each variant."""
     from PIL import Image
 
-    x, y = (part[:SHOWN] for part in task.test)
+    x, y = (part[shown(len(part))] for part in task.test)
     gap = [np.full((*x.shape[1:2], 6, *x.shape[3:]), 128, np.uint8)]
     rows = []
     for i in range(SHOWN):
@@ -226,32 +231,62 @@ def drawn(task: Any, answers: Mapping[str, Pixels]) -> None:
     picture.save(RESULTS / f"paired-{task.name}.png", optimize=True)
 
 
+TITLES = {
+    "digits": "Edges → digits, 28 × 28",
+    "aerial2map": f"Aerial photograph → map, {SIDE} × {SIDE}",
+    "map2aerial": f"Map → aerial photograph, {SIDE} × {SIDE}",
+}
+JUDGES = ("right class", "FD-classifier", "right colour", "overlap", "FD-random-conv", "energy-random-conv")
+OTHERS = ("absolute error", "apart", "spread", "best epoch", "processor seconds")
+INTRODUCTION = """# Pictures given pictures
+
+The conditional GAN as it is by default (a critic of pairs, a likelihood, and the spread term that keeps a picture's answers
+apart), beside the same network without the spread term, and with the likelihood alone. One seed, the same batches, step sizes and
+epochs; the best epoch by the energy score is kept. Figures are of five answers to each test pair, which no training saw.
+
+- *right class*, *right colour*: what the judge sees is what the true picture shows. *overlap*: mean over five colours of the map of
+  intersection over union. *FD*: Fréchet's distance of one answer's features to real ones, less is better.
+- *energy-random-conv*: the energy score of answers in random features; least where answers are distributed as the data.
+- *apart*: distance of two answers to one picture over that of answers to two pictures. *spread*: the same over the answers'
+  error; 1 where answers are drawn from what the data leave open, 0 where they are all alike.
+"""
+READING = """## Reading
+"""
+
+
 def written() -> None:
     """``paired.md`` from what is kept."""
-    kept = load("paired")
-    lines = ["# Pictures given pictures", ""]
-    for name, found in sorted(kept.items()):
-        lines += [f"## {name}", "", f"`python -m benchmarks.paired {name}`", ""]
+    lines = [INTRODUCTION]
+    for name, found in load("paired").items():
         by = {variant: found["variants"][variant] for variant in VARIANTS}
-        shown = [key for key in by["GAN"] if key not in ("pairs", "floor of FD-random-conv")]
-        lines += ["| variant | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
-        for variant, figures in by.items():
-            lines.append(f"| {variant} | " + " | ".join(f"{figures[key]:.4g}" for key in shown) + " |")
-        notes = "; ".join(f"{key} of real pictures {value:.4g}" for key, value in found["real"].items())
-        lines += ["", f"Test pairs: {figures['pairs']:,}. {notes}. ![pairs](paired-{name}.png)", ""]
+        first = next(iter(by.values()))
+        columns = [key for key in (*JUDGES, *OTHERS) if key in first]
         lines += [
-            f"Read, truth, five answers each of: {', '.join(by)}. Conditions: {found['conditions']}",
+            f"## {TITLES[name]}",
+            "",
+            f"![read, truth, and five answers each of: {', '.join(by)}](paired-{name}.png)",
             "",
         ]
-    lines += [
-        "Short trainings of one seed, maps at 32 × 32 pixels, beside other work on two cores. The judges see more in",
-        "what the GAN makes than in what the likelihood alone does. The diversity term raises `apart` and costs some of what the",
-        "judges see. Answers of the likelihood alone to one map are grey of different tints: its `apart` is of no use. Maps of",
-        "aerial photographs stay pale blots in 12 epochs: the GAN's distance is half of the likelihood's, and what a map shows",
-        "is right in hardly more places.",
-        "",
-    ]
-    (RESULTS / "paired.md").write_text("\n".join(lines), encoding="utf-8")
+        lines += [f"Left to right: what was read, the truth, five answers each of {', '.join(by)}.", ""]
+        lines += ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        for variant, figures in by.items():
+            lines.append(f"| {variant} | " + " | ".join(number(figures[key]) for key in columns) + " |")
+        real = {**found["real"], "FD-random-conv": first["floor of FD-random-conv"]}
+        lines.append(
+            "| real pictures | " + " | ".join(number(real[key]) if key in real else "" for key in columns) + " |"
+        )
+        of = found["conditions"]
+        lines += [
+            "",
+            f"{first['pairs']:,} test pairs, {first['epochs']} epochs. `python -m benchmarks.paired {name}`, one thread of",
+        ]
+        lines += [f"{of['cpu']}, shared with other work; {of['date']}, commit {of['commit']}, torch {of['torch']}.", ""]
+    (RESULTS / "paired.md").write_text("\n".join([*lines, READING]), encoding="utf-8")
+
+
+def number(value: float) -> str:
+    """With three digits."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 TASKS: dict[str, Callable[[], Any]] = {
