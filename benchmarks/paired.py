@@ -121,7 +121,7 @@ class Reader(nn.Module):
 class Maps:
     """Aerial photographs and maps, either way."""
 
-    choices: Mapping[str, Any] = {"epochs": 16, "flip": "both"}
+    choices: Mapping[str, Any] = {"epochs": 12, "flip": "both"}
 
     def __init__(self, name: str) -> None:
         from sklearn.cluster import KMeans

@@ -47,7 +47,10 @@ def test_noise_shows_in_what_is_made() -> None:
     torch.manual_seed(0)
     net, picture = UNet(1, 1, 16, 8, 2), torch.rand(1, 1, 16, 16).expand(32, -1, -1, -1) * 2 - 1
     made = net(picture, torch.randn(32, 8))
-    assert made.std(0).mean() > 0.2 * made.std()
+    assert made.std(0).mean() > 0.04 * made.std()
+    grained = UNet(2, 1, 16, 0, 2, 1)
+    flat = torch.cat([torch.zeros(1, 1, 16, 16), torch.randn(1, 1, 16, 16)], 1)
+    assert grained(flat).std() > 0.02  # noise at its places is what a flat picture has to differ by
     assert UNet(1, 1, 16, 0, 2)(picture).std(0).max() == 0
 
 
@@ -68,7 +71,7 @@ def test_maps_keep_their_second_moment_from_layer_to_layer() -> None:
     torch.manual_seed(0)
     layer = ModulatedConvolution(64, 64, 8)
     inner = layer(torch.randn(16, 64, 16, 16), torch.randn(16, 8))[:, :, 2:-2, 2:-2]
-    assert inner.square().mean().item() == pytest.approx(1 + 0.25, rel=0.1)  # 1 of the maps, SPREAD² of the shift
+    assert inner.square().mean().item() == pytest.approx(1 + 0.01, rel=0.1)  # 1 of the maps, SPREAD² of the shift
 
 
 @pytest.mark.parametrize(("side", "halvings"), [(7, 1), (8, 1), (16, 2), (28, 2), (64, 4), (128, 4), (1024, 4)])

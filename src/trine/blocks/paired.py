@@ -20,8 +20,11 @@ SLOPE = 0.2
 """Of the rectifiers below zero."""
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
 """What keeps the second moment of unit numbers through the rectifier."""
-SPREAD = 0.5
-"""Standard deviation, at initialisation, of what unit noise adds to a map's scale and shift."""
+SPREAD = 0.1
+"""Standard deviation, at initialisation, of what unit noise adds to a map's scale and shift: answers begin nearly alike, for what makes
+them differ is learned sooner than tints of chance are unlearned."""
+GRAINED = 0.5
+"""Weight, at initialisation, of noise at a place beside that of a pixel."""
 LEAST = 4
 """Pixels that the shorter side is halved to, at least."""
 EDGE: Literal["replicate"] = "replicate"
@@ -159,7 +162,7 @@ class UNet(nn.Module):
         with torch.no_grad():  # pixels start inside their bounds
             self.last.weight.mul_(0.3)
             if grain:
-                self.first.weight[:, -grain:].mul_(SPREAD)
+                self.first.weight[:, -grain:].mul_(GRAINED)
         for parameter in self.parameters():
             if parameter.dim() == 4:  # a quarter of the time
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

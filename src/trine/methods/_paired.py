@@ -22,6 +22,9 @@ from trine.models.picture_translation import GRAIN, PictureTranslation
 LIKELIHOOD = 5.0
 """Weight of −log q, a number."""
 
+WIDE = 96
+"""Pixels a side from which on the critic sees patches of 46 pixels; below, of 18. A quarter to a half of a side: a larger patch is
+nearly the picture, of which there are few, and tells less of texture."""
 SHIFT = 3 / 32
 """Of the shorter side, how far training moves a pair at most where that is chosen."""
 
@@ -77,7 +80,7 @@ def critic(pair: Pair, choices: Choices) -> nn.Module:
         SeenPicture(f"x.{x}", read, size),
         read.channels + made.channels,
         2 * (choices.channels or 16),
-        min(halvings_of(min(size)), 3),
+        min(halvings_of(min(size)), 2 if min(size) < WIDE else 3),
         choices.critic_augment or 0.0,
     )
 
