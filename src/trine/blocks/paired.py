@@ -21,8 +21,8 @@ SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
 """What keeps the second moment of unit numbers through the rectifier."""
 SPREAD = 0.1
-"""Standard deviation, at initialisation, of what unit noise adds to a map's scale and shift: answers begin nearly alike, for what makes
-them differ is learned sooner than tints of chance are unlearned."""
+"""Standard deviation, at initialisation, of what unit noise adds to a map's scale and shift: answers begin nearly alike, for what
+makes them differ is learned sooner than tints of chance are unlearned."""
 GRAINED = 0.5
 """Weight, at initialisation, of noise at a place beside that of a pixel."""
 LEAST = 4

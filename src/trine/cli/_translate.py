@@ -84,7 +84,8 @@ def _say_scale(read: Any, shown: list[list[Any]]) -> None:
     known = min(read.height, read.width)
     if max(shorter) > FAR * known or min(shorter) * FAR < known:
         print(
-            f"Training saw pictures of {read.height} × {read.width} pixels, and the shorter sides of these are up to {max(shorter)}: things in "
-            f"them should be as large in pixels as they were there. Else bring them to that size with --side {known}.",
+            f"Training saw pictures of {read.height} × {read.width} pixels, and the shorter sides of these are up to "
+            f"{max(shorter)}: what they show should be as large in pixels as it was there. Else bring them to that size with "
+            f"--side {known}.",
             file=sys.stderr,
         )
