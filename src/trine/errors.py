@@ -52,3 +52,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """A hint `` Did you mean 'x'?`` when one of ``names`` is close to ``name``, else an empty string."""
     close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ChoiceError:
+    """What to raise where ``name`` is no ``kind`` that there is: the nearest one, and all of them."""
+    names = list(known)
+    return ChoiceError(f"There is no {kind} called {name!r}.{nearest(str(name), names)} Known: {', '.join(names)}.")

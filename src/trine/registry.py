@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 T = TypeVar("T")
 
@@ -61,10 +61,7 @@ class Registry(Mapping[str, T]):
         try:
             return self._members[name]
         except KeyError:
-            known = ", ".join(sorted(self._members))
-            raise ChoiceError(
-                f"There is no {self.kind} called {name!r}.{nearest(name, self._members)} Known: {known}."
-            ) from None
+            raise unknown(self.kind, name, sorted(self._members)) from None
 
     def __contains__(self, name: object) -> bool:
         self.load()

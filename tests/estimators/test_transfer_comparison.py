@@ -120,7 +120,7 @@ def test_trees_read_of_a_mixed_table_what_has_a_place() -> None:
 def test_mistakes_are_told_in_words(encoder: Any) -> None:
     with pytest.raises(DataError, match=r"5,000 labels are asked for and 1,438 rows"):
         compare(encoder, PICTURES, Y, labels=[5000])
-    with pytest.raises(ChoiceError, match=r"no way 'z \+ liner'. Did you mean 'z \+ linear'"):
+    with pytest.raises(ChoiceError, match=r"no way called 'z \+ liner'. Did you mean 'z \+ linear'"):
         compare(encoder, PICTURES, Y, ways=["z + liner"])
     with pytest.raises(DataError, match="1 class"):
         compare(encoder, PICTURES, np.ones(len(Y), dtype=int))

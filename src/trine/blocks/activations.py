@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -32,7 +32,4 @@ def activation_for(name: str) -> Activation:
     try:
         return activations[name]
     except KeyError:
-        known = ", ".join(sorted(activations))
-        raise ChoiceError(
-            f"There is no activation called {name!r}.{nearest(name, activations)} Known: {known}."
-        ) from None
+        raise unknown("activation", name, sorted(activations)) from None

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from trine.choices import Choices
 from trine.domains import Domain, Image
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 from ._base import field_encoder
 from .activations import activation_for
@@ -131,10 +131,7 @@ class Convolutional(nn.Module):
     ) -> None:
         super().__init__()
         if normalization not in normalizations:
-            raise ChoiceError(
-                f"There is no normalization called {normalization!r}.{nearest(normalization, normalizations)} "
-                f"Known: {', '.join(normalizations)}."
-            )
+            raise unknown("normalization", normalization, normalizations)
         self.shape = (channels_in, height, width)
         self.words = f"{activation}, {normalization} norm" + (", residual" if residual else "")
         self.register_buffer("mean", _per_channel(mean, channels_in))

@@ -66,30 +66,27 @@ class MeanFieldLinear(nn.Linear, MeanField):
         return _noisy(mean, linear(x.square(), *self.variances())) if self.training else mean
 
 
-class MeanFieldConv2d(nn.Conv2d, MeanField):
+class _MeanFieldConvolution(MeanField):
+    """What convolutions share, whatever they go over."""
+
+    _conv_forward: Any
+
+    def __init__(self, layer: Any, scale: float) -> None:
+        form = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.bias is not None)
+        super().__init__(layer.in_channels, layer.out_channels, *form)
+        self.take(layer, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean: Tensor = self._conv_forward(x, self.weight, self.bias)
+        return _noisy(mean, self._conv_forward(x.square(), *self.variances())) if self.training else mean
+
+
+class MeanFieldConv2d(_MeanFieldConvolution, nn.Conv2d):
     """A two-dimensional convolution with independent normal weights; in evaluation that of the means."""
 
-    def __init__(self, layer: nn.Conv2d, scale: float) -> None:
-        form = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.bias is not None)
-        super().__init__(layer.in_channels, layer.out_channels, *form)  # type: ignore[arg-type]
-        self.take(layer, scale)
 
-    def forward(self, x: Tensor) -> Tensor:
-        mean = self._conv_forward(x, self.weight, self.bias)
-        return _noisy(mean, self._conv_forward(x.square(), *self.variances())) if self.training else mean
-
-
-class MeanFieldConv1d(nn.Conv1d, MeanField):
+class MeanFieldConv1d(_MeanFieldConvolution, nn.Conv1d):
     """A convolution over time with independent normal weights; in evaluation that of the means."""
-
-    def __init__(self, layer: nn.Conv1d, scale: float) -> None:
-        form = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups, layer.bias is not None)
-        super().__init__(layer.in_channels, layer.out_channels, *form)  # type: ignore[arg-type]
-        self.take(layer, scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = self._conv_forward(x, self.weight, self.bias)
-        return _noisy(mean, self._conv_forward(x.square(), *self.variances())) if self.training else mean
 
 
 KINDS: dict[type[nn.Module], type[nn.Module]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -34,7 +34,4 @@ def normalization_for(name: str, features: int) -> nn.Module:
     try:
         return normalizations[name](features)
     except KeyError:
-        known = ", ".join(normalizations)
-        raise ChoiceError(
-            f"There is no normalization called {name!r}.{nearest(name, normalizations)} Known: {known}."
-        ) from None
+        raise unknown("normalization", name, normalizations) from None

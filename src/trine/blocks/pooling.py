@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 from .sequence import own_steps
 
@@ -144,6 +144,5 @@ def pooling_for(name: str, width: int, both: bool = False) -> Pooling:
         ChoiceError: there is none; names those that there are.
     """
     if name not in poolings:
-        known = ", ".join(poolings)
-        raise ChoiceError(f"There is no pooling called {name!r}.{nearest(name, poolings)} Known: {known}.")
+        raise unknown("pooling", name, poolings)
     return poolings[name](width, both)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 from .normalisation import normalization_for
 from .pooling import pooling_for
@@ -64,9 +64,7 @@ class Recurrent(SequenceBlock):
     ) -> None:
         super().__init__()
         if kind not in kinds:
-            raise ChoiceError(
-                f"There is no recurrent layer called {kind!r}.{nearest(kind, kinds)} Known: {', '.join(kinds)}."
-            )
+            raise unknown("recurrent layer", kind, kinds)
         self.width = units * (2 if bidirectional else 1)
         self.layers = nn.ModuleList(
             Layer(channels_in if depth == 0 else self.width, units, kind, bidirectional, memory)

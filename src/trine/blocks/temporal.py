@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trine import collective
-from trine.errors import ChoiceError, nearest
+from trine.errors import unknown
 
 from .activations import activation_for
 from .initialisation import init_conv
@@ -157,10 +157,7 @@ class Temporal(SequenceBlock):
     ) -> None:
         super().__init__()
         if normalization not in normalizations:
-            raise ChoiceError(
-                f"There is no normalization called {normalization!r}.{nearest(normalization, normalizations)} "
-                f"Known: {', '.join(normalizations)}."
-            )
+            raise unknown("normalization", normalization, normalizations)
         self.units = nn.ModuleList()
         before = channels_in
         for i, (width, kernel) in enumerate(zip(widths, kernels, strict=True)):

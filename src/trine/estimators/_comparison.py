@@ -13,7 +13,7 @@ from torch.distributions import Categorical, Distribution
 
 from trine.data import Schema, Table, split
 from trine.domains import Category, Domain
-from trine.errors import ChoiceError, DataError, nearest
+from trine.errors import ChoiceError, DataError, unknown
 from trine.estimators._answers import answer
 from trine.estimators._encoders import MissingLibrary, source_of
 from trine.estimators._estimator import versions
@@ -62,7 +62,7 @@ def compare(
     """
     for way in ways:
         if way not in WAYS:
-            raise ChoiceError(f"There is no way {way!r}.{nearest(way, WAYS)} Known: {', '.join(WAYS)}.")
+            raise unknown("way", way, WAYS)
     if draws < 1:
         raise ChoiceError(f"draws is {draws}; it is at least 1.")
     if not isinstance(valid, np.ndarray) and not 0.0 < valid < 1.0:

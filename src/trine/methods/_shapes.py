@@ -13,7 +13,7 @@ from trine.choices import Choices
 from trine.criterion import Term, WarmedTerm
 from trine.divergences import Divergence, Value, two_sample
 from trine.divergences.learned import learned
-from trine.errors import ChoiceError, nearest
+from trine.errors import ChoiceError, unknown
 
 BY_ROW = ("kl",)
 """Shapes that compare each row's code with the prior: codes are distributions. The others compare all codes of a batch."""
@@ -48,8 +48,7 @@ def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
     """
     shape = choices.shape or "none"
     if shape not in known_shapes():
-        known = ", ".join(known_shapes())
-        raise ChoiceError(f"There is no shape called {shape!r}.{nearest(shape, known_shapes())} Known: {known}.")
+        raise unknown("shape", shape, known_shapes())
     if shape != "kl" and choices.free_bits:
         raise ChoiceError(f"free_bits are of shape=kl, whose codes are distributions, and shape is {shape}.")
     if (choices.code_prior or "").startswith("vq"):

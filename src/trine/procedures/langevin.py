@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trine.criterion import Criterion
 from trine.data import Batch
-from trine.errors import ChoiceError, TrainingError, nearest
+from trine.errors import TrainingError, unknown
 from trine.models import Chains
 from trine.procedures._base import Feed, State, endless, procedures
 from trine.procedures._diagnostics import effective_draws, split_r_hat
@@ -63,7 +63,7 @@ class Sampler:
 
     def __init__(self, name: str, rows: int, batches: float = 1.0) -> None:
         if name not in SHARE:
-            raise ChoiceError(f"There is no sampler called {name!r}.{nearest(name, SHARE)} Known: {', '.join(SHARE)}.")
+            raise unknown("sampler", name, SHARE)
         self.name, self.rows, self.batches = name, rows, batches
         self.curvature: list[Tensor] = []
         self.velocity: list[Tensor] = []
