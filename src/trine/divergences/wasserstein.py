@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import abc
-import functools
 import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import (
-    Bernoulli,
     Categorical,
     Distribution,
-    Exponential,
-    Gamma,
-    Geometric,
     Independent,
-    Laplace,
-    LogNormal,
     MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
-    Poisson,
-    Uniform,
 )
 
 from trine.errors import ChoiceError
-from trine.rules import OrderedCategorical, special
+from trine.rules import OrderedCategorical
 
 from . import line
 from ._base import (
@@ -41,16 +30,11 @@ from ._base import (
     refused,
 )
 from ._between import RELATIVE, Panels, counts, ladder, panels_of, quadrature
-from ._crps import normal_distance
 from ._densities import dtype_of, exact, kinds, log_masses, precise
+from ._distance_to import distance_to, square_to
 from ._pairs import Pairs
-from ._quadrature import absolute_continuous, absolute_counts
+from ._transport_forms import first, second
 from .two_sample import wasserstein_1d
-
-first = Pairs()
-"""(family, family) → W₁ in closed form; open by ``first.register(P, Q)``."""
-second = Pairs()
-"""(family, family) → W₂² in closed form; open by ``second.register(P, Q)``."""
 
 
 class _Transport(Divergence):
@@ -60,6 +44,8 @@ class _Transport(Divergence):
     title: ClassVar[str]
     forms: ClassVar[Pairs]
     unbiased: ClassVar[bool] = False
+    no_vectors: ClassVar[str]
+    """Why samples of vectors are refused, and what serves them."""
 
     def __init__(self, samples: int = 32) -> None:
         super().__init__()
@@ -113,9 +99,6 @@ class _Transport(Divergence):
         return self._on_line(p, q)
 
     @abc.abstractmethod
-    def _of_samples(self, x: Tensor, y: Tensor) -> Tensor: ...
-
-    @abc.abstractmethod
     def _on_line(self, p: Distribution, q: Distribution) -> Estimate: ...
 
     @abc.abstractmethod
@@ -124,10 +107,10 @@ class _Transport(Divergence):
     @abc.abstractmethod
     def _of_vectors(self, p: Distribution, q: Distribution) -> Estimate: ...
 
-    def _samples_of(self, x: Tensor, y: Tensor) -> Tensor | None:
-        """The divergence of samples of numbers, from the two-sample estimators; None where they are vectors."""
+    def _of_samples(self, x: Tensor, y: Tensor) -> Tensor:
+        """The divergence of samples of numbers, from the two-sample estimators."""
         if x.dim() > 2 or y.dim() > 2 or x.shape[1:].numel() > 1 or y.shape[1:].numel() > 1:
-            return None
+            raise refused(self.title, x, y, self.no_vectors)
         return wasserstein_1d(x.flatten(), y.flatten(), float(self.order)) ** self.order
 
 
@@ -156,6 +139,10 @@ class Wasserstein(_Transport):
     title = "Wasserstein's distance"
     order = 1
     forms = first
+    no_vectors = (
+        "of vectors W₁ is no sum. Choose cramer (the energy distance), wasserstein2, or trine.divergences.two_sample's "
+        "sliced_wasserstein or sinkhorn."
+    )
     formula = "W₁(point at data, q) = E |Y − {t}|, Y ~ q(· | {x}, θ); no proper score: least for a point at the median"
     statement = Statement(
         "samples; numbers, counts, categories", symmetric=True, metric="itself", finite_on_disjoint=True, unbiased=False
@@ -175,16 +162,6 @@ class Wasserstein(_Transport):
             return (norms * q.mixture_distribution.probs).sum(-1).mean(0)
         norm: Tensor = torch.linalg.vector_norm(q.rsample((self.samples,)) - y, dim=events)
         return norm.mean(0)
-
-    def _of_samples(self, x: Tensor, y: Tensor) -> Tensor:
-        value = self._samples_of(x, y)
-        if value is None:
-            reason = (
-                "of vectors W₁ is no sum. Choose cramer (the energy distance), wasserstein2, or "
-                "trine.divergences.two_sample's sliced_wasserstein or sinkhorn."
-            )
-            raise refused(self.title, x, y, reason)
-        return value
 
     def _on_line(self, p: Distribution, q: Distribution) -> Estimate:
         def gap(x: Tensor) -> Tensor:
@@ -239,6 +216,10 @@ class Wasserstein2(_Transport):
     title = "Wasserstein's second distance"
     order = 2
     forms = second
+    no_vectors = (
+        "of vectors W₂ is no sum. Choose cramer (the energy distance), or trine.divergences.two_sample's sliced_wasserstein or "
+        "sinkhorn."
+    )
     formula = "W₂²(point at data, q) = (E Y − {t})² + Var Y, Y ~ q(· | {x}, θ); no proper score: least for a point"
     statement = Statement(
         "samples; numbers, counts, categories, normals",
@@ -256,16 +237,6 @@ class Wasserstein2(_Transport):
             raise refused(self.title, q, y, reason)
         values = (q.mean - y) ** 2 + q.variance
         return values.flatten(len(q.batch_shape)).sum(-1) if q.event_shape else values
-
-    def _of_samples(self, x: Tensor, y: Tensor) -> Tensor:
-        value = self._samples_of(x, y)
-        if value is None:
-            reason = (
-                "of vectors W₂ is no sum. Choose cramer (the energy distance), or trine.divergences.two_sample's "
-                "sliced_wasserstein or sinkhorn."
-            )
-            raise refused(self.title, x, y, reason)
-        return value
 
     def _on_line(self, p: Distribution, q: Distribution) -> Estimate:
         heavy = line.infinite_variance(p), line.infinite_variance(q)
@@ -360,135 +331,3 @@ def _coupled(below: Tensor, its: Tensor) -> Tensor:
         return found.movedim(-1, 0).clamp_max(len(cumulative) - 1).to(widths.dtype)
 
     return (widths * (at(below) - at(its)) ** 2).sum(0)
-
-
-# At a data point ------------------------------------------------------------------------------------------------------
-
-
-@functools.singledispatch
-def distance_to(q: Distribution, y: Tensor) -> Tensor:
-    """E |Y − y| for Y ~ ``q``, of its batch shape; open by ``distance_to.register(Family)``, else by quadrature."""
-    return absolute_counts(q, y) if line.kind(q) == "counts" else absolute_continuous(q, y)
-
-
-@distance_to.register
-def _(q: Normal, y: Tensor) -> Tensor:
-    return normal_distance(y - q.loc, q.scale)
-
-
-@distance_to.register
-def _(q: Laplace, y: Tensor) -> Tensor:
-    d = (y - q.loc).abs()
-    return d + q.scale * torch.exp(-d / q.scale)
-
-
-@distance_to.register
-def _(q: LogNormal, y: Tensor) -> Tensor:
-    z = (y.clamp_min(torch.finfo(q.loc.dtype).tiny).log() - q.loc) / q.scale
-    mean = (q.loc + q.scale**2 / 2).exp()
-    return y * torch.erf(z / math.sqrt(2.0)) - mean * torch.erf((z - q.scale) / math.sqrt(2.0))
-
-
-@distance_to.register
-def _(q: Gamma, y: Tensor) -> Tensor:
-    a, rate, y = q.concentration.double(), q.rate.double(), y.double()
-    x, mean = (rate * y).clamp_min(line.TINY), a / rate
-    step = torch.exp(a * x.log() - x - torch.lgamma(a + 1))  # P(a, x) − P(a + 1, x)
-    return ((y - mean) * (2 * special.gammainc(a, x) - 1) + 2 * mean * step).to(q.rate.dtype)
-
-
-@distance_to.register
-def _(q: Bernoulli, y: Tensor) -> Tensor:
-    return (torch.sigmoid(q.logits) - y).abs()
-
-
-@distance_to.register
-def _(q: Categorical, y: Tensor) -> Tensor:
-    code = y.long().expand(q.batch_shape).unsqueeze(-1)
-    return 1 - q.logits.softmax(-1).gather(-1, code).squeeze(-1)
-
-
-@distance_to.register
-def _(q: OrderedCategorical, y: Tensor) -> Tensor:
-    codes = torch.arange(q.logits.shape[-1], device=y.device, dtype=q.logits.dtype)
-    return (q.probs * (codes - y.unsqueeze(-1)).abs()).sum(-1)
-
-
-@distance_to.register
-def _(q: MixtureSameFamily, y: Tensor) -> Tensor:
-    return (q.mixture_distribution.probs * distance_to(q.component_distribution, y.unsqueeze(-1))).sum(-1)
-
-
-def square_to(q: Categorical, y: Tensor) -> Tensor:
-    """E d(Y, y)² over categories: of their places where they have an order, else of the metric 1{i ≠ j}."""
-    if not isinstance(q, OrderedCategorical):
-        return distance_to(q, y)
-    codes = torch.arange(q.logits.shape[-1], device=y.device, dtype=q.logits.dtype)
-    return (q.probs * (codes - y.unsqueeze(-1)) ** 2).sum(-1)
-
-
-# Closed forms ---------------------------------------------------------------------------------------------------------
-
-
-@first.register(Normal, Normal)
-def _(p: Normal, q: Normal) -> Tensor:
-    d, s = p.loc - q.loc, (p.scale - q.scale).abs()
-    z = (d / s.clamp_min(torch.finfo(s.dtype).tiny)).clamp(-1e3, 1e3)
-    return d * torch.erf(z / math.sqrt(2.0)) + s * math.sqrt(2 / math.pi) * torch.exp(-0.5 * z * z)
-
-
-@first.register(Exponential, Exponential)
-@first.register(Poisson, Poisson)
-@first.register(Geometric, Geometric)
-@first.register(Bernoulli, Bernoulli)
-def _(p: Distribution, q: Distribution) -> Tensor:
-    return (p.mean - q.mean).abs()  # one lies above the other in every quantile
-
-
-def _standard(d: Tensor, s: Tensor, variance: float | Tensor) -> Tensor:
-    """W₂² of two of a location-scale family: locations ``d`` apart, scales ``s``, of variance ``variance`` at scale 1."""
-    return d**2 + s**2 * variance
-
-
-@second.register(Normal, Normal)
-def _(p: Normal, q: Normal) -> Tensor:
-    return _standard(p.loc - q.loc, p.scale - q.scale, 1.0)
-
-
-@second.register(Laplace, Laplace)
-def _(p: Laplace, q: Laplace) -> Tensor:
-    return _standard(p.loc - q.loc, p.scale - q.scale, 2.0)
-
-
-@second.register(Uniform, Uniform)
-def _(p: Uniform, q: Uniform) -> Tensor:
-    return _standard(0.5 * (p.low + p.high - q.low - q.high), p.high - p.low - q.high + q.low, 1 / 12)
-
-
-@second.register(Exponential, Exponential)
-def _(p: Exponential, q: Exponential) -> Tensor:
-    return 2 * (p.mean - q.mean) ** 2
-
-
-@second.register(Bernoulli, Bernoulli)
-def _(p: Bernoulli, q: Bernoulli) -> Tensor:
-    return (p.probs - q.probs).abs()
-
-
-@second.register(LogNormal, LogNormal)
-def _(p: LogNormal, q: LogNormal) -> Tensor:
-    # E X² + E Y² − 2 E X Y with one normal behind both.
-    a, b = p.loc + p.scale**2, q.loc + q.scale**2
-    middle = p.loc + q.loc + 0.5 * (p.scale + q.scale) ** 2
-    short = torch.expm1(2 * a - middle) + torch.expm1(2 * b - middle)
-    return torch.where(short > 0, torch.exp(middle) * short, 0.0)
-
-
-@second.register(MultivariateNormal, MultivariateNormal)
-def _(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
-    d = p.loc - q.loc
-    a, b = p.scale_tril, q.scale_tril
-    cross = a.mT @ (b @ b.mT) @ a  # of the same eigenvalues as A^½ B A^½
-    roots: Tensor = torch.linalg.eigvalsh(0.5 * (cross + cross.mT)).clamp_min(torch.finfo(d.dtype).tiny).sqrt()
-    traces: Tensor = (a * a).sum((-2, -1)) + (b * b).sum((-2, -1))
-    return (d * d).sum(-1) + traces - 2 * roots.sum(-1)
