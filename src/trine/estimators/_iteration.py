@@ -13,7 +13,8 @@ from torch import Tensor
 from trine.data import Store, Table, read
 from trine.errors import SchemaError
 from trine.estimators._look import AT_ONCE, Look
-from trine.estimators.autoencoding import Autoencoder, values_of
+from trine.estimators._x_given_z import values_of
+from trine.estimators.autoencoding import Autoencoder
 
 STILL = 1e-3
 """Mean change of an object in a step, in standard deviations, below which it is taken to be fixed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Self
@@ -16,26 +15,26 @@ from torch.distributions import Distribution
 
 from trine.choices import Choices
 from trine.data import Store
-from trine.domains import Audio, Domain, Image, Series, Text
+from trine.domains import Audio, Domain, Image, Series
 from trine.errors import ChoiceError, DataError
-from trine.estimators._answers import answer
 from trine.estimators._batched import chunk_of
+from trine.estimators._code_density import draw, fit_density
 from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted
+from trine.estimators._x_given_z import together, values_of
 from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation
 from trine.evaluation.codes import Finding, diagnose
 from trine.evaluation.likelihood import LogLikelihood, bound, bounds_up_to, log_weights, summed
 from trine.evaluation.reconstruction import evaluate_reconstruction
 from trine.models import Autoencoder as Network
-from trine.rules import in_units, point
 
 SHOWN_AT_ONCE, STEPS_AT_ONCE = 1024, 1_000_000
 """Codes decoded at a time, and the steps of series and sounds that they stand for."""
-DENSITY_ROWS, DENSITY_PARTS = 10_000, 10
-"""Training codes that a mixture is fitted to where nothing shaped them, and its most parts."""
+DENSITY_ROWS = 10_000
+"""Training codes that a density is fitted to where nothing shaped them."""
 FEWEST_DIAGNOSED, DIAGNOSED = 20, 2_000
 """Fewest and most rows that a diagnosis looks at."""
 WEIGHTS = 2_000_000
@@ -237,32 +236,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         return self
 
     def _fit_density(self, prepared: Prepared) -> dict[str, Tensor]:
-        """Of codes that nothing shaped: a mixture of normals of the training codes, by which samples are drawn (Ghosh et al., `From
-        Variational to Deterministic Autoencoders`, 2020, section 4). Nothing for others.
-        """
+        """Of codes that nothing shaped: a density of the training codes, by which samples are drawn. Nothing for others."""
         shaped = self.derivation_.choices.shape not in (None, "none") or self.derivation_.choices.code_prior != "normal"
         if shaped or not self._network.latent.width:
             return {}
-        import warnings
-
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
         rows = torch.from_numpy(prepared.rows.train[:DENSITY_ROWS])
         with torch.inference_mode():
             parts = prepared.store.batches(torch.split(rows, chunk_of(prepared.store, prepared.schema)))
             codes = torch.cat([self._network.encode(batch)[1] for batch in parts]).double().numpy()
-        mixture = GaussianMixture(
-            max(min(DENSITY_PARTS, len(codes) // (2 * codes.shape[1] + 2)), 1),
-            reg_covar=1e-4,
-            random_state=self.plan_.seed,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough serves
-            mixture.fit(codes)
-        factors = np.linalg.cholesky(mixture.covariances_)
-        found = {"weights": mixture.weights_, "means": mixture.means_, "factors": factors}
-        return {name: torch.from_numpy(value).float() for name, value in found.items()}
+        return fit_density(codes, self.plan_.seed)
 
     def _more_tensors(self) -> dict[str, Tensor]:
         return self.density_
@@ -340,10 +322,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """(n, width) z's from what codes are drawn from: the prior that shaped them, or the mixture fitted to them afterwards."""
         if not self.density_:
             return self._network.latent.prior().sample((n,))
-        density = self.density_
-        part = torch.multinomial(density["weights"], n, replacement=True)
-        noise = torch.randn(n, density["means"].shape[1])
-        return density["means"][part] + (density["factors"][part] @ noise[..., None]).squeeze(-1)
+        return draw(self.density_, n)
 
     def interpolate(self, a: Any, b: Any, steps: int = 8) -> Any:
         """What lies between each row of ``a`` and the same row of ``b``: codes on the straight line between theirs, decoded.
@@ -394,7 +373,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         if getattr(self, "feature_names_in_", None) is not None:
             return columns
         if len(columns) == 1 and only.ragged:
-            return _together(only, values)
+            return together(only, values)
         return np.stack([columns[name] for name in self.schema_.x], axis=1)
 
     @property
@@ -576,43 +555,3 @@ def measured(domain: Domain, name: str, q: Distribution, batch: Mapping[str, Ten
     from trine.evaluation.reconstruction import compared
 
     return {f"{kind}:{name}": value for kind, value in compared(domain, q, batch, f"x.{name}").items()}
-
-
-def _together(domain: Domain, rows: NDArray[Any]) -> NDArray[Any]:
-    """Sequences as one array, in the order of axes that arrays came in, where all are equally long; else an array of them."""
-    if isinstance(domain, Text) or len({len(row) for row in rows}) > 1:
-        return rows
-    stacked = np.stack(list(rows))
-    return np.moveaxis(stacked, 1, 2) if getattr(domain, "channels_first", False) else stacked
-
-
-@functools.singledispatch
-def values_of(domain: Domain, q: Distribution, noisy: bool) -> NDArray[Any]:
-    """(rows, ...) of a column in the user's units: drawn from q, or its mean or likeliest value. Open by ``values_of.register``."""
-    if not noisy:
-        return answer(domain, in_units(domain, q))
-    drawn = q.sample()
-    return domain.decode(drawn.numpy() if drawn.dtype.is_floating_point else drawn.numpy().astype(np.int64))
-
-
-@values_of.register
-def _(domain: Image, q: Distribution, noisy: bool) -> NDArray[Any]:
-    pixels = q.sample() if noisy else q.mean
-    return domain.decode(pixels.float().numpy())
-
-
-@values_of.register(Series)
-@values_of.register(Audio)
-def _(domain: Any, q: Distribution, noisy: bool) -> NDArray[Any]:
-    """(rows,) object array of rows of their own lengths, which q marks by NaN beyond their ends."""
-    steps = (q.sample() if noisy else q.mean).float().numpy()
-    if isinstance(domain, Audio):
-        steps = steps.clip(-1.0, 1.0)
-    found: NDArray[Any] = domain.decode([row[~np.isnan(row[:, 0])] for row in steps])
-    return found
-
-
-@values_of.register
-def _(domain: Text, q: Distribution, noisy: bool) -> NDArray[Any]:
-    """(rows,) texts: drawn, or at each step the likeliest token."""
-    return domain.decode((q.sample() if noisy else point(q)).numpy())
