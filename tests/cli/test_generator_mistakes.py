@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +103,8 @@ GIVEN = {
     "infinite": (["alcohol=inf", "kind=low"], "infinite"),
     "far": (["alcohol=1e9", "kind=low"], "far from all that training saw, 11.03 to 14.83"),
     "no value": (["alcohol", "kind=low"], "--given 'alcohol' is not of the form NAME=VALUE, e.g. --given digit=7"),
+    "empty": (["alcohol=13", "kind="], "The condition kind has no value (row 1), and training saw no row without one"),
+    "no value at all": (["alcohol=", "kind=low"], "The condition alcohol has no value (row 1)"),
     "twice": (["alcohol=13", "alcohol=14", "kind=low"], "--given says 'alcohol' twice"),
 }
 
@@ -141,3 +145,27 @@ def test_a_run_that_does_something_else(place: Path, tmp_path: Path, said: Calla
     out = tmp_path / "x.csv"
     assert why in said(*[part.format(p=place, o=out) for part in command.split()])
     assert not out.exists()
+
+
+def test_nothing_is_written_over_the_data(place: Path, tmp_path: Path, said: Callable[..., str]) -> None:
+    data = tmp_path / "mine.csv"
+    data.write_text((place / "wine.csv").read_text())
+    for command in ("sample {p}/hue {d} --out {d}", "translate {p}/piles {d} --to B --out {d}"):
+        assert "is the data themselves, which would be lost" in said(
+            *[part.format(p=place, d=data) for part in command.split()]
+        )
+    assert data.read_text() == (place / "wine.csv").read_text()
+
+
+def test_few_rows_and_equal_piles_are_told_of_in_a_sentence(place: Path, tmp_path: Path) -> None:
+    pd.read_csv(place / "wine.csv").head(5).to_csv(tmp_path / "few.csv", index=False)
+    columns = ("--x", "alcohol", "--x", "hue")
+    with pytest.warns(UserWarning, match="There are 4 rows to learn from: a generator learns so few by heart"):
+        ended("fit", tmp_path / "few.csv", "--method", "gan", *columns, "--out", tmp_path / "one", *FEW)
+    words = [tmp_path / "few.csv"] * 2 + ["--method", "unpaired", *columns, "--out", tmp_path / "two", *FEW]
+    told = subprocess.run(
+        [sys.executable, "-m", "trine", "fit", *map(str, words)], capture_output=True, text=True, check=True
+    ).stderr
+    assert "trine: Pile A has 5 rows: a translator learns so few by heart." in told
+    assert "trine: Piles A and B hold the same rows" in told
+    assert "UserWarning" not in told

@@ -61,6 +61,7 @@ def test_collapse_to_one_mode_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = told(model, ring())
     assert findings["modes"]["wrong"]
     assert "mode collapse" in findings["modes"]["sentence"]
+    assert "relativistic" not in findings["modes"]["remedy"]  # which it has already
 
 
 def test_a_critic_that_has_won_is_said() -> None:
@@ -70,6 +71,7 @@ def test_a_critic_that_has_won_is_said() -> None:
     findings = told(model)
     assert findings["critic"]["wrong"]
     assert "it has won" in findings["critic"]["sentence"]
+    assert "divergence=relativistic or js" in findings["critic"]["remedy"]
 
 
 def test_players_that_go_round_in_circles_are_said() -> None:

@@ -6,6 +6,7 @@ A user's mistake is one sentence on standard error and exit status 2; an interru
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -13,6 +14,7 @@ def main(arguments: list[str] | None = None) -> None:
     from trine.cli._app import app
     from trine.errors import TrineError
 
+    usual, warnings.formatwarning = warnings.formatwarning, _as_told
     try:
         app(args=arguments, prog_name="trine")
     except TrineError as error:
@@ -20,3 +22,16 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(2) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+    finally:
+        warnings.formatwarning = usual
+
+
+def _as_told(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """What a user is told; of our own code's warnings also where they are from."""
+    return (
+        f"trine: {message}\n"
+        if category is UserWarning
+        else f"trine: {category.__name__}: {message} ({filename}:{lineno})\n"
+    )

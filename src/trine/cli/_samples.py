@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trine.cli import _codes
+from trine.cli._values import keep_apart
 from trine.data import read
 from trine.domains import Category, Numeric
 from trine.errors import ChoiceError
@@ -70,6 +71,8 @@ def _generated(
             )
         _codes.save(out, model.schema_.x, model.drawn_columns(n, seed=seed), "samples")
         return
+    if data is not None:
+        keep_apart(out, data)
     columns = list(model.schema_.x)
     if (data is None) == (not given):
         example = f"--given {columns[0]}=VALUE"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trine.cli._values import keep_apart
 from trine.errors import ChoiceError, DataError
 
 SHEET = "contact_sheet.png"
@@ -43,6 +44,7 @@ def translate(
     if isinstance(model, Translator) and to is not None:
         made = model.made_in(to)
         if len(made) != 1 or not isinstance(next(iter(made.values())), Image):
+            keep_apart(out, str(data))
             columns = model.translated_columns(str(data), to, samples, seed=seed)
             _codes.save(out, made, columns, "translations")
             return

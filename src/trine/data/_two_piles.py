@@ -345,7 +345,7 @@ def _same_columns(a: Table, b: Table, columns: Sequence[str] | None) -> tuple[Ta
             raise DataError(
                 f"Column {alone[0]!r} is in pile {one} and not in pile {other}.{nearest(alone[0], has_not)} "
                 f"{other} has {', '.join(has_not[:12])}. Give both piles the same columns, or name those to translate: "
-                f"columns={[name for name in ours if name in theirs][:3]}."
+                f"`{' '.join(f'--x {name}' for name in [name for name in ours if name in theirs][:3])}`."
             )
     return a.select(ours), b.select(ours)
 

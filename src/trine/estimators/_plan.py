@@ -240,8 +240,8 @@ def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> R
     if len(rows.train) < 2:
         have = f"have a value of {' or '.join(map(repr, schema.y))}" if schema.y else "are there"
         raise DataError(
-            f"{len(labelled)} rows {have} and {len(rows.train)} are left to train on; at least 2 are needed. Give more rows or "
-            "hold out a smaller share."
+            f"{len(labelled)} rows {have}, of which {len(rows.train)} would be trained on; at least 2 are needed. Give more rows "
+            "or hold out a smaller share."
         )
     return rows
 

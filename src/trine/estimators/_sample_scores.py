@@ -214,6 +214,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
         games.moved(values["made"], values["again"], by),
         None if alone else games.moved(values["made"], values["elsewhere"], by),
         same,
+        estimator.derivation_.choices.divergence,
     )
     told = {**evaluation.figures, "diagnosis": [finding.to_json() for finding in findings]}
     return dataclasses.replace(evaluation, figures=told)

@@ -99,7 +99,7 @@ def evaluate_translations(
     with generators.seeded(SEED):
         judges = look.judges(known, prepared.pile_labels, len(rows), seed)
         found = {side: look.evaluation(side, rows, train, train, seed, judges) for side in SIDES}
-        return look.told(found, rows, prepared.derivation.criterion, history)
+        return look.told(found, rows, prepared.derivation, history)
 
 
 def _critic_of(criterion: Criterion, side: str) -> nn.Module:
@@ -133,7 +133,7 @@ def evaluate_translations_of(
         judges = look.judges(others, labels, len(rows), seed)
         floor, known = others[:JUDGED], pairs[:JUDGED]
         found = {side: look.evaluation(side, rows, floor, known, seed, judges, network) for side in SIDES}
-        return look.told(found, rows, derivation.criterion, history)
+        return look.told(found, rows, derivation, history)
 
 
 class _Look:
@@ -215,7 +215,7 @@ class _Look:
         self,
         found: Mapping[str, Evaluation],
         rows: NDArray[np.int64],
-        criterion: Criterion,
+        derivation: Derivation,
         history: Sequence[Mapping[str, Any]],
     ) -> dict[str, Evaluation]:
         """``A`` and ``B`` → what was found, with what is wrong, in words."""
@@ -224,7 +224,8 @@ class _Look:
             judged = evaluation.figures.get("diagnosis", [])
             figures = {name: value for name, value in evaluation.figures.items() if name != "diagnosis"}
             if len(rows) >= games.FEWEST:
-                findings = self.diagnosis(side, rows[:SCORED], _critic_of(criterion, side), evaluation, history)
+                critic, chosen = _critic_of(derivation.criterion, side), derivation.choices.divergence
+                findings = self.diagnosis(side, rows[:SCORED], critic, evaluation, history, chosen)
                 figures["diagnosis"] = [*judged, *(finding.to_json() for finding in findings)]
             told[side.upper()] = dataclasses.replace(evaluation, figures=figures)
         return told
@@ -260,6 +261,7 @@ class _Look:
         critic: nn.Module,
         evaluation: Evaluation,
         history: Sequence[Mapping[str, Any]],
+        divergence: str | None,
     ) -> list[Finding]:
         """What is wrong with translations to one pile: see :func:`trine.evaluation.games.diagnose`."""
         other: Any = self.model.to_a if side == "b" else self.model.to_b
@@ -284,6 +286,7 @@ class _Look:
             games.moved(made.numpy(), again.numpy(), by),
             games.moved(made.numpy(), np.roll(made.numpy(), 1, axis=0), by),
             games.moved(made.numpy(), given.numpy(), games.spread(given.numpy())) if alike else None,
+            divergence,
         )
 
     def _diversity(self, side: str, rows: NDArray[np.int64]) -> float:

@@ -544,10 +544,15 @@ class ConditionalGAN(Generating):
         )
 
     def _require_seen(self, table: Any) -> None:
-        """Refuse a category of the condition that training never saw, and a number further from all that it saw than these are
-        from each other: what is made for it would be anything.
+        """Refuse a category of the condition that training never saw, a number further from all that it saw than these are
+        from each other, and a missing value where none was missing: what is made for it would be anything.
         """
         for name, domain in self.schema_.x.items():
+            empty = np.flatnonzero(table.column(name).missing)
+            if len(empty) and getattr(domain, "missing", 0.0) == 0:
+                raise DataError(
+                    f"The condition {name} has no value (row {empty[0] + 1}), and training saw no row without one; give a value."
+                )
             if isinstance(domain, Numeric):
                 _require_near(name, domain, table)
             if not isinstance(domain, Category):

@@ -75,6 +75,7 @@ def diagnose(
     noise: float,
     condition: float | None = None,
     same: float | None = None,
+    divergence: str | None = None,
 ) -> list[Finding]:
     """Findings on a game, each with a remedy where something is amiss.
 
@@ -85,6 +86,7 @@ def diagnose(
         noise: how far other noise moves an answer, in units of the true rows' spread.
         condition: how far another condition does; None where there is none.
         same: how far a translation is from its input, in units of the inputs' spread; None where nothing is translated.
+        divergence: that was learned, which is no remedy again.
 
     Returns:
         Of modes, critic, noise, condition, identity, course and losses, those that there is a figure for.
@@ -92,8 +94,8 @@ def diagnose(
     return [
         finding
         for finding in (
-            _modes(metrics),
-            _critic(metrics, ranking),
+            _modes(metrics, divergence),
+            _critic(metrics, ranking, divergence),
             _noise(noise, condition is not None),
             _condition(condition),
             _identity(same),
@@ -137,7 +139,7 @@ def content(made: float, chance: float, true: float) -> Finding:
     )  # fmt: skip
 
 
-def _modes(metrics: Mapping[str, Any]) -> Finding | None:
+def _modes(metrics: Mapping[str, Any], divergence: str | None) -> Finding | None:
     if "coverage" not in metrics:
         return None
     covered, floor = metrics["coverage"].value, metrics["coverage"].baseline
@@ -158,24 +160,26 @@ def _modes(metrics: Mapping[str, Any]) -> Finding | None:
         if sharp
         else "; little of what is made is good, either"
     )
+    other = "" if divergence == "relativistic" else "divergence=relativistic, "
     remedy = (
-        "divergence=relativistic, a larger penalty, or a larger batch_size"
+        f"{other}a larger penalty, a larger batch_size, or more epochs"
         if sharp
         else "more epochs, or a smaller step_size"
     )
     return Finding("modes", part, True, told + why, remedy)
 
 
-def _critic(metrics: Mapping[str, Any], ranking: float) -> Finding:
+def _critic(metrics: Mapping[str, Any], ranking: float, divergence: str | None) -> Finding:
     distance = next((value for name, value in metrics.items() if name.startswith("FD-")), None)
     poor = distance is not None and distance.value > POOR * max(distance.baseline, 1e-12)
     told = f"the critic tells a held-out row from a made one in {100 * ranking:.0f} % of pairs"
     wrong = ranking > KNOWN and poor
     if not wrong:
         return Finding("critic", ranking, False, told)
+    other = "divergence=relativistic or js, " if divergence == "minimax" else ""
     return Finding(
         "critic", ranking, True, told + ", and the samples are poor: it has won, and its gradient no longer guides",
-        "a larger penalty, critic_steps=1, divergence=relativistic or js in place of minimax, or critic_augment where rows are few",
+        f"a larger penalty, critic_steps=1, {other}or critic_augment where rows are few",
     )  # fmt: skip
 
 

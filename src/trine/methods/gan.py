@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,10 @@ ABOUT = {
 """Choices of some games alone → what they are about."""
 
 
+FEWEST = 16
+"""Rows below which a user is warned."""
+
+
 @methods.register("gan")
 class GanMethod(Method):
     """Samples like x, for x alone: a generator against a critic."""
@@ -62,6 +67,7 @@ class GanMethod(Method):
             value = getattr(choices, name)
             if value:
                 raise ChoiceError(f"{name} is {ABOUT[name]}, and {name}={value} is asked for here; leave it out.")
+        self._warn(facts)
         wanted = self._derived(schema, choices, facts)
         wanted["patience"] = (
             max(10, (choices.epochs or wanted["epochs"][0]) // 3),
@@ -113,6 +119,13 @@ class GanMethod(Method):
 
     def _condition(self, schema: Schema) -> Mapping[str, Domain] | None:
         return None
+
+    def _warn(self, facts: Facts) -> None:
+        if facts.rows < FEWEST:
+            warnings.warn(
+                f"There are {facts.rows} rows to learn from: a generator learns so few by heart. Give it some hundreds.",
+                stacklevel=2,
+            )
 
     def _not_of(self, schema: Schema) -> Sequence[str]:
         """Choices of other games, which would be left out without a word."""

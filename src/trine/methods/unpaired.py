@@ -86,6 +86,9 @@ class UnpairedMethod(GanMethod):
             "step_size": (5e-4, "held on digits"),
         }
 
+    def _warn(self, facts: Facts) -> None:
+        """Said of each pile where it is read."""
+
     def _not_of(self, schema: Schema) -> Sequence[str]:
         return ()
 

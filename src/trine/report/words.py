@@ -43,6 +43,8 @@ MEANING = {
     "classes out of balance": "KL(shares of the classes among samples ‖ among true rows)",
     "clusters out of balance": "KL(shares of the clusters among samples ‖ among true rows)",
     "taken for its class": "share of samples that a classifier of true rows takes for the class that they were made for",
+    "right style": "share of translations that a classifier of the two piles takes for rows of the one they are to be of",
+    "content kept": "share of translations whose label a classifier of true rows sees in them",
     "copies of training rows": "share of samples nearer to a training row than 99 % of held-out rows are",
 }
 DISTANCES = {
