@@ -159,3 +159,13 @@ def test_unknown_names_are_refused_with_what_there_is_and_the_nearest() -> None:
 def test_the_formula() -> None:
     criterion = Criterion(Term(KL(), "x_hat", "x"), Term(KL(), "prior", "code", weight=0.5))
     assert criterion.describe() == "L(θ) = KL(data ‖ q) = E[−log q(x | z, θ)] + const + 0.5 · KL(code ‖ prior)"
+
+
+def test_a_formula_of_many_terms_says_once_what_it_is() -> None:
+    columns = [Term(KL(), f"x_hat.{name}", f"x.{name}") for name in ("height", "width", "weight", "colour of the hull")]
+    shape = Term(KL(), "prior", "code", weight=0.5)
+    aside = Term(KL(), "x_hat.depth", "x.depth", weight=0.1)
+    assert Criterion(*columns, shape, aside).describe().splitlines() == [
+        "L(θ) = KL(data ‖ q) = E[−log q(height | z, θ)] + E[−log q(width | z, θ)] + E[−log q(weight | z, θ)]",
+        "       + E[−log q(colour of the hull | z, θ)] + const + 0.5 · KL(code ‖ prior) + 0.1 · E[−log q(depth | z, θ)]",
+    ]

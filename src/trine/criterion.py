@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -17,6 +18,11 @@ from trine.divergences import Divergence, LearnedDivergence, Value
 from trine.divergences._crps import normal_distance
 from trine.errors import ChoiceError, nearest
 from trine.priors import Prior
+
+WIDTH = 120
+"""Signs of a line of the formula."""
+EXPECTED = re.compile(r"((?:[0-9.e+-]+ · )?)(KL\(data ‖ q\) = )(E\[.*\]) \+ const(.*)")
+"""The formula of a mean of −log q: weight, what it is, the expectation, and what follows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,8 +306,26 @@ class Criterion(nn.Module):
                     )
 
     def describe(self) -> str:
-        """The criterion as a formula."""
-        return "L(θ) = " + " + ".join(term.describe() for term in self._terms)
+        """The criterion as a formula, over several lines where it is long.
+
+        An expectation that is a divergence up to a constant is said to be one at the beginning; of those that follow the
+        expectation alone is shown, and one constant stands for all.
+        """
+        found = [(term.describe(), EXPECTED.fullmatch(term.describe())) for term in self._terms]
+        last = max((i for i, (_, known) in enumerate(found) if known is not None and not known[1]), default=-1)
+        parts: list[str] = []
+        for i, (formula, known) in enumerate(found):
+            if known is not None:
+                weight, divergence, expected, more = known.groups()
+                formula = f"{weight}{divergence if i == 0 else ''}{expected}{' + const' if i == last else ''}{more}"
+            parts.append(formula)
+        lines = [f"L(θ) = {parts[0]}"]
+        for part in parts[1:]:
+            if len(lines[-1]) + len(part) + 3 <= WIDTH:
+                lines[-1] += f" + {part}"
+            else:
+                lines.append(f"       + {part}")
+        return "\n".join(lines)
 
 
 def _look_up(name: str, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Value:

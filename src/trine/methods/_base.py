@@ -108,7 +108,7 @@ class Derivation:
                     f"−log q({target}) = {rule.identity}",
                 )
             ],
-            "criterion": [self.criterion.describe(), *self.critics()],
+            "criterion": [*self.criterion.describe().splitlines(), *self.critics()],
             "procedure": [
                 *self.procedure.describe().splitlines(),
                 *self._batched(),
@@ -143,11 +143,11 @@ class Derivation:
         """Which rows come in a batch, how many times, and what for."""
         size, rows, beside = self.choices.batch_size, self.facts.rows, self.facts.unlabelled
         if not beside:
-            return [f"batches of {size} of {rows:,} training rows, {self.choices.epochs} epochs"]
+            return [f"batches of {min(size or rows, rows)} of {rows:,} training rows, {self.choices.epochs} epochs"]
         if self.choices.unlabelled == "none":
             return [
-                f"batches of {size} of {rows:,} training rows, {self.choices.epochs} epochs; {beside:,} rows without y are "
-                "left out"
+                f"batches of {min(size or rows, rows)} of {rows:,} training rows, {self.choices.epochs} epochs; {beside:,} rows "
+                "without y are left out"
             ]
         own = self.choices.labelled_size or 0
         return [
