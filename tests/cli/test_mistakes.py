@@ -466,3 +466,14 @@ def test_a_library_that_figures_need_is_asked_for_before_anything_is_computed(
             main(command)
         assert ended.value.code == 2
         assert "matplotlib, which is not installed: pip install 'trine[report]'" in capsys.readouterr().err
+
+
+def test_a_method_that_is_not_there(said: Callable[..., str]) -> None:
+    text = said("fit", "ok.csv", "--method", "autoencodr", *QUICK)
+    assert "There is no method called 'autoencodr'. Did you mean 'autoencoder'?" in text
+
+
+def test_one_row_is_too_few(said: Callable[..., str]) -> None:
+    table("one.csv", ROWS[:1])
+    for more in (["--y", "y"], ["--method", "autoencoder"]):
+        assert "one.csv has 1 row, and at least 2 are needed" in said("fit", "one.csv", *more, *QUICK)

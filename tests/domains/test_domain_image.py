@@ -285,3 +285,16 @@ def test_pixels_far_beyond_the_range_that_training_had_are_told() -> None:
         fitted.encode(Column("picture", pixels[:3]))
     with pytest.warns(UserWarning, match=r"row 1: pixels lie far beyond the range that training had, 0 to 1"):
         fitted.encode(Column("picture", 255 * pixels[:3]))
+
+
+def test_shares_of_one_where_bytes_were_are_told() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 9, 9)).astype(np.uint8)
+    fitted = Image().fit(Column("picture", pixels))
+    with pytest.warns(
+        UserWarning, match="between 0 and 1 and training had 0 to 255, so that every picture is nearly black"
+    ):
+        fitted.encode(Column("picture", pixels / 255.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.encode(Column("picture", np.zeros((3, 9, 9))))
+        fitted.encode(Column("picture", pixels.astype(np.float64)))

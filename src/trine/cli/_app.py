@@ -243,7 +243,8 @@ def evaluate(
     if as_json:
         print_json({name: evaluation.to_json() for name, evaluation in evaluations.items()})
     else:
-        print("\n\n".join(summaries(model, evaluations)))
+        shown = Path(data).name if other is None else f"{Path(data).name} and {Path(other).name}"
+        print("\n\n".join(summaries(model, evaluations, shown)))
 
 
 @app.command(epilog="Example: trine predict runs/adult new.csv --out predictions.csv")

@@ -37,12 +37,12 @@ def report_outcome(estimator: Any, directory: Path, *, report: bool, as_json: bo
         print(f"report    {page}")
 
 
-def summaries(estimator: Any, evaluations: Mapping[str, Any]) -> list[str]:
-    """The metrics of each target, or of each way of a translator; named where there are several."""
+def summaries(estimator: Any, evaluations: Mapping[str, Any], rows: str = "held out") -> list[str]:
+    """The metrics of each target, or of each way of a translator; named where there are several; ``rows``: of which rows."""
     from trine.estimators import Translator
 
     of = "to " if isinstance(estimator, Translator) else ""
-    names = {name: f"{of}{name}: held out" if len(evaluations) > 1 else "" for name in evaluations}
+    names = {name: f"{of}{name}: {rows}" if len(evaluations) > 1 else rows for name in evaluations}
     return [evaluation.summary(names[name]) for name, evaluation in evaluations.items()]
 
 

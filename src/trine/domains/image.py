@@ -225,7 +225,17 @@ class Image(Domain):
         return np.moveaxis(pixels, 3, 1)
 
     def _warn_beyond(self, column: Column, unit: np.ndarray, most: int) -> None:
-        """Say so where pixels lie far beyond the range that training had, as of bytes where there were shares of one."""
+        """Say so where pixels lie far beyond the range that training had, as of bytes where there were shares of one; or where all
+        lie in the lowest eighth of it and are no whole numbers, as shares of one where there were bytes.
+        """
+        raw = self.black + unit * ((self.white - self.black) / most)
+        shares = raw.size and raw.min() >= 0 and raw.max() <= 1 and (np.rint(raw) != raw).any()
+        if self.black == 0 and self.white >= 8 and shares:
+            warnings.warn(
+                f"Column {column.name!r}: pixels lie between 0 and {raw.max():g} and training had 0 to {self.white:g}, so that "
+                "every picture is nearly black; bring them to that range.",
+                stacklevel=2,
+            )
         beyond = (unit < -0.5 * most) | (unit > 1.5 * most)
         if beyond.mean() > BEYOND:
             index = int(np.flatnonzero(beyond.reshape(len(unit), -1).any(axis=1))[0])

@@ -140,10 +140,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _check_inputs(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, str]]:
         """X as a table, checked as scikit-learn checks it; and the domains that its form implies.
 
-        A plain array of numbers is what its author says it is: numbers, none of them taken for an identifier or a code.
+        A plain array of numbers is what its author says it is: numbers, none of them taken for an identifier or a code. A mapping
+        from column to values goes by its names.
         """
         from sklearn.utils.validation import validate_data
 
+        if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # one of SciPy's sparse arrays is a dict
+            table = read(X)
+            if reset:
+                self.n_features_in_ = len(table.names)
+                self.feature_names_in_ = np.array(table.names, dtype=object)
+            return table, {}
         array = isinstance(X, np.ndarray | torch.Tensor)
         if hasattr(X, "columns") and not array:
             validate_data(self, X, reset=reset, skip_check_array=True)

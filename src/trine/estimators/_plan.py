@@ -188,6 +188,11 @@ def prepare(
     """
     stated = plan.to_json()
     asked = {name: stated[name] for name in ("y", "x", "domains", "on_bad", "fewest")}
+    if table.rows < 2:
+        where = f"{table.source} has" if table.source is not None else "The data have"
+        raise DataError(
+            f"{where} {table.rows} row{'s' * (table.rows != 1)}, and at least 2 are needed to learn from; give more."
+        )
     classes = plan.method == "conditional_gan"  # 7 as a condition is a kind of thing, and not one more than 6
     asked |= {"classes": True} if classes else {}
     inferred = schema or remembered(

@@ -24,7 +24,7 @@ from trine.estimators._piles import piles_of, prepare_piles
 from trine.estimators._plan import Plan, Prepared, pairs_of, prepare
 from trine.estimators._record import write_record
 from trine.estimators._training import fit as train
-from trine.methods import Derivation, Facts
+from trine.methods import Derivation, Facts, methods
 from trine.training import Run, distributed
 
 ARTEFACT = "model.trine"
@@ -398,6 +398,8 @@ def stated_of(
         SchemaError: a supervised method without y; a label beside a y, or several.
     """
     known = dict(domains or {})
+    if method is not None and method not in methods:
+        methods[method]  # raises, with the nearest
     if (method or "supervised") not in WITHOUT_TARGET:
         if label is not None:
             raise SchemaError(

@@ -67,16 +67,6 @@ class Generating(Estimator):
         columns = self._network.made.columns(seen)
         return {name: domain.decode(_rows(domain, columns[name].numpy())) for name, domain in self.made_.items()}
 
-    def _check_inputs(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, str]]:
-        """As of any estimator; a mapping from column to values goes by its names."""
-        if not isinstance(X, Mapping):
-            return super()._check_inputs(X, reset=reset)
-        table = read(X)
-        if reset:
-            self.n_features_in_ = len(table.names)
-            self.feature_names_in_ = np.array(table.names, dtype=object)
-        return table, {}
-
     def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
         """Refused: a generator makes rows.
 
