@@ -69,7 +69,7 @@ def of_series(name: str, train: np.ndarray, test: np.ndarray, threads: int, epoc
         "rows": len(train),
         "held out": len(test),
         "seconds": seconds,
-        "nll": -found["elbo"].value / numbers,
+        "nll": -found["reconstruction"].value / numbers,
         "nll of PCA": nll(other - back(other), one - back(one)),
         "nll without code": nll(other - mean, one - mean),
         "unexplained": found["unexplained"].value,
@@ -95,7 +95,7 @@ def of_names(threads: int) -> dict[str, Any]:
         "rows": len(train),
         "held out": len(test),
         "seconds": seconds,
-        "nll": -found["elbo"].value / tokens,
+        "nll": -found["reconstruction"].value / tokens,
         "nll without code": alone.evaluate(test).metrics["nll"].value / tokens,
         "letters to mend": found["wrong"].value,
     }
@@ -121,7 +121,7 @@ def of_digits(threads: int) -> dict[str, Any]:
         "rows": len(train),
         "held out": len(test),
         "seconds": seconds,
-        "nll": -found["elbo"].value * len(test) / len(other),
+        "nll": -found["reconstruction"].value * len(test) / len(other),
         "nll without code": float((np.abs(other) / scale + np.log(2 * scale)).mean()),
         "unexplained": found["unexplained"].value,
     }

@@ -101,9 +101,33 @@ def test_the_label_is_no_part_of_x(tmp_path: Path) -> None:
         ({"code": 2, "code_prior": "normal(3)"}, ChoiceError, "no numbers"),
         ({"code": 2, "reconstruction": {"nose": "normal"}}, ChoiceError, "'nose'"),
         ({"code": 2, "members": 3}, ChoiceError, "members"),
+        ({"code": 2, "warmup": 0.3}, ChoiceError, "warmup is of what brings codes to their prior, and shape is none"),
+        ({"code": 2, "shape_weight": 2.0}, ChoiceError, "shape_weight is of"),
+        ({"code": 2, "code_prior": "ball"}, ChoiceError, "Nothing brings codes into a ball"),
+        ({"code": 2, "code_prior": "mixture(x)"}, ChoiceError, "in the parentheses stand numbers"),
+        ({"code": 3, "sparsity": "topk(3)"}, ChoiceError, "a whole number below 3"),
+        ({"code": 3, "sparsity": "topk(1.5)"}, ChoiceError, "a whole number below 3"),
+        ({"code": 3, "sparsity": "l1(-1)"}, ChoiceError, "above 0"),
+        ({"code": 8, "sparsity": "topk(5)"}, ChoiceError, "a copy"),
         ({"code": 2, "label": "a", "y": "b"}, SchemaError, "no y"),
     ],
-    ids=["wide", "posterior", "prior", "numbers", "column", "members", "label"],
+    ids=[
+        *(
+            "wide",
+            "posterior",
+            "prior",
+            "numbers",
+            "column",
+            "members",
+            "warmup",
+            "weight",
+            "ball",
+            "parts",
+            "all",
+            "half",
+        ),
+        *("negative", "dense", "label"),
+    ],
 )
 def test_what_has_no_meaning_is_refused(choices: dict[str, object], error: type[Exception], said: str) -> None:
     table = {f"x{i}": load_iris().data[:, i] for i in range(4)} | {"a": np.arange(150) % 3, "b": np.arange(150) % 2}
@@ -118,3 +142,49 @@ def test_codes_of_another_width_are_refused(iris: trine.Autoencoder) -> None:
         iris.inverse_transform(np.zeros((3, 5)))
     with pytest.raises(DataError, match="row 2"):
         iris.inverse_transform([[0.0, 1.0], [np.nan, 0.0]])
+
+
+def test_wrong_numbers_are_refused_in_words(iris: trine.Autoencoder) -> None:
+    X = load_iris().data
+    for wrong in (0, "three", 2.5, True):
+        with pytest.raises(ChoiceError, match=r"^n is"):
+            iris.sample(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ChoiceError, match=r"^steps is '5'; it is a whole number"):
+        iris.interpolate(X[:1], X[1:2], steps="5")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="no numbers"):
+        iris.inverse_transform([["a", "b"]])
+    shaped = trine.Autoencoder(2, "kl", epochs=1, random_state=0).fit(X)
+    for samples in (0, "many"):
+        with pytest.raises(ChoiceError, match=r"^samples is"):
+            shaped.score(X, samples=samples)  # type: ignore[arg-type]
+
+
+def test_columns_by_name() -> None:
+    X = load_iris().data
+    table = {"long": X[:, 0], "wide": X[:, 1], "kind": load_iris().target_names[load_iris().target]}
+    model = trine.Autoencoder(code=1, epochs=2, random_state=0).fit(table)
+    assert list(model.feature_names_in_) == ["long", "wide", "kind"]
+    assert set(model.reconstruct({name: values[:5] for name, values in table.items()})) == set(table)
+
+
+def test_plain_codes_are_drawn_from_a_mixture_of_so_many_parts() -> None:
+    X = load_iris().data
+    model = trine.Autoencoder(code=2, prior="mixture(3)", epochs=60, random_state=0).fit(X)
+    assert len(model.density_["weights"]) == 3
+    assert "fitted to the codes afterwards" in model.derivation_.describe(model.first(X))
+    codes, drawn = model.transform(X), model._drawn(2_000).numpy()
+    np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.25 * codes.std(0).max())
+    np.testing.assert_allclose(drawn.std(0), codes.std(0), rtol=0.3)
+
+
+def test_the_bound_of_the_likelihood_is_one() -> None:
+    X = load_wine().data
+    model = trine.Autoencoder(4, "kl", epochs=40, random_state=0).fit(X)
+    found = {name: metric.value for name, metric in model.evaluate(X).metrics.items()}
+    true = model.log_likelihood(X, 500)
+    assert found["elbo"] == pytest.approx(true.bounds[1], abs=0.2)
+    assert found["elbo"] < found["log_likelihood"] < true.mean + 0.1
+    assert found["log_likelihood"] == pytest.approx(true.bounds[5], abs=0.2)
+    # What the code's mean gives, less the divergence, lies above, and so is no bound.
+    assert found["reconstruction"] - found["divergence"] > found["elbo"] + 0.2
+    assert set(trine.Autoencoder(4, epochs=2).fit(X).evaluate(X).metrics) == {"reconstruction", "unexplained"}

@@ -18,7 +18,7 @@ from trine.choices import Choices
 from trine.criterion import WarmedTerm
 from trine.divergences import KL
 from trine.divergences.two_sample import energy_distance, mmd, sliced_wasserstein
-from trine.errors import ChoiceError, SchemaError
+from trine.errors import ChoiceError, DataError
 from trine.methods._shapes import FreeBits, RowKL, Samples, known_shapes, shape_terms
 
 X = load_digits().data
@@ -122,7 +122,7 @@ def test_constant_columns_and_single_rows_do_no_harm() -> None:
     model = trine.fit(table, method="autoencoder", code=1, epochs=3, domains={"a": "real", "d": "category"})
     assert np.isfinite(model.score_samples(table)).all()
     assert np.allclose(model.reconstruct(table)["a"], 0.0, atol=0.2)
-    with pytest.raises(SchemaError, match="every row has the same value"):
+    with pytest.raises(DataError, match="1 row, and at least 2 are needed"):
         trine.fit({name: values[:1] for name, values in table.items()}, method="autoencoder", code=1)
 
 
@@ -135,3 +135,9 @@ def test_the_divergence_of_normal_codes_is_torchs_to_the_bit() -> None:
     assert torch.equal(found, known)
     slopes = [torch.autograd.grad(value.sum(), (location, scale)) for value in (found, known)]
     assert all(torch.equal(a, b) for a, b in zip(*slopes, strict=True))
+
+
+@pytest.mark.parametrize("prior", ["ball", "mixture(3)", "normal"])
+def test_a_critic_compares_codes_with_any_prior_of_numbers(prior: str) -> None:
+    model = trine.Autoencoder(2, "js", prior, epochs=2, hidden=(16,), random_state=0).fit(X[:200])
+    assert np.isfinite(model.sample(5)).all()

@@ -11,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MOST_PARTS = 10
-"""Normals in the mixture at most."""
 
-
-def fit_density(codes: NDArray[Any], seed: int) -> dict[str, Tensor]:
+def fit_density(codes: NDArray[Any], most: int, seed: int) -> dict[str, Tensor]:
     """A mixture of normals: ``weights`` (parts,), ``means`` (parts, width) and ``factors`` (parts, width, width), of Cholesky.
 
     Args:
-        codes: (rows, width) float64.
+        codes: (rows, width) float64. most: normals in the mixture at most; fewer where codes are few.
 
     References:
         Ghosh et al., `From Variational to Deterministic Autoencoders`, 2020, section 4.
@@ -28,7 +25,7 @@ def fit_density(codes: NDArray[Any], seed: int) -> dict[str, Tensor]:
     from sklearn.mixture import GaussianMixture
 
     mixture = GaussianMixture(
-        max(min(MOST_PARTS, len(codes) // (2 * codes.shape[1] + 2)), 1),
+        max(min(most, len(codes) // (2 * codes.shape[1] + 2)), 1),
         reg_covar=1e-4,
         random_state=seed,
     )

@@ -39,6 +39,8 @@ FEWEST_DIAGNOSED, DIAGNOSED = 20, 2_000
 """Fewest and most rows that a diagnosis looks at."""
 WEIGHTS = 2_000_000
 """Importance weights in memory at a time."""
+EVALUATED = 5
+"""Draws of each row's code that an evaluation takes."""
 
 
 @estimators.register("autoencoder")
@@ -52,7 +54,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         code: numbers in a code.
         shape: None or ``none`` (plain), ``kl`` (row by row), or a divergence between all codes and the prior: ``mmd``,
             ``cramer``, ``wasserstein``, or with a critic ``js`` and its kin.
-        prior: p(z): ``normal``, ``ball``, ``mixture(k)``, ``vamp(k)``, ``categorical(variables, classes)``, ``vq(k)``.
+        prior: p(z): ``normal``, ``ball``, ``mixture(k)``, ``vamp(k)``, ``categorical(variables, classes)``, ``vq(k)``. Without a
+            shape ``mixture(k)``, fitted to the codes once training is over.
         shape_weight: of the shape's term (β, λ).
         draws: with ``shape="kl"``, z's drawn for each row: more than 1 descend the importance-weighted bound
             −log 1/k Σ p(x, z)/q(z given x), which is tighter (Burda et al., 2016), at k times the decoder's cost.
@@ -210,8 +213,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """Derive model, criterion and procedure from X and train.
 
         Args:
-            X: (rows, columns) array or data frame (numbers, text, missing values allowed), or (rows, height, width[,
-                channels]) pixels.
+            X: (rows, columns) array, data frame or mapping from column to values (numbers, text, missing values allowed), or
+                (rows, height, width[, channels]) pixels.
             y: ignored, as in every transformer.
 
         Raises:
@@ -237,14 +240,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def _fit_density(self, prepared: Prepared) -> dict[str, Tensor]:
         """Of codes that nothing shaped: a density of the training codes, by which samples are drawn. Nothing for others."""
-        shaped = self.derivation_.choices.shape not in (None, "none") or self.derivation_.choices.code_prior != "normal"
-        if shaped or not self._network.latent.width:
+        from trine.methods.autoencoder import parts_afterwards
+
+        choices = self.derivation_.choices
+        most = parts_afterwards(choices.code_prior or "normal")
+        if choices.shape not in (None, "none") or most is None:
             return {}
         rows = torch.from_numpy(prepared.rows.train[:DENSITY_ROWS])
         with torch.inference_mode():
             parts = prepared.store.batches(torch.split(rows, chunk_of(prepared.store, prepared.schema)))
             codes = torch.cat([self._network.encode(batch)[1] for batch in parts]).double().numpy()
-        return fit_density(codes, self.plan_.seed)
+        return fit_density(codes, most, self.plan_.seed)
 
     def _more_tensors(self) -> dict[str, Tensor]:
         return self.density_
@@ -341,7 +347,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         return self.inverse_transform(torch.lerp(first[:, None], last[:, None], along).flatten(0, 1).numpy())
 
     def _codes(self, Z: ArrayLike) -> Tensor:
-        codes = np.asarray(Z, dtype=np.float32)
+        try:
+            codes = np.asarray(Z, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise DataError(
+                "The codes are no numbers, or rows of several lengths; give an array (rows, numbers)."
+            ) from None
         width = self._network.latent.width
         if codes.ndim != 2 or codes.shape[1] != width:
             raise DataError(
@@ -401,7 +412,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         if self._network.latent.stochastic:
             return self.log_likelihood(X, samples).value
         store, _ = self._encode(X)
-        parts = [part["elbo"] for part in self._scored(store, np.arange(store.rows))]
+        parts = [part["reconstruction"] for part in self._scored(store, np.arange(store.rows))]
         return np.concatenate(parts)
 
     def log_likelihood(self, X: Any, samples: int = 100, seed: int | None = None) -> LogLikelihood:
@@ -509,7 +520,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         return evaluate_reconstruction(found, self.schema_.x, rows + 1, self.plan_.seed)
 
     def _scored(self, store: Store, rows: NDArray[np.int64]) -> Iterator[dict[str, NDArray[np.float64]]]:
-        """A chunk of rows at a time: ``elbo``, ``divergence`` and, for each term of the reconstruction, its ``nll:<name>``; of
+        """A chunk of rows at a time: ``reconstruction``, log q(x given z) at the code's mean; of codes that are distributions
+        ``log_likelihood``, ``elbo``, by draws, and ``divergence``; for each term of the reconstruction its ``nll:<name>``; of
         numbers and categories ``error:<column>``, ``trivial:<column>``, ``known:<column>`` (see :mod:`trine.evaluation`).
         """
         from trine.methods.autoencoder import reconstruction_terms
@@ -517,7 +529,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         network = self._network.eval()
         terms = reconstruction_terms(network)
         index = torch.from_numpy(rows)
-        with torch.inference_mode():
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(self.plan_.seed)
             for batch in store.batches(torch.split(index, chunk_of(store, self.schema_))):
                 outputs = network(batch)
                 found: dict[str, NDArray[np.float64]] = {}
@@ -526,11 +539,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
                     value = term.values(outputs, batch).double()
                     total -= value
                     found[f"nll:{term.name}"] = value.numpy()
-                divergence = torch.zeros_like(total)
-                if isinstance(outputs["code"], Distribution):
-                    divergence = row_divergence(outputs["prior"], outputs["code"]).double()
-                found["divergence"] = divergence.numpy()
-                found["elbo"] = (total - divergence).numpy()
+                found["reconstruction"] = total.numpy()
+                code, prior = outputs["code"], outputs["prior"]
+                if isinstance(code, Distribution):
+                    # At the code's mean, the reconstruction less the divergence would be no bound: most codes of q do worse.
+                    log_w = log_weights(code, prior, partial(network.log_prob, batch=batch), EVALUATED).double()
+                    found["log_likelihood"], found["elbo"] = summed(log_w)[0].numpy(), log_w.mean(0).numpy()
+                    found["divergence"] = row_divergence(prior, code).double().numpy()
                 for name, q in network.decode(outputs["z"]).items():
                     found |= measured(self.schema_.x[name], name, q, batch)
                 yield found

@@ -108,13 +108,15 @@ def evaluate_reconstruction(
 ) -> Evaluation:
     """Metrics with 95 % bootstrap intervals, from what is known of each row.
 
-    ``elbo``: log q(x given z) at the code's mean, less ``divergence`` = KL(code ‖ prior) where codes are distributions, in
-    nats a row, the larger the better. ``unexplained``: squared error of all numbers, each column in units of its variance about
-    the training mean, so that 1 is the trivial prediction. ``wrong``: share of categories not recovered, and of the tokens
-    of a text to be mended.
+    Where codes are distributions ``log_likelihood``: log p(x) by importance sampling, from below, and ``elbo``: the evidence
+    lower bound, both by a few draws of each row's code, and ``divergence`` = KL(code ‖ prior). ``reconstruction``: log q(x given
+    z) at the code's mean, which is no likelihood of x. All are nats a row. ``unexplained``: squared error of all numbers, each
+    column in units of its variance about the training mean, so that 1 is the trivial prediction. ``wrong``: share of categories
+    not recovered, and of the tokens of a text to be mended.
 
     Args:
-        found: ``elbo``, ``divergence``, ``nll:<term>``, and what :func:`compared` gave as ``error:<column>`` …, each (n,).
+        found: ``reconstruction``; ``log_likelihood``, ``elbo`` and ``divergence`` where codes have them; ``nll:<term>``, and what
+            :func:`compared` gave as ``error:<column>`` …, each (n,).
         domains: column → fitted domain. rows: (n,) the user's row numbers. seed: of the bootstrap.
 
     Raises:
@@ -123,9 +125,12 @@ def evaluate_reconstruction(
     n = len(rows)
     if not n:
         raise DataError("There is no row to evaluate; give at least one.")
-    scores = {"elbo": _score(found["elbo"], better=True, unit="nats", low=-np.inf)}
-    if found["divergence"].any():
-        scores["divergence"] = _score(found["divergence"], better=None, unit="nats")
+    scores = {
+        name: _score(found[name], better=better, unit="nats", low=-np.inf)
+        for name, better in (("log_likelihood", True), ("elbo", True), ("divergence", None), ("reconstruction", True))
+        if name in found
+    }
+    first = found[next(iter(scores))]
     columns = []
     ratios, wrongs, misses = [], [], []
     for name, domain in domains.items():
@@ -153,7 +158,7 @@ def evaluate_reconstruction(
         name: Metric(*measured[name], baselines.get(name), scores[name].higher_is_better, scores[name].unit)
         for name in scores
     }
-    worst = np.argsort(found["elbo"], kind="stable")[:MISTAKES]
+    worst = np.argsort(first, kind="stable")[:MISTAKES]
     figures: dict[str, Any] = {
         "columns": columns,
         "terms": [
@@ -161,11 +166,8 @@ def evaluate_reconstruction(
             for key, value in found.items()
             if key.startswith("nll:")
         ],
-        "elbo": np.quantile(found["elbo"], np.linspace(0, 1, 101)).tolist(),
     }
-    mistakes = [
-        {"row": int(rows[i]), "truth": "", "prediction": "", "confidence": float(found["elbo"][i])} for i in worst
-    ]
+    mistakes = [{"row": int(rows[i]), "truth": "", "prediction": "", "confidence": float(first[i])} for i in worst]
     return Evaluation("reconstruction", n, metrics, figures, mistakes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.distributions import Distribution, constraints
 
 from trine.divergences import Value
 from trine.errors import ChoiceError
+from trine.rules import map_arguments
 
 from ._base import Latent, latents
 from .normal import Gaussian
@@ -53,6 +55,11 @@ class UniformBall(Distribution):
         n = self.width
         volume = 0.5 * n * math.log(math.pi) - math.lgamma(0.5 * n + 1) + n * self.radius.log()
         return torch.where(value.norm(dim=-1) <= self.radius, -volume, -math.inf)
+
+
+@map_arguments.register
+def _(q: UniformBall, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return UniformBall(q.width, change(q.radius))
 
 
 @latents.register("ball")

@@ -64,3 +64,9 @@ class NormalLatent(Latent):
 
     def prior(self) -> Distribution:
         return Independent(Normal(self.zero, self.one, validate_args=False), 1, validate_args=False)
+
+
+class AfterwardsLatent(NormalLatent):
+    """Codes that nothing shapes: numbers, to which a mixture of normals is fitted once training is over (the estimator does)."""
+
+    formula = "Σ_k w_k N(m_k, S_k), fitted to the codes afterwards"

@@ -57,6 +57,7 @@ def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
         weight = 0.25 if choices.shape_weight is None else choices.shape_weight
         return [Term(Commitment(), "code", "z", weight=weight, name="commitment")]
     if shape == "none":
+        _require_no_more(choices)
         return []
     warm = round((choices.warmup or 0.0) * steps)
     if shape == "kl":
@@ -76,6 +77,25 @@ def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
     return [
         WarmedTerm(build(critic, r1=0.1), "z", "prior", weight=weight, name="shape", steps=warm, training_only=True)
     ]
+
+
+def _require_no_more(choices: Choices) -> None:
+    """Without a shape, refuse what is said of one.
+
+    Raises:
+        ChoiceError: its weight, its warm-up, or a prior that only a shape could bring codes to.
+    """
+    given = [name for name in ("shape_weight", "warmup") if getattr(choices, name)]
+    if given:
+        raise ChoiceError(
+            f"{given[0]} is of what brings codes to their prior, and shape is none; choose a shape, e.g. shape=kl, or leave "
+            f"{given[0]} out."
+        )
+    if (choices.code_prior or "").startswith("ball"):
+        raise ChoiceError(
+            "Nothing brings codes into a ball where shape is none: with code_prior=ball choose shape=mmd, cramer, wasserstein or "
+            "js."
+        )
 
 
 class Samples(Divergence):

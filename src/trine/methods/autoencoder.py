@@ -20,6 +20,8 @@ from trine.divergences.expectation import Expectation
 from trine.domains import Audio, Domain, Image, Numeric, Real, Series, Text
 from trine.errors import ChoiceError, SchemaError
 from trine.latents import latent_for
+from trine.latents.mixture import parts
+from trine.latents.normal import AfterwardsLatent
 from trine.methods._base import Facts, Method, methods
 from trine.methods._shapes import shape_terms, stochastic
 from trine.methods.defaults import resolve
@@ -31,6 +33,8 @@ CODE = {"pictures": 16, "most": 16}
 """Numbers in a code by default: of pictures, and at most of a table."""
 
 
+PARTS = 10
+"""Most normals in the mixture that is fitted to codes that nothing shaped."""
 WEIGHED = ("normal", "mixture", "vamp")
 """Priors under which codes have a density, as importance weights want it."""
 
@@ -81,7 +85,9 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     found: dict[str, tuple[Any, str]] = {
         "code": (code, "numbers in a code of pictures" if pictures else f"half of x's {width} numbers, at most {code}"),
         "shape": ("none", "nothing is asked of the codes but that x can be had from them"),
-        "code_prior": ("normal", "what codes are drawn from"),
+        "code_prior": ("mixture(10)", "fitted to the codes afterwards, for samples")
+        if choices.shape in (None, "none")
+        else ("normal", "what codes are brought to, and samples drawn from"),
         "members": (1, "one network, one code"),
         "unknown": (0.0, "there is no answer to give to a row with nothing known"),
         "augment": (False, "a picture is to be given as it was"),
@@ -142,8 +148,11 @@ def network(schema: Schema, choices: Choices, encoder: Encoder | None = None, be
     own = encoder is None
     encoder = Encoder(schema.x, choices) if encoder is None else encoder
     assert choices.code is not None
-    latent = latent_for(
-        choices.code_prior or "normal", encoder.features + beside, choices.code, stochastic(choices.shape or "none")
+    shape, word = choices.shape or "none", choices.code_prior or "normal"
+    latent = (
+        AfterwardsLatent(encoder.features + beside, choices.code, False)
+        if shape == "none" and parts_afterwards(word) is not None
+        else latent_for(word, encoder.features + beside, choices.code, stochastic(shape))
     )
     hidden = () if _drawn(schema, choices) else tuple(reversed(choices.hidden or (256, 256)))
     trunk = Dense(
@@ -178,6 +187,16 @@ def network(schema: Schema, choices: Choices, encoder: Encoder | None = None, be
         contracts=bool(choices.contraction),
         draws=draws_of(choices) if own else 1,
     )
+
+
+def parts_afterwards(word: str) -> int | None:
+    """Most parts of the mixture of normals that is fitted afterwards to codes that nothing shaped; None where ``word`` is another
+    prior than ``normal`` or a mixture.
+    """
+    if word == "normal":
+        return PARTS
+    found = re.fullmatch(r"mixture(?:\(([0-9]+)\))?", word.strip())
+    return None if found is None else parts("mixture", (float(found[1]),) if found[1] else (), PARTS)
 
 
 def draws_of(choices: Choices) -> int:
@@ -300,8 +319,16 @@ def sparsity_of(choices: Choices) -> tuple[nn.Module | None, float]:
     except ValueError:
         raise ChoiceError(f"sparsity is {word!r}; in the parentheses stands a number.") from None
     if found[1] == "l1":
+        if number <= 0:
+            raise ChoiceError(f"sparsity is {word}; the weight of Σ|z| is above 0.")
         return None, number
-    return (TopK(round(number)) if found[1] == "topk" else Lifetime(number)), 0.0
+    if found[1] == "lifetime":
+        return Lifetime(number), 0.0
+    if number != round(number) or (choices.code is not None and number >= choices.code):
+        raise ChoiceError(
+            f"sparsity is {word}; k is a whole number below {choices.code}, the numbers in a code, of which k are kept."
+        )
+    return TopK(round(number)), 0.0
 
 
 def bounding_terms(choices: Choices) -> list[Term]:
@@ -359,8 +386,10 @@ def size_of(domain: Domain) -> int:
 
 def _check_width(schema: Schema, choices: Choices) -> None:
     """Refuse a plain code that could hold a copy of x."""
-    width, bounded = numbers_in(schema), choices.sparsity or choices.corruption or choices.contraction
-    bounded = bounded or choices.image == "winners"
+    width = numbers_in(schema)
+    sparse = sparsity_of(choices)
+    bounded = sparse[1] or choices.corruption or choices.contraction or choices.image == "winners"
+    bounded = bounded or (sparse[0] is not None and getattr(sparse[0], "k", 0) < width)
     assert choices.code is not None
     if choices.code >= width > 1 and choices.shape == "none" and not bounded:
         raise ChoiceError(
