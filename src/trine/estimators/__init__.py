@@ -10,8 +10,8 @@ from ._workflow import fit as fit
 from ._workflow import resume as resume
 from .autoencoding import Autoencoder as Autoencoder
 from .classification import Classifier as Classifier
+from .conditional import ConditionalGAN as ConditionalGAN
 from .generating import GAN as GAN
-from .generating import ConditionalGAN as ConditionalGAN
 from .labelling import MultiLabelClassifier as MultiLabelClassifier
 from .new_kinds import Novelty as Novelty
 from .regression import Regressor as Regressor

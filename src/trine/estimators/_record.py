@@ -62,7 +62,7 @@ def write_record(
     Raises:
         RunError: the disk is full or may not be written.
     """
-    from trine.estimators.generating import Generating
+    from trine.estimators._generating import Generating
 
     schema = derivation.schema
     provenance = estimator.provenance_

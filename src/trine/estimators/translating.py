@@ -15,12 +15,12 @@ from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
+from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
 from trine.estimators._piles import paired, piles_of, prepare_piles
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted, fit
 from trine.estimators._translation_scores import evaluate_translations, evaluate_translations_of
-from trine.estimators.generating import unwrapped
 from trine.evaluation import Evaluation
 from trine.models import Translator as Network
 
