@@ -72,7 +72,7 @@ def test_columns_that_cannot_be_made(place: Path, tmp_path: Path, said: Callable
         assert f"No generator makes a column of domain '{kind}', and '{column}' is one" in message
         assert "--method conditional_gan" in message
         ended("fit", place / f"{name}.csv", "--method", "conditional_gan", "--y", "hue", "--out", tmp_path / name, *FEW)
-    assert "every row has the same value" in said(
+    assert "one.csv has 1 row, and at least 2 are needed" in said(
         "fit", place / "one.csv", "--method", "gan", "--out", tmp_path / "r", *FEW
     )
     for column, why in (("same", "3.5 in every row"), ("none", "no value in any row")):
