@@ -108,8 +108,8 @@ class Table(nn.Module):
 
 def test_a_gan_in_packs_finds_the_eight_modes_of_a_ring_and_is_judged_row_by_row() -> None:
     rng = np.random.default_rng(0)
-    angle = rng.integers(0, 8, 4000) * np.pi / 4
-    rows = 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.05, (4000, 2))
+    angle = rng.integers(0, 8, 2000) * np.pi / 4
+    rows = 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + rng.normal(0, 0.05, (2000, 2))
     model = trine.GAN(pack=2, hidden=(64, 64), epochs=25, batch_size=64, random_state=0, threads=1).fit(rows)
     made = np.asarray(model.sample(800, seed=0))
     away = np.linalg.norm(

@@ -74,7 +74,7 @@ def test_a_mixed_table_comes_back_column_by_column() -> None:
 
 
 def test_pictures_by_the_three_rules() -> None:
-    images = load_digits().images[:600]
+    images = load_digits().images[:300]
     trivial = np.square(images - images.mean()).mean()
     for rule in ("pixel-logistic", "pixel-normal", "pixel-bernoulli"):
         model = trine.Autoencoder(code=8, epochs=12, reconstruction=rule, random_state=0, channels=8).fit(images)
