@@ -123,7 +123,7 @@ def _summary(model: Any) -> str:
     if "out_of_class_count" in s:
         lines.append(
             f"{s['out_of_class_count']:.1%} of the objects are surely of {', '.join(model.new_)}; "
-            f"{s['types_taken_for_new']:.0f} types are taken for them"
+            f"{s['types_taken_for_new']:.0f} {'type is' if s['types_taken_for_new'] == 1 else 'types are'} taken for them"
         )
     elif "unsure" in s:
         lines.append(f"{s['unsure']:.1%} of the objects are like no known class")

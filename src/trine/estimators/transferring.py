@@ -232,7 +232,8 @@ class Transfer(Estimator):
         started = time.perf_counter()
         rows = rows[~target.column(name).missing[rows]]
         if len(rows) < 2:
-            raise DataError(f"{len(rows)} rows have a value of {name!r}; at least 2 are needed to learn from.")
+            have = "1 row has" if len(rows) == 1 else f"{len(rows)} rows have"
+            raise DataError(f"{have} a value of {name!r}; at least 2 are needed to learn from.")
         schema = Schema.infer(target, (name,), (), self._stated(target, name), fewest=1)
         self.schema_ = dataclasses.replace(schema.fit(target, rows), x=self.source_.domains())
         domain = self.schema_.y[name]

@@ -88,6 +88,7 @@ def diagnose(
     found = []
     used = active_units(means)
     collapsed = used < max(width // 2, 1)
+    lost_some = collapsed and stochastic
     remedy = (
         "lower shape_weight, grant free_bits=0.1 or a warmup=0.3, or take a smaller code"
         if stochastic
@@ -98,8 +99,8 @@ def diagnose(
             "active units",
             float(used),
             collapsed,
-            f"{used} of {width} numbers of a code follow x"
-            + (": the rest have collapsed to the prior and tell nothing" if collapsed and stochastic else ""),
+            f"{used or 'none'} of {width} numbers of a code follow{'' if used > 1 else 's'} x"
+            + (f": {'the rest' if used else 'all'} have collapsed to the prior and tell nothing" if lost_some else ""),
             remedy if collapsed else "",
         )
     )
