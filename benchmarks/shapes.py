@@ -1,6 +1,6 @@
 """Shapings of a code of 8 numbers, on binarised MNIST: what comes back, what the codes are like, what is drawn from them.
 
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.shapes --rows 20000 --epochs 8
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.shapes --rows 15000 --epochs 8
 
 Pixels are binarised at a threshold (see ``benchmarks.vae``); dense networks 784-400-8 and back, the same steps for all. On 5,000
 test pictures: what the reconstruction costs (−log q(x given z) at the code's mean, nats); energy distance and MMD² of the codes
@@ -35,7 +35,7 @@ def main() -> None:
     from trine.divergences.two_sample import energy_distance, mmd
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=15_000)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES))
     given = parser.parse_args()
