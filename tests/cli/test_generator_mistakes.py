@@ -157,6 +157,15 @@ def test_nothing_is_written_over_the_data(place: Path, tmp_path: Path, said: Cal
     assert data.read_text() == (place / "wine.csv").read_text()
 
 
+def test_a_saved_generator_says_nothing_of_a_critic_that_it_has_not(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended("evaluate", place / "hue", place / "wine.csv")
+    told = capsys.readouterr().out
+    assert "condition: " in told
+    assert "critic: " not in told
+
+
 def test_few_rows_and_equal_piles_are_told_of_in_a_sentence(place: Path, tmp_path: Path) -> None:
     pd.read_csv(place / "wine.csv").head(5).to_csv(tmp_path / "few.csv", index=False)
     columns = ("--x", "alcohol", "--x", "hue")

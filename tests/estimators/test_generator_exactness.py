@@ -72,12 +72,40 @@ def test_a_stopped_game_ends_in_the_same_bits(game: str, tmp_path: Path) -> None
     assert any(name.startswith("critic.") for name in one)
 
 
-def test_two_processes_make_the_generator_of_one(tmp_path: Path) -> None:
-    np.savez(tmp_path / "digits.npz", image=PICTURES, digit=DIGITS.target[:300].astype(str))
+PAIRED = ("--y", "image", "--method", "conditional_gan", "--domain", "digit=category")
+UNPAIRED = (
+    "--method",
+    "unpaired",
+    "--valid",
+    "0",
+    "--set",
+    "content=contrast",
+    "--set",
+    "epochs=1",
+    "--set",
+    "layers=1",
+    "--set",
+    "history=0",
+)
+"""A pool of past translations is each process's own."""
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [((), PAIRED), (("inverse.npz",), UNPAIRED)],
+    ids=["conditional", "unpaired"],
+)
+def test_two_processes_make_the_generator_of_one(
+    second: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    beside = {} if second else {"digit": DIGITS.target[:300].astype(str)}
+    np.savez(tmp_path / "digits.npz", image=PICTURES, **beside)
+    np.savez(tmp_path / "inverse.npz", image=255 - PICTURES[::-1])
+    settings = SETTINGS if not second else [name.replace("step_size=0.05", "step_size=0.001") for name in SETTINGS]
     fit = [
-        "trine", "fit", str(tmp_path / "digits.npz"), "--y", "image", "--method", "conditional_gan", "--quiet", "--no-report",
-        *(part for name in SETTINGS for part in ("--set", name)),
-        "--domain", "digit=category", "--threads", "1", "--device", "cpu", "--out",
+        "trine", "fit", str(tmp_path / "digits.npz"), *(str(tmp_path / name) for name in second), "--quiet",
+        "--no-report", *(part for name in settings for part in ("--set", name)), *words, "--threads", "1",
+        "--device", "cpu", "--out",
     ]  # fmt: skip
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
     for name, launcher in (("one", []), ("two", torchrun)):

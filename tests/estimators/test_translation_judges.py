@@ -107,7 +107,8 @@ def test_folders_of_kinds_and_named_columns_are_labels(tmp_path: Path, capsys: p
     assert status("evaluate", str(tmp_path / "folders"), str(tmp_path / "a"), str(tmp_path / "b")) == 0
     said = capsys.readouterr().out
     assert said.count("right style") == 2
-    assert "critic: " in said
+    assert "noise: " in said
+    assert "critic: " not in said  # which no artefact keeps
     wrong = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--label", "digits", "--method", "unpaired"]
     assert status("derive", *wrong) == 2
     assert "Pile A has no column 'digits', the label. Did you mean 'digit'?" in capsys.readouterr().err

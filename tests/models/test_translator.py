@@ -159,6 +159,7 @@ def test_features_of_the_same_places_are_contrasted():
         layers = model.contrast.layers["b"]
         z = torch.randn(ROWS, NOISE[1])
         maps = model.to_b.features(out["real_a"], z)
+        model.eval()
         torch.manual_seed(2)
         same, source = model.contrast("b", maps, maps)
         assert torch.equal(same, source)
@@ -166,6 +167,20 @@ def test_features_of_the_same_places_are_contrasted():
         places = torch.randperm(64)[:10]
         by_hand = layers[0](maps[0].flatten(2)[:, :, places].transpose(1, 2))
         assert torch.allclose(by_hand, same[:, 0], atol=1e-6)
+
+
+def test_what_is_drawn_in_training_is_the_runs_own():
+    (one, batch), (two, _) = contrasted(), contrasted()
+    two.load_state_dict(one.state_dict())
+    first = one.train()(batch)
+    torch.rand(7)
+    again = two.train()(batch)  # as another process would, whose generator is elsewhere
+    for name in ("z_a", "z_b", "fake_a", "fake_b", "patches_a", "source_b"):
+        assert torch.equal(first[name], again[name])
+    after = one(batch)
+    assert not torch.equal(first["z_a"], after["z_a"])
+    assert not torch.equal(first["z_a"][:, :1], first["z_b"][:, :1])
+    assert not torch.equal(first["source_b"], after["source_b"])
 
 
 def test_it_translates_either_way_with_noise_given_or_drawn():

@@ -202,6 +202,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
             for name, part in parts.items():
                 found[name].append(part.float().flatten(1).cpu() if part.dim() > 1 else part.float().cpu())
     values = {name: torch.cat(parts).numpy() for name, parts in found.items() if parts}
+    trained = bool(estimator.history_)  # an artefact keeps no critic
     by = games.spread(values["true"])
     alone = network.condition is None
     same = None
@@ -210,7 +211,9 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
     findings = games.diagnose(
         evaluation.metrics,
         estimator.history_,
-        games.ranked(*(values[name].reshape(len(rows), -1).mean(1) for name in ("on true", "on made"))),
+        games.ranked(*(values[name].reshape(len(rows), -1).mean(1) for name in ("on true", "on made")))
+        if trained
+        else None,
         games.moved(values["made"], values["again"], by),
         None if alone else games.moved(values["made"], values["elsewhere"], by),
         same,

@@ -282,7 +282,7 @@ class _Look:
         return games.diagnose(
             evaluation.metrics,
             history,
-            games.ranked(on_true, on_made),
+            games.ranked(on_true, on_made) if history else None,  # an artefact keeps no critic
             games.moved(made.numpy(), again.numpy(), by),
             games.moved(made.numpy(), np.roll(made.numpy(), 1, axis=0), by),
             games.moved(made.numpy(), given.numpy(), games.spread(given.numpy())) if alike else None,

@@ -71,7 +71,7 @@ def turns(scores: Sequence[float]) -> int:
 def diagnose(
     metrics: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
-    ranking: float,
+    ranking: float | None,
     noise: float,
     condition: float | None = None,
     same: float | None = None,
@@ -82,7 +82,7 @@ def diagnose(
     Args:
         metrics: the samples' :class:`~trine.evaluation.Metric` by name; their baselines are the floors.
         history: a record an epoch with ``train``, the terms' means, and ``held_out``, the score.
-        ranking: see :func:`ranked`, on rows held out.
+        ranking: see :func:`ranked`, on rows held out; None where the critic is not there any more.
         noise: how far other noise moves an answer, in units of the true rows' spread.
         condition: how far another condition does; None where there is none.
         same: how far a translation is from its input, in units of the inputs' spread; None where nothing is translated.
@@ -169,7 +169,9 @@ def _modes(metrics: Mapping[str, Any], divergence: str | None) -> Finding | None
     return Finding("modes", part, True, told + why, remedy)
 
 
-def _critic(metrics: Mapping[str, Any], ranking: float, divergence: str | None) -> Finding:
+def _critic(metrics: Mapping[str, Any], ranking: float | None, divergence: str | None) -> Finding | None:
+    if ranking is None:
+        return None
     distance = next((value for name, value in metrics.items() if name.startswith("FD-")), None)
     poor = distance is not None and distance.value > POOR * max(distance.baseline, 1e-12)
     told = f"the critic tells a held-out row from a made one in {100 * ranking:.0f} % of pairs"

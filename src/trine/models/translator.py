@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Laplace, Normal
 
 from trine.errors import ChoiceError
+from trine.models.generator import Noise
 
 Outputs = dict[str, Tensor | Distribution]
 
@@ -106,6 +107,8 @@ class Translator(nn.Module):
         self.to_b, self.to_a = to_b, to_a
         self.code_a, self.code_b = code_a, code_b
         self.noise, self.same, self.likelihood = noise, same, likelihood
+        # Of a batch that several processes share each draws the whole: together they draw what one does.
+        self.drawn_a, self.drawn_b = (Noise(width, seed) for seed, width in enumerate(noise, start=1))
         self.contrast = contrast
 
     @property
@@ -126,7 +129,7 @@ class Translator(nn.Module):
         """Named outputs for the rows of ``batch``, a row of A beside one of B."""
         to_a, to_b = _maps(self.to_a), _maps(self.to_b)
         a, b = to_a.seen(batch), to_b.seen(batch)
-        z_a, z_b = (torch.randn(len(a), width, device=a.device, dtype=a.dtype) for width in self.noise)
+        z_a, z_b = self.drawn_a(batch), self.drawn_b(batch)
         outputs: Outputs = {"real_a": a, "real_b": b, "z_a": z_a, "z_b": z_b}
         made = self._contrasted(a, b, z_a, z_b) if self.contrast is not None else self._cycled(a, b, z_a, z_b)
         return {**outputs, **made}
@@ -192,8 +195,8 @@ class Translator(nn.Module):
 class Contrast(nn.Module):
     """Features of both pictures at the same places, projected: what :class:`~trine.divergences.patch_nce.PatchNCE` compares.
 
-    Each layer has two dense layers of its own, for each direction. Places are drawn anew for every batch, alike for all its rows;
-    a layer with fewer places gives all of them, some more than once.
+    Each layer has two dense layers of its own, for each direction. Places are drawn anew for every batch, alike for all its rows
+    and, in training, in every process that has a share of it; a layer with fewer places gives all of them, some more than once.
 
     Args:
         channels: of the layers of each generator's encoder. width: of what is compared. places: in each layer.
@@ -202,9 +205,12 @@ class Contrast(nn.Module):
         Park et al., 2020, section 3 and appendix C.
     """
 
+    drawn: Tensor
+
     def __init__(self, channels: list[int], width: int = 64, places: int = 64) -> None:
         super().__init__()
         self.places = places
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
         self.layers = nn.ModuleDict(
             {
                 side: nn.ModuleList(
@@ -219,9 +225,13 @@ class Contrast(nn.Module):
         layers = self.layers[side]
         assert isinstance(layers, nn.ModuleList)
         found = []
+        generator = None
+        if self.training:
+            generator = torch.Generator().manual_seed(3_000_017 + int(self.drawn))
+            self.drawn += 1
         for layer, made, source in zip(layers, after, before, strict=True):
             count = made.shape[2:].numel()
-            drawn = torch.randperm(count)[: self.places].to(made.device)
+            drawn = torch.randperm(count, generator=generator)[: self.places].to(made.device)
             both = torch.cat([made.flatten(2), source.detach().flatten(2)])[:, :, drawn]
             found.append(layer(both.transpose(1, 2)))
         places = min(values.shape[1] for values in found)
