@@ -60,10 +60,11 @@ def test_a_modulated_convolution_is_the_convolution_with_scaled_weights() -> Non
     assert layer.scale is not None
     assert layer.shift is not None
     for i in range(4):
-        weight = layer.convolution.weight * (1 + layer.scale(z[i])).view(1, -1, 1, 1)
+        heard = layer.heard * z[i]
+        weight = layer.convolution.weight * (1 + layer.scale(heard)).view(1, -1, 1, 1)
         weight = weight / weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
         longer = pad(maps[i : i + 1], (1, 1, 1, 1), mode="replicate")
-        expected = conv2d(longer, weight) + layer.shift(z[i]).view(1, -1, 1, 1)
+        expected = conv2d(longer, weight) + layer.shift(heard).view(1, -1, 1, 1)
         assert torch.allclose(layer(maps, z)[i : i + 1], expected, atol=1e-5)
 
 

@@ -41,7 +41,7 @@ def halvings_of(side: int) -> int:
 class ModulatedConvolution(nn.Module):
     r"""3 × 3 convolution whose maps noise scales where they enter and shifts where they leave.
 
-    .. math:: y_j = \frac{\sum_i w_{ji} * s_i(z) x_i}{\sqrt{\sum_i \|w_{ji}\|^2 s_i(z)^2}} + t_j(z), \qquad s = 1 + A z
+    .. math:: y_j = \frac{\sum_i w_{ji} * s_i(z) x_i}{\sqrt{\sum_i \|w_{ji}\|^2 s_i(z)^2}} + t_j(z), \qquad s = 1 + A z, \; t = t_0 + B z
 
     The root keeps the second moment of unit maps without looking at the picture. So unlike a normalisation by a picture's own mean
     and spread, what is made at a place depends on what is near it alone, and a picture may be made in parts.
@@ -67,7 +67,9 @@ class ModulatedConvolution(nn.Module):
         self.shift = nn.Linear(noise, after, bias=False) if noise else None
         for layer in (self.scale, self.shift):
             if layer is not None:
-                nn.init.normal_(layer.weight, std=SPREAD * noise**-0.5)
+                nn.init.normal_(layer.weight)
+        # Weights of unit size beside a constant: a step of the optimiser moves what noise does in proportion, and not at once.
+        self.heard = SPREAD * noise**-0.5 if noise else 0.0
 
     def title(self) -> str:
         """What it is, for a summary."""
@@ -79,6 +81,7 @@ class ModulatedConvolution(nn.Module):
             root = (squares.sum(1) + 1e-8).rsqrt()[:, None, None]
             assert self.convolution.bias is not None
             return torch.addcmul(self.convolution.bias[:, None, None], self._sum(maps, half), root)
+        z = self.heard * z
         scale = 1 + self.scale(z)
         root = (linear(scale.square(), squares) + 1e-8).rsqrt()
         places = scale[:, :, None, None]

@@ -21,6 +21,8 @@ from trine.models.picture_translation import GRAIN, PictureTranslation
 
 LIKELIHOOD = 5.0
 """Weight of −log q, a number."""
+DIVERSITY = 0.5
+"""Weight of the spread beside it: at 1 the two are a proper score, in a short training of answers too far apart for the judges."""
 
 WIDE = 96
 """Pixels a side from which on the critic sees patches of 46 pixels; below, of 18. A quarter to a half of a side: a larger patch is
@@ -46,6 +48,7 @@ def derived(pair: Pair, facts: Facts) -> dict[str, tuple[Any, str]]:
     return {
         "noise": (16, "what a whole picture leaves open; what its places do, a number at each"),
         "channels": (32 if side < 48 else 16, "of the network at full size, and of its critic"),
+        "diversity": (DIVERSITY, "of the spread that the data leave open: answers differ, and nearer to the likely ones"),
         "likelihood": (LIKELIHOOD, "of the true picture around the made one, a number"),
         "critic_augment": (0.0, "patches are many, if pictures are few"),
         "batch_size": (min(16 if side < 48 else 4, max(facts.rows // 4, 2)), "of pictures with many places each"),
@@ -92,7 +95,7 @@ def terms(pair: Pair, choices: Choices) -> list[Term]:
     a share of other pictures' distance apart.
     """
     weight = LIKELIHOOD if choices.likelihood is None else choices.likelihood
-    apart = 1.0 if choices.diversity is None else choices.diversity
+    apart = DIVERSITY if choices.diversity is None else choices.diversity
     made = pair[3]
     numbers = made.channels * made.height * made.width
     found = []

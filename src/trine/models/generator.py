@@ -18,6 +18,8 @@ EXPECTED = 2 / math.pi**0.5
 """E|u − u'| of two normal numbers."""
 AGAIN = 4
 """One row of so many is made twice where answers are to be kept apart: a generator's pass is what costs."""
+FEWEST = 2
+"""Rows of a batch that are made twice, at least: how far the answers of one row are apart says little."""
 
 
 class Noise(nn.Module):
@@ -54,7 +56,7 @@ class Generator(nn.Module):
 
     Outputs: ``fake``, what is made, and ``real``, the batch's own, both as a critic sees them, (batch, *shape); of a condition
     also ``given``, the batch that a critic reads it from. Where ``twice``, in training also ``other``, what the first
-    quarter of the conditions give under other noise, and ``apart``, (rows,), how far the two noises are from each other, 1 in
+    quarter of the conditions, two at least, give under other noise, and ``apart``, (rows,), how far the two noises are from each other, 1 in
     the mean.
 
     Args:
@@ -95,7 +97,7 @@ class Generator(nn.Module):
         if self.condition is not None:
             outputs["given"] = batch
         if self.twice and self.training:
-            some = max(len(noise) // AGAIN, 1)
+            some = min(max(len(noise) // AGAIN, FEWEST), len(noise))
             other = self.noise(rows)[:some]
             outputs["other"] = self.make(other, None if condition is None else condition[:some])
             outputs["apart"] = (other - noise[:some]).abs().mean(1) / EXPECTED
