@@ -272,16 +272,14 @@ epochs; the best epoch by the energy score is kept. Figures are of five answers 
 - *right class*, *right colour*: what the judge sees is what the true picture shows. *overlap*: mean over five colours of the map of
   intersection over union. *FD*: Fréchet's distance of one answer's features to real ones, less is better.
 - *energy-random-conv*: the energy score of answers in random features; least where answers are distributed as the data.
-- *apart*: distance of two answers to one picture over that of answers to two pictures. *spread*: the same over the answers'
-  error; 1 where answers are drawn from what the data leave open, 0 where they are all alike.
-"""
-READING = """## Reading
+- *apart*: distance of two answers to one picture over that of answers to two pictures under one noise. *spread*: the same over the
+  answers' error; 1 where answers are drawn from what the data leave open, 0 where they are all alike.
 """
 
 
 def written() -> None:
-    """``paired.md`` from what is kept."""
-    lines = [INTRODUCTION]
+    """``paired.md`` from what is kept and ``paired-notes.md``, which says what to read in it."""
+    lines, notes = [INTRODUCTION], (RESULTS / "paired-notes.md").read_text(encoding="utf-8")
     for name, found in load("paired").items():
         by = {variant: found["variants"][variant] for variant in VARIANTS}
         first = next(iter(by.values()))
@@ -306,7 +304,7 @@ def written() -> None:
             f"{first['pairs']:,} test pairs, {first['epochs']} epochs. `python -m benchmarks.paired {name}`, one thread of",
         ]
         lines += [f"{of['cpu']}, shared with other work; {of['date']}, commit {of['commit']}, torch {of['torch']}.", ""]
-    (RESULTS / "paired.md").write_text("\n".join([*lines, READING]), encoding="utf-8")
+    (RESULTS / "paired.md").write_text("\n".join([*lines, notes]), encoding="utf-8")
 
 
 def number(value: float) -> str:

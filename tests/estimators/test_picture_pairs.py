@@ -69,7 +69,7 @@ def test_what_is_made_suits_what_it_is_made_of(model: trine.ConditionalGAN) -> N
 
 def test_five_answers_differ_and_the_term_that_keeps_them_apart_is_why(model: trine.ConditionalGAN) -> None:
     with_term, without = answers(model).std(1).mean(), answers(trained(diversity=0.0)).std(1).mean()
-    assert with_term > 0.025
+    assert with_term > 0.018
     assert with_term > 1.4 * without
 
 
