@@ -97,7 +97,8 @@ class Generator(nn.Module):
         if self.condition is not None:
             outputs["given"] = batch
         if self.twice and self.training:
-            some = min(max(len(noise) // AGAIN, FEWEST), len(noise))
+            whole = rows.whole if isinstance(rows, Share) else len(noise)  # processes make as many as one does
+            some = min(max(max(whole // AGAIN, FEWEST) * len(noise) // whole, 1), len(noise))
             other = self.noise(rows)[:some]
             outputs["other"] = self.make(other, None if condition is None else condition[:some])
             outputs["apart"] = (other - noise[:some]).abs().mean(1) / EXPECTED
