@@ -41,7 +41,8 @@ def halvings_of(side: int) -> int:
 class ModulatedConvolution(nn.Module):
     r"""3 × 3 convolution whose maps noise scales where they enter and shifts where they leave.
 
-    .. math:: y_j = \frac{\sum_i w_{ji} * s_i(z) x_i}{\sqrt{\sum_i \|w_{ji}\|^2 s_i(z)^2}} + t_j(z), \qquad s = 1 + A z, \; t = t_0 + B z
+    .. math:: y_j = \frac{\sum_i w_{ji} * s_i(z) x_i}{\sqrt{\sum_i \|w_{ji}\|^2 s_i(z)^2}} + t_j(z),
+              \qquad s = 1 + A z, \; t = t_0 + B z
 
     The root keeps the second moment of unit maps without looking at the picture. So unlike a normalisation by a picture's own mean
     and spread, what is made at a place depends on what is near it alone, and a picture may be made in parts.

@@ -48,7 +48,10 @@ def derived(pair: Pair, facts: Facts) -> dict[str, tuple[Any, str]]:
     return {
         "noise": (16, "what a whole picture leaves open; what its places do, a number at each"),
         "channels": (32 if side < 48 else 16, "of the network at full size, and of its critic"),
-        "diversity": (DIVERSITY, "of the spread that the data leave open: answers differ, and nearer to the likely ones"),
+        "diversity": (
+            DIVERSITY,
+            "of the spread that the data leave open: answers differ, and nearer to the likely ones",
+        ),
         "likelihood": (LIKELIHOOD, "of the true picture around the made one, a number"),
         "critic_augment": (0.0, "patches are many, if pictures are few"),
         "batch_size": (min(16 if side < 48 else 4, max(facts.rows // 4, 2)), "of pictures with many places each"),

@@ -56,8 +56,8 @@ class Generator(nn.Module):
 
     Outputs: ``fake``, what is made, and ``real``, the batch's own, both as a critic sees them, (batch, *shape); of a condition
     also ``given``, the batch that a critic reads it from. Where ``twice``, in training also ``other``, what the first
-    quarter of the conditions, two at least, give under other noise, and ``apart``, (rows,), how far the two noises are from each other, 1 in
-    the mean.
+    quarter of the conditions, two at least, give under other noise, and ``apart``, (rows,), how far the two noises are from each
+    other, 1 in the mean.
 
     Args:
         noise: draws u. trunk: (batch, noise [+ condition]) → features of the makers; the identity where a picture is made alone.
