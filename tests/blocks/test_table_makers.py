@@ -9,12 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
+from trine.blocks.categories_made import CategoriesMaker
 from trine.blocks.critic import Critic
+from trine.blocks.draws import TURNS, Turns, gumbel_softmax
 from trine.blocks.makers import Made
-from trine.blocks.table_makers import STEEP, STEPS, TURNS, CategoriesMaker, SoftSteps, gumbel_softmax
+from trine.blocks.number_scale import PARTS, Scale
+from trine.blocks.numbers_made import STEEP, STEPS, NumbersMaker, SoftSteps
 from trine.choices import Choices
 from trine.data import Schema, read, stored
+from trine.domains import Column, Real
 from trine.evaluation.features import feature_space
 
 ROWS = 400
@@ -70,9 +75,18 @@ def test_what_is_made_is_told_from_true_rows_by_nothing_but_its_values(table: An
         assert torch.equal(sums, torch.ones_like(sums))
         numbers = parts["x.numbers"]
         place = next(k for k, name in enumerate(made.fields["x.numbers"]) if name == "hours")
-        there = numbers[:, -1]
+        there = numbers[:, 3]
         assert set(there.unique().tolist()) == {-1.0, 1.0}
         assert bool((numbers[there < 0, place] == 0).all())
+        maker = made.makers[list(made.fields).index("x.numbers")]
+        parts = numbers[:, 4:]
+        assert set(parts.unique().tolist()) == {0.0, 1.0}
+        drawn = parts.new_zeros(len(parts), 3).index_add(1, maker.group, parts)
+        known = torch.ones_like(drawn)
+        known[:, place] = (there > 0).float()
+        assert torch.equal(drawn, known)  # one part of each number that is there, the part in which its place lies
+        at = maker._part(numbers[:, :3]) + maker.offsets
+        assert torch.equal(parts.gather(1, at)[known > 0], torch.ones_like(known[known > 0]))
     seen.square().sum().backward()
     assert features.grad is not None
     assert bool(features.grad.isfinite().all())
@@ -93,11 +107,12 @@ def test_a_later_column_can_follow_an_earlier_one_exactly() -> None:
     domain = read({"side": np.array(["left", "right"] * 20)})
     fitted = Schema.infer(domain).fit(domain).x["side"]
     maker = CategoriesMaker([fitted] * count, 4)
-    torch.nn.init.zeros_(maker.linear.weight)
-    torch.nn.init.zeros_(maker.linear.bias)
-    for layer in maker.earlier:
-        weight = layer.weight.data.zero_()
-        weight[:, :2] = 40 * torch.eye(2).repeat(len(weight) // 2, 1)
+    for weights in (*maker.turns.start.parameters(), *maker.turns.reads.parameters(), *maker.turns.adds.parameters()):
+        torch.nn.init.zeros_(weights)
+    # Two units tell later turns what the first column is, and all columns of later turns follow them.
+    maker.turns.adds[0].weight.data[:2, :2] = torch.eye(2)
+    for read_ in maker.turns.reads[1:]:
+        read_.weight.data[:, :2] = 40 * torch.eye(2).repeat(len(read_.weight) // 2, 1)
     torch.manual_seed(1)
     drawn = torch.stack(maker.encoded(maker(torch.randn(500, 4))), 1)
     later = drawn[:, count // TURNS :]
@@ -162,3 +177,113 @@ def test_a_critic_reads_numbers_by_soft_steps_row_by_row(table: Any) -> None:
     torch.manual_seed(0)
     rows = made.seen(batch)
     assert torch.allclose(critic(rows)[:7], critic(rows[:7]), atol=1e-5)
+
+
+def test_what_is_known_of_a_row_is_a_sum_over_what_was_drawn() -> None:
+    torch.manual_seed(0)
+    turns = Turns(5, asks=[3, 2, 4], draws=[3, 2, 4], hidden=7)
+    features, first, second = torch.randn(6, 5), torch.randn(6, 3), torch.randn(6, 2)
+    known = turns.told(1, turns.told(0, turns.known(features), first), second)
+    wanted = turns.start(features) + first @ turns.adds[0].weight.T + second @ turns.adds[1].weight.T
+    assert torch.allclose(known, wanted, atol=1e-6)
+    asked = turns.asked(2, known)
+    assert torch.allclose(asked, wanted.relu() @ turns.reads[2].weight.T + turns.reads[2].bias, atol=1e-6)
+    assert turns.told(2, known, torch.randn(6, 4)) is known
+
+
+def humps(n: int = 4000, seed: int = 0) -> Any:
+    """Two narrow humps, three of ten rows in the left one."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(n) < 0.3, -5.0, 5.0) + 0.1 * rng.normal(size=n)
+
+
+def fitted(values: Any) -> Any:
+    return Real().fit(Column("a", np.asarray(values, dtype=float)))
+
+
+def encoded(domain: Any, values: Any) -> torch.Tensor:
+    return torch.from_numpy(domain.encode(Column("a", np.asarray(values, dtype=float))))
+
+
+def test_between_two_humps_nothing_is_made() -> None:
+    """Not before training and not after a step of it, whatever the features are; and every row has a gradient."""
+    domain = fitted(humps())
+    torch.manual_seed(0)
+    maker = NumbersMaker([domain], 4)
+    features = torch.randn(4000, 4, requires_grad=True)
+    for _ in range(2):
+        seen = maker(features)
+        values = domain.decode(maker.encoded(seen)[0].detach().numpy())
+        assert (np.abs(np.abs(values) - 5) < 0.5).all()
+        assert 0.05 < (values < 0).mean() < 0.95
+        maker.zero_grad()
+        features.grad = None
+        (seen[:, 0] ** 2 + seen[:, 1]).sum().backward()
+        assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in maker.parameters())
+        assert features.grad is not None
+        assert bool((features.grad.abs().sum(1) > 0).all())
+        with torch.no_grad():
+            for p in maker.parameters():
+                p -= 0.01 * p.grad / p.grad.abs().max()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        humps(),
+        np.random.default_rng(1).lognormal(3, 2, 3000),
+        np.where(np.random.default_rng(2).random(3000) < 0.6, 0.0, np.random.default_rng(3).normal(9, 1, 3000)),
+        np.random.default_rng(4).poisson(30, 3000).astype(float),
+        np.random.default_rng(5).normal(size=60),
+        np.full(30, 7.0),
+    ],
+    ids=["humps", "long tail", "spike", "counts", "few", "constant"],
+)
+def test_a_uniform_draw_within_the_parts_has_the_distribution_of_the_column(values: Any) -> None:
+    domain = fitted(values)
+    scale = Scale(domain)
+    assert scale.parts <= PARTS + 2
+    assert float(scale.shares.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert bool((scale.values.diff() >= 0).all())
+    assert bool((scale.places.diff() >= 0).all())
+    torch.manual_seed(0)
+    maker = NumbersMaker([domain], 1)
+    n = 20_000
+    part = torch.multinomial(scale.shares, n, replacement=True)
+    place = -1 + 2 * (part + torch.rand(n)) / scale.parts
+    seen = torch.cat([place[:, None], torch.nn.functional.one_hot(part, scale.parts)], 1)
+    drawn = maker.encoded(seen)[0]
+    apart = ks_2samp(drawn.numpy(), encoded(domain, values)[:, 0].numpy()).statistic
+    assert apart < 0.02 + 1.0 / len(values) ** 0.5
+    again = maker.seen(drawn[:, None])
+    assert torch.equal(maker._part(again[:, :1])[:, 0], again[:, 1:].argmax(1))
+
+
+def test_a_value_that_many_rows_share_is_a_part_without_spread() -> None:
+    rng = np.random.default_rng(0)
+    domain = fitted(np.where(rng.random(3000) < 0.6, 0.0, rng.lognormal(8, 1, 3000)))
+    scale = Scale(domain)
+    assert bool(scale.single[0])
+    assert float(scale.shares[0]) == pytest.approx(0.6, abs=0.05)
+    maker = NumbersMaker([domain], 1)
+    zeros = maker.seen(encoded(domain, np.zeros(50)))
+    assert bool((zeros == zeros[0]).all())
+    drawn = domain.decode(maker.encoded(maker(torch.randn(2000, 1)))[0].detach().numpy())
+    assert (drawn == 0).mean() > 0.3
+    assert (drawn > 0).mean() > 0.1
+
+
+def test_a_later_number_can_follow_an_earlier_one() -> None:
+    domain = fitted(humps())
+    maker = NumbersMaker([domain, domain], 1)
+    size = int(maker.parts[0])
+    for weights in (*maker.turns.start.parameters(), *maker.turns.adds.parameters()):
+        torch.nn.init.zeros_(weights)
+    for read_ in maker.turns.reads:
+        torch.nn.init.zeros_(read_.weight)
+    maker.turns.adds[0].weight.data[:size, 1:] = torch.eye(size)
+    maker.turns.reads[1].weight.data[:size, :size] = 60 * torch.eye(size)
+    torch.manual_seed(0)
+    parts = maker(torch.randn(1000, 1))[:, 2:].split([size, size], 1)
+    assert torch.equal(parts[0], parts[1])
+    assert parts[0].mean(0).min() > 0

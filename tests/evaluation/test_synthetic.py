@@ -8,7 +8,14 @@ import pytest
 from sklearn.datasets import load_wine
 
 from trine.errors import DataError
-from trine.evaluation.synthetic import associations_apart, detection, marginals_apart, nearer_to_training, usefulness
+from trine.evaluation.synthetic import (
+    associations_apart,
+    closest_record,
+    detection,
+    marginals_apart,
+    nearer_to_training,
+    usefulness,
+)
 
 WINE = load_wine(as_frame=True).frame.sample(frac=1, random_state=0)
 WINE["target"] = WINE["target"].map({0: "a", 1: "b", 2: "c"})
@@ -55,6 +62,9 @@ def test_copies_of_training_rows_are_found() -> None:
     train, held, made = table(1500, 0), table(1500, 1), table(1500, 2)
     assert nearer_to_training(made, train, held) == pytest.approx(0.5, abs=0.06)
     assert nearer_to_training(train, train, held) > 0.99
+    apart = [closest_record(rows, train) for rows in (made, held, train)]
+    assert np.median(apart[0]) == pytest.approx(np.median(apart[1]), rel=0.1)
+    assert (apart[2] == 0).all()
 
 
 def test_data_frames_and_mappings_are_alike() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from trine.errors import DataError
 
 from ._base import Column, Domain
+from ._curve import Curve, curve
 from ._text import numbers_of
 
 BINS = 128
@@ -48,9 +49,8 @@ class Numeric(Domain):
         knots: up to 129 increasing values in encoded units: every distinct value where there are few, else quantiles of
             the distinct values, weighed by the root of their counts.
         atoms: up to 128 encoded values that many rows share (see ``ATOM_ROWS``, ``ATOM_SHARE``), increasing, where they
-            hold most of the column (``ATOM_COVER``). spikes: the same, whatever they hold together. shares: of the
-            rows, of each of these.
-        discrete: whether the knots are all values that there are, each of ``DISCRETE`` rows in the mean.
+            hold most of the column (``ATOM_COVER``).
+        curve: (encoded value, share of the rows up to it): the distribution function on few points, see :mod:`._curve`.
         mean, std: of the encoded training values, tails fenced (``FENCE``).
         rows: number of training rows with a value; 0 before :meth:`fit` and for a column without values.
     """
@@ -65,9 +65,7 @@ class Numeric(Domain):
     missing: float = 0.0
     knots: tuple[float, ...] = ()
     atoms: tuple[float, ...] = ()
-    spikes: tuple[float, ...] = ()
-    shares: tuple[float, ...] = ()
-    discrete: bool = False
+    curve: Curve = ()
     mean: float = 0.0
     std: float = 1.0
     rows: int = 0
@@ -146,9 +144,7 @@ class Summary:
 
     knots: tuple[float, ...]
     atoms: tuple[float, ...]
-    spikes: tuple[float, ...]
-    shares: tuple[float, ...]
-    discrete: bool
+    curve: Curve
     mean: float
     std: float
 
@@ -170,9 +166,10 @@ def summarise(encoded: np.ndarray) -> Summary:
     atoms = spikes if counts[often].sum() >= ATOM_COVER * len(sample) else values[:0]
     median, scale = robust(sample.astype(np.float64))
     fenced = np.clip(encoded.astype(np.float64), median - FENCE * scale, median + FENCE * scale)
-    where = [tuple(map(float, found)) for found in (knots, atoms, spikes, counts[often] / len(sample))]
     discrete = len(knots) == len(values) and len(sample) >= DISCRETE * len(values)
-    return Summary(where[0], where[1], where[2], where[3], discrete, float(fenced.mean()), float(fenced.std()))
+    found = curve(values, counts, bins, int(max(ATOM_ROWS, ATOM_SHARE * len(sample))), discrete)
+    where = tuple(map(float, knots)), tuple(map(float, atoms))
+    return Summary(*where, found, float(fenced.mean()), float(fenced.std()))
 
 
 def robust(sample: np.ndarray) -> tuple[float, float]:

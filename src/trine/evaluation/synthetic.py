@@ -127,15 +127,32 @@ def nearer_to_training(made: Table, train: Table, held: Table, seed: int = 0) ->
     Raises:
         DataError: the tables have other columns.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     coded = _coded(made, train, held)
     n = min(len(next(iter(part.values()))) for part in coded[1:])
     ours, ref, other = (_some(part, min(n, MOST // 2), seed) for part in _places(coded))
-    near = [
-        NearestNeighbors(n_neighbors=1, metric="manhattan").fit(part).kneighbors(ours)[0][:, 0] for part in (ref, other)
-    ]
+    near = [_nearest(ours, part) for part in (ref, other)]
     return float((near[0] < near[1]).mean() + 0.5 * (near[0] == near[1]).mean())
+
+
+def closest_record(rows: Table, train: Table, seed: int = 0) -> NDArray[np.float64]:
+    """(rows,) of each row (of at most 10,000, drawn) how far its closest record among the training rows is (of as many at most).
+
+    Made rows that are copies are nearer than rows held out are; the distances are those of :func:`nearer_to_training`.
+
+    Raises:
+        DataError: the tables have other columns.
+    """
+    coded = _coded(rows, train)
+    ours, ref = (_some(part, MOST // 2, seed) for part in _places(coded))
+    return _nearest(ours, ref)
+
+
+def _nearest(rows: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows,) distance of each to the nearest of the others."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=1, metric="manhattan").fit(among).kneighbors(rows)[0]
+    return np.asarray(found[:, 0])
 
 
 def _some(rows: NDArray[Any], n: int, seed: int) -> NDArray[Any]:
