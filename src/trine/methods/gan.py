@@ -69,8 +69,9 @@ class GanMethod(Method):
                 raise ChoiceError(f"{name} is {ABOUT[name]}, and {name}={value} is asked for here; leave it out.")
         self._warn(facts)
         wanted = self._derived(schema, choices, facts)
+        epochs = choices.epochs or wanted["epochs"][0]
         wanted["patience"] = (
-            max(10, (choices.epochs or wanted["epochs"][0]) // 3),
+            max(10, epochs * 2 // 3 if "hidden" in wanted else epochs // 3),
             "epochs without a score that is better by more than its noise; the best generator is kept",
         )
         for name in self._not_of(schema):
@@ -92,7 +93,7 @@ class GanMethod(Method):
         return model, Criterion(*terms), adversarial(choices)
 
     def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
-        return derived(self._made(schema), choices, facts)
+        return derived(self._made(schema), choices, facts, self._condition(schema) is not None)
 
     def _networks(self, schema: Schema, choices: Choices) -> tuple[Generator, nn.Module]:
         """The generator and its critic."""
@@ -183,8 +184,8 @@ class ConditionalGanMethod(GanMethod):
             )
 
 
-def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
-    """Choice → (value, why), where a game of two networks differs from a network with a target."""
+def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts, given: bool) -> dict[str, tuple[Any, str]]:
+    """Choice → (value, why), where a game of two networks differs from a network with a target; ``given``: of a condition."""
     rows = facts.rows
     pictures = any(isinstance(domain, Image) for domain in made.values())
     drawn = pictures or any(isinstance(domain, Series | Audio) for domain in made.values())
@@ -235,7 +236,11 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts) -> dict[
             "activation": ("relu", "of the generator"),
             "batch_size": (min(256, max(rows // 4, 2)), "of either side"),
             "epochs": (epochs, "to see about 2,000,000 rows, within 20 to 500 epochs"),
-            "step_size": (1e-3, "held on tables"),
+            "step_size": (
+                (3e-3, "of many rows, large until the schedule ends it: held on tables")
+                if rows > MANY and not given
+                else (1e-3, "held on tables")
+            ),
             "penalty_every": (
                 4 if rows > MANY else 1,
                 "a slope of a slope costs three times a value; dense where steps are few",

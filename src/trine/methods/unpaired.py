@@ -51,7 +51,7 @@ class UnpairedMethod(GanMethod):
         return model, Criterion(*terms, *_kept(model, choices)), adversarial(choices)
 
     def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
-        found = derived(schema.y, choices, facts)
+        found = derived(schema.y, choices, facts, True)
         pair = pictures_of(schema)
         contrast = choices.content == "contrast"
         found |= {
