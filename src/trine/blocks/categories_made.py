@@ -94,5 +94,5 @@ def _shares(domain: Category) -> list[float]:
 
 
 @maker_for.register
-def _(first: Category, domains: Sequence[Any], features: int, choices: Choices) -> Maker:
+def _(first: Category, domains: Sequence[Any], features: int, choices: Choices, alone: bool) -> Maker:
     return CategoriesMaker(domains, features)

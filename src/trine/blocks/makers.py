@@ -45,12 +45,13 @@ class Maker(nn.Module, abc.ABC):
 
 
 @functools.singledispatch
-def maker_for(first: Domain, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+def maker_for(first: Domain, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
     """The block that makes one field; open by ``maker_for.register(DomainType)`` beside the block.
 
     Args:
         first: the first domain of the field; its type decides. domains: all of them, several for a packed field.
         features: width of what it reads. choices: resolved.
+        alone: whether rows are made of noise alone, of no condition.
 
     Raises:
         SchemaError: no block makes this domain.
@@ -90,6 +91,7 @@ class Made(nn.Module):
         domains: column → fitted domain, in the schema's order.
         side: ``"x"`` or ``"y"``: columns of x of one pack share a field, those of y have one each.
         features: width of what the makers read. choices: resolved.
+        alone: whether rows are made of noise alone, of no condition and of no other pile.
 
     Attributes:
         fields: name in a batch → columns in it.
@@ -99,7 +101,9 @@ class Made(nn.Module):
         SchemaError: a domain that no block makes; names the column.
     """
 
-    def __init__(self, domains: Mapping[str, Domain], side: str, features: int, choices: Choices) -> None:
+    def __init__(
+        self, domains: Mapping[str, Domain], side: str, features: int, choices: Choices, alone: bool = True
+    ) -> None:
         super().__init__()
         self.fields: dict[str, list[str]] = {}
         for column, domain in domains.items():
@@ -114,7 +118,7 @@ class Made(nn.Module):
         self.order = sorted(range(len(groups)), key=lambda i: not isinstance(groups[i][0], Category))
         makers: dict[int, Maker] = {}
         for i in self.order:
-            makers[i] = maker_for(groups[i][0], groups[i], features, choices)
+            makers[i] = maker_for(groups[i][0], groups[i], features, choices, alone)
             features += math.prod(makers[i].shape)
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.makers = nn.ModuleList(makers[i] for i in range(len(groups)))

@@ -35,8 +35,9 @@ class NumbersMaker(Maker):
 
     Args:
         domains: fitted, in the order of their columns. features: width of what it reads.
-        drawn: whether parts and places are drawn; else a place is tanh of what is asked, and follows from the features alone, as
-            where something is to be found again in what was made of it. Parts are then neither made nor seen.
+        drawn: whether parts and places are drawn, as where rows are made of noise alone; else a place is tanh of what is asked,
+            and follows from the features: what a translation was made of is to be found again in it, and a condition is
+            heard sooner. Parts are then neither made nor seen.
 
     References:
         Xu et al., `Modeling Tabular Data using Conditional GAN`, 2019, section 4.2, where parts are those of a Gaussian mixture.
@@ -229,9 +230,8 @@ class SoftSteps(nn.Module):
 
 
 @maker_for.register
-def _(first: Numeric, domains: Sequence[Any], features: int, choices: Choices) -> Maker:
-    # A translation is to be found again in what it was made into: it draws nothing but its noise.
-    return NumbersMaker(domains, features, drawn=choices.content is None)
+def _(first: Numeric, domains: Sequence[Any], features: int, choices: Choices, alone: bool) -> Maker:
+    return NumbersMaker(domains, features, drawn=alone)
 
 
 @critic_for.register

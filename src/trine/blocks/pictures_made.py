@@ -134,7 +134,7 @@ class PictureMaker(Maker):
 
 
 @maker_for.register
-def _(first: Image, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+def _(first: Image, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
     return PictureMaker(first, features, choices.channels or CHANNELS)
 
 

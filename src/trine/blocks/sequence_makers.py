@@ -176,12 +176,12 @@ def _width(domain: Series) -> int:
 
 
 @maker_for.register
-def _(first: Series, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+def _(first: Series, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
     return SequenceMaker(features, _width(first), first.furthest, first.shortest, choices.channels or CHANNELS)
 
 
 @maker_for.register
-def _(first: Audio, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+def _(first: Audio, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
     shortest, steps = first.samples
     return SequenceMaker(
         features, first.channels, steps, shortest, choices.channels or CHANNELS, bounded=True, name="sound"

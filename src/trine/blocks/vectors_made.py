@@ -46,5 +46,5 @@ class VectorMaker(Maker):
 
 
 @maker_for.register
-def _(first: Vector, domains: Sequence[Domain], features: int, choices: Choices) -> Maker:
+def _(first: Vector, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
     return VectorMaker(first, features)

@@ -264,9 +264,8 @@ def network(
     if not alone:
         trunk = Dense(width, choices.hidden or (256, 256), activation=choices.activation or "relu")
         features = trunk.features
-    return Generator(
-        Noise(choices.noise), trunk, Made(made, side, features, choices), encoder, _apart(encoder, choices)
-    )
+    makers = Made(made, side, features, choices, alone=encoder is None)
+    return Generator(Noise(choices.noise), trunk, makers, encoder, _apart(encoder, choices))
 
 
 def _apart(encoder: nn.Module | None, choices: Choices) -> bool:

@@ -157,8 +157,8 @@ def _of_rows(schema: Schema, choices: Choices, noise: tuple[int, int]) -> tuple[
     if len(set(hidden)) > 1:
         raise ChoiceError(f"hidden is {hidden}; the layers of a translator are of one width, e.g. hidden=256,256.")
     made = {
-        "a": Made(schema.x, "x", hidden[-1], choices),
-        "b": Made(schema.y, "y", hidden[-1], choices),
+        "a": Made(schema.x, "x", hidden[-1], choices, alone=False),
+        "b": Made(schema.y, "y", hidden[-1], choices, alone=False),
     }
     numbers = {name: math.prod(part.shape) for name, part in made.items()}
     both = sum(numbers.values())
