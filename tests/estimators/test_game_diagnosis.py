@@ -10,6 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import trine
+from trine.blocks.makers import Made
 from trine.evaluation import games
 
 DIGITS = load_digits()
@@ -75,10 +76,12 @@ def test_a_critic_that_has_won_is_said() -> None:
     assert "divergence=relativistic or js" in findings["critic"]["remedy"]
 
 
-def test_players_that_go_round_in_circles_are_said() -> None:
-    choices: dict[str, Any] = {"penalty": 0.0, "ema": 0.0, "optimiser": "momentum", "step_size": 5e-3}
+def test_players_that_go_round_in_circles_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Numbers that follow from their noise, as those of a condition do: what is drawn hardly circles.
+    monkeypatch.setattr("trine.methods.gan.Made", lambda *args, alone: Made(*args, alone=False))
+    choices: dict[str, Any] = {"penalty": 0.0, "ema": 0.0, "optimiser": "momentum", "step_size": 1e-2}
     choices |= {"schedule": "constant", "patience": 0}
-    assert told(trine.GAN("js", epochs=40, **choices, **FIXED).fit(ring()))["course"]["wrong"]
+    assert told(trine.GAN("js", epochs=80, **choices, **FIXED).fit(ring()))["course"]["wrong"]
 
 
 def test_a_penalty_that_explodes_is_said() -> None:
