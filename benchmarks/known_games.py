@@ -1,12 +1,12 @@
 """Games whose answer is known: rings and grids of Gaussians for every divergence, and a mixture on a line against quadrature.
 
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games gaussians --epochs 50
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games gaussians --epochs 30
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games line
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games gradient
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games stacked --seconds 300
 
 ``gaussians``: 8 Gaussians of deviation 0.02 on a ring of radius 2, and 25 of deviation 0.05 on a grid of distance 2; 20,000 points
-are seen, 2,500 are made by ``trine.GAN(divergence)`` with its defaults but 50 epochs. A made point is good within three
+are seen, 2,500 are made by ``trine.GAN(divergence)`` with its defaults but 30 epochs. A made point is good within three
 deviations of a mode, and a mode is found that has one (VEEGAN's protocol, where it found 8 and 24.6 modes, and a plain GAN 1 and
 3.3). ``line``: critics alone, between 0.5 N(-1.5, 0.5²) + 0.5 N(1.5, 0.5²) and N(0, 1), and between N(0, 1) and N(3, 1).
 ``gradient``: what reaches a generator early, under the loss of 2014 as written and under the non-saturating one. ``stacked``: three
