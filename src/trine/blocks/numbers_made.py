@@ -88,6 +88,7 @@ class NumbersMaker(Maker):
         draws = [b - a + (end - first if drawn else 0) + len(missed) for a, b, first, end, missed in self.runs]
         self.turns = Turns(features, asks, draws)
         self.within = nn.Parameter(torch.zeros(2, sum(sizes))) if drawn else None
+        self.straight = None if drawn else nn.Linear(features, self.count)
         logits = torch.cat([scale.shares for scale in scales]).log()
         for read, (_, _, first, end, _) in zip(self.turns.reads, self.runs, strict=True):
             assert isinstance(read, nn.Linear)
@@ -106,13 +107,15 @@ class NumbersMaker(Maker):
         if self.drawn:
             chance = gumbel(features.new_empty(len(features), len(self.group)))
             noise = logistic(features.new_empty(len(features), self.count))
+        straight = None if self.straight is None else self.straight(features)
         places, theres, parts = [], [], []
         for turn, (a, b, first, end, missed) in enumerate(self.runs):
             asked = self.turns.asked(turn, known)
             asked, there = torch.split(asked, [asked.shape[1] - len(missed), len(missed)], 1)
             group = self.group[first:end] - a
-            if chance is None or noise is None:
-                place, part = torch.tanh(asked), asked[:, :0]
+            if straight is not None or chance is None or noise is None:
+                assert straight is not None
+                place, part = torch.tanh(straight[:, a:b] + asked), asked[:, :0]
             else:
                 logits, middle, spread = torch.split(asked, [end - first, b - a, b - a], 1)
                 part = gumbel_softmax(logits, group, b - a, chance[:, first:end])
