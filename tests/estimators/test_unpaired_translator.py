@@ -47,7 +47,7 @@ def test_rows_of_one_population_become_rows_of_the_other(rows: trine.Translator)
     assert np.abs(back.std(0) - 1.0).max() < 0.35
     for evaluation in rows.evaluate(normals(200, 4, 0.0, 1.0), normals(200, 5, 50.0, 10.0)).values():
         assert evaluation.metrics["comes back"].value > 0.8
-        assert evaluation.metrics["FD-standardised"].value < 0.3
+        assert evaluation.metrics["FD-standardised"].value < 0.4
 
 
 def test_the_best_is_kept_and_the_noise_matters(rows: trine.Translator) -> None:
