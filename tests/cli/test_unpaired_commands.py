@@ -52,8 +52,8 @@ def test_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     assert run("evaluate", out, a, b) == 0
     told = capsys.readouterr().out
-    assert "to B: held out, " in told
-    assert "\n\nto A: held out, " in told
+    assert "to B: dark and light, 45 rows" in told
+    assert "\n\nto A: dark and light, 45 rows" in told
     assert run("translate", out, a, "--out", tmp_path / "where") == 2
     assert "say --to A or --to B" in capsys.readouterr().err
     assert run("fit", a, "--method", "unpaired", "--out", tmp_path / "one", *SHORT) == 2

@@ -178,6 +178,8 @@ def test_mistakes_are_told() -> None:
         trine.GAN("jss", epochs=1).fit(PICTURES)
     with pytest.raises(ChoiceError, match="code and shape are of method=autoencoder"):
         trine.fit({"image": PICTURES}, method="gan", code=3)
+    with pytest.raises(ChoiceError, match="autocast rounds products"):
+        trine.fit({"image": PICTURES}, other={"image": 255 - PICTURES}, method="unpaired", autocast="bf16")
     with pytest.raises(SchemaError, match=r"needs a condition|left for x"):
         trine.fit({"image": PICTURES}, y="image", method="conditional_gan")
     with pytest.raises(DataError, match="1 row, and at least 2 are needed"):

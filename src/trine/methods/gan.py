@@ -336,6 +336,10 @@ def _refuse(choices: Choices) -> None:
         raise ChoiceError(
             "posterior and prior are about θ of a network with a target, and a generator has none; leave them out."
         )
+    if choices.autocast not in (None, "none"):
+        raise ChoiceError(
+            "autocast rounds products, and the penalties of a game are slopes of slopes, which need them whole; leave it out."
+        )
     if choices.rule is not None:
         raise ChoiceError("rule is about a y that is decided, and a generator makes samples; leave it out.")
     if choices.shape not in (None, "none") or choices.code is not None:
