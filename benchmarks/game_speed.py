@@ -8,9 +8,8 @@ hand is the loop as one would write it in its best form: fused AdamW, ``set_to_n
 often, the average of weights every fourth step, batches by ``index_select``, gradients for one player at a time. ``twice`` is the
 same loop with the generator run again for its own step, as CycleGAN's and most tutorials' loops do: what it loses is what outputs
 once a step gain. Contestants take turns, the order reversed every round; the clock is the process's own processor time, one thread;
-a ratio is the median over rounds, with the range. On a machine that others
-use as much, runs of few rounds differ by several hundredths: the first run of ``rows`` is shown beside. Kept in
-``results/game_speed.json``, ``.md``.
+a ratio is the median over rounds, with the range. On a machine that others use as much, runs of few rounds differ by several
+hundredths. Kept in ``results/game_speed.json``, ``.md``.
 """
 
 from __future__ import annotations
@@ -185,7 +184,7 @@ def write(results: dict[str, Any]) -> None:
         "| game | rounds | batch | steps a second: trine, hand, twice | trine / hand (wanted ≥ 0.95) | outputs once / twice |",
         "|---|---|---|---|---|---|",
     ]
-    for what in ("pictures", "rows", "rows, first run"):
+    for what in ("pictures", "rows"):
         if what in results:
             found = results[what]
             cells = [
