@@ -237,7 +237,7 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts, given: b
             "batch_size": (min(256, max(rows // 4, 2)), "of either side"),
             "epochs": (epochs, "to see about 2,000,000 rows, within 20 to 500 epochs"),
             "step_size": (
-                (3e-3, "of many rows, large until the schedule ends it: held on tables")
+                (3e-3, "of many rows, large until the schedule ends it: chosen on Adult's training rows")
                 if rows > MANY and not given
                 else (1e-3, "held on tables")
             ),
