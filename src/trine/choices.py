@@ -6,15 +6,34 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from trine.errors import ChoiceError, nearest
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-AtLeastOne = Annotated[int, Field(ge=1)]
+
+def _no_truth(value: Any) -> Any:
+    """Refuse True and False where a number belongs: Python takes them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number")
+    return value
+
+
+NumberField = BeforeValidator(_no_truth)
+Share = Annotated[float, Field(ge=0, lt=1), NumberField]
+UpToOne = Annotated[float, Field(ge=0, le=1), NumberField]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NumberField]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NumberField]
+AtLeastOne = Annotated[int, Field(ge=1), NumberField]
+AtLeastNone = Annotated[int, Field(ge=0), NumberField]
+WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a word",
+    "finite": "a finite number",
+}
+"""What is said in the place of pydantic's words, by how its kinds of errors begin."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -126,7 +145,7 @@ class Choices:
     ema: Share | None = None
     batch_size: AtLeastOne | None = None
     epochs: AtLeastOne | None = None
-    patience: Annotated[int, Field(ge=0)] | None = None
+    patience: AtLeastNone | None = None
     autocast: Literal["none", "bf16"] | None = None
     compile: bool = False
     unknown: Share | None = None
@@ -143,7 +162,7 @@ class Choices:
     shape: str | None = None
     shape_weight: NonNegative | None = None
     free_bits: NonNegative | None = None
-    warmup: Annotated[float, Field(ge=0, le=1)] | None = None
+    warmup: UpToOne | None = None
     code_prior: str | None = None
     sparsity: str | None = None
     corruption: Share | None = None
@@ -159,12 +178,12 @@ class Choices:
     penalty_every: AtLeastOne | None = None
     critic_steps: AtLeastOne | None = None
     pack: AtLeastOne | None = None
-    critic_augment: Annotated[float, Field(ge=0, le=1)] | None = None
+    critic_augment: UpToOne | None = None
     diversity: NonNegative | None = None
     likelihood: NonNegative | None = None
     content: Literal["cycle", "contrast"] | None = None
     identity_weight: NonNegative | None = None
-    history: Annotated[int, Field(ge=0)] | None = None
+    history: AtLeastNone | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None
 
@@ -185,7 +204,7 @@ class Choices:
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
-            wanted = "It should be widths, e.g. 256,256" if name == "hidden" else first["msg"].replace("Input", "It")
+            wanted = _wanted(name, first)
             raise ChoiceError(f"{name} is {values.get(name)!r}. {wanted}.") from None
 
     def replace(self, **changes: Any) -> Choices:
@@ -200,6 +219,18 @@ class Choices:
     def from_json(cls, data: Mapping[str, Any]) -> Choices:
         """The choices that :meth:`to_json` wrote."""
         return cls.of(data)
+
+
+def _wanted(name: str, error: Mapping[str, Any]) -> str:
+    """What a choice should be, of the first thing that pydantic found."""
+    if name == "hidden":
+        return "It should be widths, e.g. 256,256"
+    kind = str(error["type"])
+    if kind == "value_error":
+        return "It should be a number"
+    # "int_parsing", "int_from_float", "float_type", …
+    plain = WANTED.get(kind.split("_")[0])
+    return str(error["msg"]).replace("Input", "It") if plain is None else f"It should be {plain}"
 
 
 def _plain(name: str, value: Any) -> Any:

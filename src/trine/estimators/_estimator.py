@@ -21,7 +21,8 @@ from trine._version import __version__
 from trine.choices import Choices
 from trine.data import Batch, Schema, Store, Table, read, stored
 from trine.domains import Domain
-from trine.errors import ArtefactError, ChoiceError, DataError, RunError, nearest
+from trine.errors import ArtefactError, DataError, RunError, nearest
+from trine.estimators._arguments import seed_of, share
 from trine.estimators._batched import chunk_of
 from trine.estimators._calibration import PREFIX as CALIBRATION
 from trine.estimators._calibration import restored, to_tensors
@@ -75,16 +76,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         state = parameters["random_state"]
         if state is None or isinstance(state, np.random.RandomState | np.random.Generator):
             seed = _drawn(state)
-        elif isinstance(state, int | np.integer):
-            seed = int(state)
         else:
-            raise ChoiceError(f"random_state is {state!r}; it is None, an integer or a numpy random state.")
+            seed = seed_of(state, name="random_state")
         return Plan(
             y=tuple(y),
             domains=dict(domains),
             method=self.method,
             choices=self.get_choices(),
-            stop_fraction=parameters["validation_fraction"],
+            stop_fraction=share("validation_fraction", parameters["validation_fraction"]),
             class_weight=_pairs(parameters.get("class_weight")),
             seed=seed,
             threads=parameters["threads"],
@@ -406,7 +405,7 @@ def _facts_json(facts: Facts) -> dict[str, Any]:
 def _pairs(weights: Any) -> Any:
     """A mapping from class to weight as pairs, which JSON keeps as they are."""
     return (
-        tuple((_own(label), float(weight)) for label, weight in weights.items())
+        tuple((_own(label), _own(weight)) for label, weight in weights.items())
         if isinstance(weights, Mapping)
         else weights
     )

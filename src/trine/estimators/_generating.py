@@ -105,6 +105,8 @@ def with_columns(table: Table, targets: Mapping[str, NDArray[Any]]) -> Table:
         DataError: they have another number of rows.
     """
     for name, values in targets.items():
+        if not np.ndim(values):
+            raise DataError(f"y is the single value {values}; give one for each row of X.")
         if table.rows != len(values):
             raise DataError(f"X has {table.rows} rows and y has {len(values)}; give them in pairs.")
         table = table.with_column(name, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trine.data import Table, read
 from trine.domains import Category
-from trine.errors import DataError, SchemaError
+from trine.errors import ChoiceError, DataError, SchemaError
 
 
 def labelled(X: Any, y: Any) -> tuple[Table, str | None]:
@@ -25,6 +25,8 @@ def labelled(X: Any, y: Any) -> tuple[Table, str | None]:
         if label is not None:
             table.column(label)  # raises, with what the table knows to say
     else:
+        if not np.ndim(y):
+            raise DataError(f"y is {y!r}; it is one label for each row, or the name of a column of X.")
         if len(np.asarray(y)) != len(X):
             raise DataError(f"X has {len(X)} rows and y {len(np.asarray(y))}; give one label for each row.")
         table = read((X, np.asarray(y)))
@@ -58,6 +60,8 @@ def held_out(new: Sequence[Any], names: list[str], label: str | None) -> list[in
     Raises:
         SchemaError: the rows have no labels. DataError: a label that no row has.
     """
+    if not isinstance(new, str | int | Iterable):
+        raise ChoiceError(f"new is {new!r}; it is a list of labels.")
     wanted = [str(name) for name in ([new] if isinstance(new, str | int) else new)]
     if wanted and label is None:
         raise SchemaError("new names labels, and the rows have none; give y, or the name of the column with labels.")

@@ -18,7 +18,7 @@ from trine.blocks.tiles import in_tiles
 from trine.domains import Column, Image
 from trine.domains._pictures import SUFFIXES, Unreadable, pixels_of, size_of
 from trine.errors import DataError
-from trine.estimators._counts import count
+from trine.estimators._arguments import count
 
 TILE = 1024
 """Pixels a side up to which a picture is made in one piece."""
@@ -126,10 +126,13 @@ def translated(way: Way, pictures: Any, n: int, seed: int, tile: int = TILE) -> 
         DataError: no pictures, or one that cannot be read. ChoiceError: n below 1.
     """
     draws = noises(way, n, seed)
+    tile = count("tile", tile, "at least 1 pixel a side is made in one piece")
     if isinstance(pictures, str | os.PathLike):
         found = pictures_in(Path(pictures))
         read: Iterable[NDArray[Any]] = (of_file(way.read, path) for path in found)
     else:
+        if not hasattr(pictures, "__len__"):
+            raise DataError(f"The pictures are {pictures!r}; give an array of them, a list, or the path of a folder.")
         if not len(pictures):
             raise DataError("There are no pictures to translate.")
         read = (_encoded(way.read, picture) for picture in pictures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from trine.choices import Choices
 from trine.data import Schema, Store, Table, labels_of, remembered, reshape, split, stored
 from trine.domains import Category, Domain, Image
 from trine.errors import ChoiceError, DataError
+from trine.estimators._arguments import count, seconds, seed_of, share
 from trine.methods import Derivation, Facts, derive
 from trine.methods.defaults import recipe
 from trine.methods.invariance import measure_invariances
@@ -62,22 +64,18 @@ class Plan:
     group: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("held_out", "stop_fraction"):
-            share = getattr(self, name)
-            if not 0.0 <= share < 1.0:
-                raise ChoiceError(f"{name} is {share}; it is a share of the rows, at least 0 and less than 1.")
-        if not 0 <= self.seed < 2**63:
-            raise ChoiceError(f"The seed is {self.seed}; it is a whole number from 0 to 2^63 - 1.")
-        if self.threads is not None and self.threads < 1:
-            raise ChoiceError(f"threads is {self.threads}; it is 1 or more, or is left out to be chosen.")
+        checked: dict[str, Any] = {name: share(name, getattr(self, name)) for name in ("held_out", "stop_fraction")}
+        checked["seed"] = seed_of(self.seed)
+        if self.threads is not None:
+            checked["threads"] = count("threads", self.threads, "1 or more, or is left out to be chosen")
+        if self.budget is not None:
+            checked["budget"] = seconds(self.budget)
+        for name, value in checked.items():  # Python's own numbers, which JSON can hold
+            object.__setattr__(self, name, value)
         if self.device not in ("auto", "cpu", "cuda"):
             raise ChoiceError(f"The device is {self.device!r}; it is 'auto', 'cpu' or 'cuda'.")
-        if self.budget is not None and self.budget <= 0:
-            raise ChoiceError(f"The budget is {self.budget} seconds; it must be positive, e.g. `--budget 5m`.")
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-            raise ChoiceError(
-                f"class_weight is {self.class_weight!r}; it is None, 'balanced' or a mapping from class to weight."
-            )
+        if self.class_weight is not None and self.class_weight != "balanced":
+            _require_weights(self.class_weight)
         if self.on_bad not in ("stop", "skip"):
             raise ChoiceError(f"on_bad is {self.on_bad!r}; it is 'stop' or 'skip'.")
 
@@ -108,6 +106,16 @@ class Plan:
             k: Domain.from_json(v) if isinstance(v, dict) else v for k, v in dict(fields["domains"]).items()
         }
         return cls(**fields)
+
+
+def _require_weights(given: Any) -> None:
+    """Refuse what is no pairs (class, weight)."""
+    if not isinstance(given, tuple):
+        raise ChoiceError(f"class_weight is {given!r}; it is None, 'balanced' or a mapping from class to weight.")
+    for label, weight in given:
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight) or weight < 0:
+            raise ChoiceError(f"class_weight of the class {label!r} is {weight!r}; it is a finite number, 0 or more.")
 
 
 def pairs_of(method: str | None, y: str | Sequence[str] | None) -> tuple[str, ...] | None:

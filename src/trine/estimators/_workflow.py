@@ -19,6 +19,7 @@ from trine.choices import Choices
 from trine.data import Batch, Schema, Table, TwoPiles, bytes_of, read, reshape
 from trine.domains import Category, Domain, Labels
 from trine.errors import ChoiceError, RunError, SchemaError
+from trine.estimators._arguments import share
 from trine.estimators._estimator import estimators, load, versions
 from trine.estimators._piles import piles_of, prepare_piles
 from trine.estimators._plan import Plan, Prepared, pairs_of, prepare
@@ -118,7 +119,7 @@ def fit(
         **stated,
         x=tuple(x) if x is not None else None,
         choices=Choices.of(choices),
-        held_out=float(valid) if isinstance(valid, int | float) else 0.0,
+        held_out=share("valid", valid) if isinstance(valid, int | float) else 0.0,
         stop_fraction=stop_fraction,
         class_weight=class_weight,
         seed=seed,
@@ -298,7 +299,7 @@ def derive(
         **stated,
         x=tuple(x) if x is not None else None,
         choices=Choices.of(choices),
-        held_out=valid,
+        held_out=share("valid", valid),
         stop_fraction=stop_fraction,
         seed=seed,
         on_bad=on_bad,

@@ -17,9 +17,9 @@ from trine.choices import Choices
 from trine.data import Store
 from trine.domains import Audio, Domain, Image, Series
 from trine.errors import ChoiceError, DataError
+from trine.estimators._arguments import count, seed_of, yes_or_no
 from trine.estimators._batched import chunk_of
 from trine.estimators._code_density import draw, fit_density
-from trine.estimators._counts import count
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted
@@ -39,6 +39,8 @@ FEWEST_DIAGNOSED, DIAGNOSED = 20, 2_000
 """Fewest and most rows that a diagnosis looks at."""
 WEIGHTS = 2_000_000
 """Importance weights in memory at a time."""
+MANY = "an importance-sampled likelihood takes 1 or more"
+"""What is said of too few draws."""
 EVALUATED = 5
 """Draws of each row's code that an evaluation takes."""
 
@@ -316,10 +318,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        n = count("n", n, "at least 1 row is drawn")
+        n, noise = count("n", n, "at least 1 row is drawn"), yes_or_no("noise", noise)
         parts: list[dict[str, NDArray[Any]]] = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            torch.manual_seed(seed_of(seed, self.plan_.seed))
             for size in [len(part) for part in torch.split(torch.empty(n), self._at_once)]:
                 parts.append(self._shown(self._network.decode(self._drawn(size)), drawn=noise, draw=True))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -409,6 +411,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
+        samples = count("samples", samples, MANY)
         if self._network.latent.stochastic:
             return self.log_likelihood(X, samples).value
         store, _ = self._encode(X)
@@ -434,13 +437,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
                 f"log p(x) is an integral over codes, and under shape={self.derivation_.choices.shape} each row has one code. "
                 "Fit with shape='kl', or take score_samples, the likelihood of the reconstruction."
             )
-        samples = count("samples", samples, "an importance-sampled likelihood takes 1 or more")
+        samples = count("samples", samples, MANY)
         store, _ = self._encode(X)
         rows = max(min(chunk_of(store, self.schema_), WEIGHTS // samples), 1)
         parts: list[tuple[Tensor, Tensor]] = []
         sums: dict[int, float] = {}
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            torch.manual_seed(seed_of(seed, self.plan_.seed))
             for batch in store.batches(torch.split(torch.arange(store.rows), rows)):
                 code, _ = network.encode(batch)
                 assert isinstance(code, Distribution)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trine.data import Table, read
 from trine.domains import Category, Image, Numeric
 from trine.errors import ChoiceError, DataError
-from trine.estimators._counts import count
+from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import estimators
 from trine.estimators._generating import AT_ONCE, Generating, unwrapped, with_columns
 from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
@@ -185,7 +185,7 @@ class ConditionalGAN(Generating):
         assert network.condition is not None
         found = []
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            torch.manual_seed(seed_of(seed, self.plan_.seed))
             for batch in store.batches(torch.split(torch.arange(store.rows), max(AT_ONCE // n, 1))):
                 condition = network.condition(batch).repeat_interleave(n, 0)
                 found.append(network.make(torch.randn(len(condition), network.noise.width), condition))
@@ -212,7 +212,7 @@ class ConditionalGAN(Generating):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return translated(self.way(), pictures, n, self.plan_.seed if seed is None else seed, tile)
+        return translated(self.way(), pictures, n, seed_of(seed, self.plan_.seed), tile)
 
     def way(self, to: str | None = None) -> Way:
         """How one picture becomes another; see :class:`~trine.estimators._picture_ways.Way`.

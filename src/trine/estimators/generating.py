@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trine.data import labels_of
 from trine.errors import DataError
-from trine.estimators._counts import count
+from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import estimators
 from trine.estimators._generating import AT_ONCE, Generating, unwrapped, with_columns
 from trine.estimators._sample_scores import evaluate_samples_of
@@ -155,7 +155,7 @@ class GAN(Generating):
         check_is_fitted(self)
         n = count("n", n, "at least 1 row is made")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            torch.manual_seed(seed_of(seed, self.plan_.seed))
             return self.columns_of(torch.randn(n, self._network.noise.width))
 
     def columns_of(self, noise: Tensor) -> dict[str, NDArray[Any]]:

@@ -18,8 +18,8 @@ from torch import Tensor
 from trine import artefact
 from trine.data import Schema, Store, Table, read
 from trine.domains import Image
-from trine.errors import ArtefactError, DataError
-from trine.estimators._counts import count
+from trine.errors import ArtefactError, ChoiceError, DataError
+from trine.estimators._arguments import count, seed_of, yes_or_no
 from trine.estimators._estimator import Estimator, estimators, versions
 from trine.estimators._iteration import iterated
 from trine.estimators._kept_rows import restored, to_json, to_tensors
@@ -154,7 +154,7 @@ class Novelty(Estimator):
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
-        self._check()
+        self._check(autoencoder, classifier, out)
         table, label = labelled(X, y)
         names, codes = classes(table, label)
         held = held_out(new, names, label)
@@ -183,9 +183,24 @@ class Novelty(Estimator):
         self.metrics_ = {"novelty": {name: {"value": value} for name, value in self.scores_.items()}}
         return self
 
-    def _check(self) -> None:
+    def _check(self, autoencoder: Any, classifier: Any, out: Any) -> None:
+        """Refuse what cannot be, before anything is read."""
         for name in ("starts", "steps", "most_types", "least"):
             count(name, getattr(self, name), "at least 1")
+        seed_of(self.random_state, 0, "random_state")
+        yes_or_no("binarise", self.binarise)
+        if self.threads is not None:
+            count("threads", self.threads, "1 or more, or None to be chosen")
+        self.get_choices()
+        fitted = "one that is fitted, or None: one is trained"
+        if autoencoder is not None and not (isinstance(autoencoder, Autoencoder) and hasattr(autoencoder, "schema_")):
+            raise ChoiceError(f"The autoencoder is {_short(autoencoder)}; give {fitted}.")
+        if classifier is not None and not all(
+            hasattr(classifier, name) for name in ("predict_proba", "represent", "classes_")
+        ):
+            raise ChoiceError(f"The classifier is {_short(classifier)}; give {fitted}.")
+        if out is not None and not isinstance(out, str | os.PathLike):
+            raise ChoiceError(f"out is {out!r}; it is the path of a directory, or None.")
 
     def _train(self, known: Table, seed: int, out: str | os.PathLike[str] | None) -> Autoencoder:
         """The sparse autoencoder of the known rows."""
@@ -271,7 +286,7 @@ class Novelty(Estimator):
 
         check_is_fitted(self)
         n = count("n", n, "generation starts from at least 1 noise object")
-        first = self._noise(n, (self.random_state or 0) if seed is None else seed) if start is None else read(start)
+        first = self._noise(n, seed_of(seed, self.random_state or 0)) if start is None else read(start)
         store, fixed, _ = iterated(self.autoencoder_, self._look, first, self.steps)
         rows = self._look.distinct(store, np.flatnonzero(fixed))
         return self._values(store, rows)
@@ -525,6 +540,10 @@ class Novelty(Estimator):
         model.novelty_, model.calibrations_, model.evaluations_, model.history_ = None, {}, {}, []
         model.metrics_ = {"novelty": {name: {"value": value} for name, value in model.scores_.items()}}
         return model
+
+
+def _short(value: Any) -> str:
+    return f"a {type(value).__name__} that is not fitted" if isinstance(value, Estimator) else repr(value)
 
 
 def _weighted(found: Sequence[Kind]) -> float:

@@ -12,8 +12,8 @@ from trine.data import Field, Store, Table
 from trine.domains import Domain, Text
 from trine.errors import ChoiceError, SchemaError
 from trine.estimators._answers import Columns, answer, written
+from trine.estimators._arguments import count, seed_of
 from trine.estimators._batched import breadth
-from trine.estimators._counts import count
 from trine.estimators._estimator import estimators
 from trine.estimators._supervised import Supervised
 from trine.estimators._workflow import estimator_of
@@ -85,7 +85,7 @@ class Transducer(Supervised):
             store, each = self._encode(data)[0], n
         found = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_of(seed))
             for outputs in self._outputs(store):
                 q = outputs[f"y_hat.{self.target_}"]
                 assert isinstance(q, Autoregressive)

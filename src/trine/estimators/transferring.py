@@ -22,6 +22,7 @@ from trine.data import Schema, Store, Table, encode, read, split
 from trine.domains import Category, Column, Labels, Text
 from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, nearest
 from trine.estimators._answers import answer, written
+from trine.estimators._arguments import share
 from trine.estimators._batched import chunk_of, concatenate
 from trine.estimators._encoders import Inputs, Source, at_rest, restored, source_of
 from trine.estimators._estimator import Estimator, estimators, versions
@@ -287,10 +288,7 @@ class Transfer(Estimator):
             )
         if self.task not in (None, "classification", "regression"):
             raise ChoiceError(f"task is {self.task!r}; it is 'classification', 'regression' or None.")
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise ChoiceError(
-                f"validation_fraction is {self.validation_fraction}; it is a share of the rows, in [0, 1)."
-            )
+        share("validation_fraction", self.validation_fraction)
         head_of(self.head)
         if self.tune != "frozen" and self.head not in TRAINED:
             raise ChoiceError(

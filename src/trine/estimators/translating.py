@@ -13,7 +13,7 @@ from trine.blocks.unpaired import PictureMap
 from trine.data import Schema, Table, TwoPiles, labels_of, matched, read, stored
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
-from trine.estimators._counts import count
+from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import Estimator, estimators
 from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
@@ -214,7 +214,7 @@ class Translator(Estimator):
         found = []
         index = torch.arange(store.rows).repeat_interleave(n)
         with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(self.plan_.seed if seed is None else seed)
+            torch.manual_seed(seed_of(seed, self.plan_.seed))
             for batch in store.batches(torch.split(index, AT_ONCE)):
                 found.append(network.translate(batch, side))
             columns = other.columns(torch.cat(found))
