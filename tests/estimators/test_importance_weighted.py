@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
@@ -170,3 +170,13 @@ def test_a_mixture_as_prior_and_columns_that_miss_values() -> None:
 def test_what_has_no_such_bound_is_refused(more: dict[str, Any], word: str) -> None:
     with pytest.raises(ChoiceError, match=word):
         trine.Autoencoder(4, draws=3, **more).fit(load_digits().data[:100])
+
+
+@pytest.mark.parametrize("choices", [{"prior": "vamp(5)"}, {"prior": "mixture(3)"}, {"draws": 5}])
+def test_a_score_that_draws_moves_only_as_the_weights_do(choices: dict) -> None:
+    X = load_iris().data
+    model = trine.Autoencoder(
+        code=2, shape="kl", step_size=1e-12, weight_decay=0.0, epochs=4, random_state=0, **choices
+    )
+    scores = [epoch["held_out"] for epoch in model.fit(X).history_]
+    assert np.ptp(scores) < 1e-3

@@ -400,7 +400,8 @@ class _Training:
         assert self.evaluate is not None
         solution = self.procedure.solution(self.state, self.model)
         held, precision = _holding(self.model, solution), self.procedure.precision(self.device)
-        with held, torch.no_grad(), generators.undisturbed(), precision:
+        # What a score draws is the same each time, so that it moves only as the weights do.
+        with held, torch.no_grad(), generators.seeded(distributed.own_seed(self.seed)), precision:
             found = self.evaluate()
         score = found if isinstance(found, Score) else Score(found)
         return Score(collective.from_first(score.value), collective.from_first(score.error))
