@@ -24,7 +24,7 @@ def encode(run: Path, data: str, out: Path) -> None:
     """Write ``code_1`` … of each row; see the command."""
     keep_apart(out, data)
     model = load(run)
-    table = read(data)
+    table = model.plan_.shaped(read(data))
     codes = model.represent(data)
     columns: dict[str, NDArray[Any]] = {}
     key = model.schema_.key

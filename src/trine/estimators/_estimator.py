@@ -38,6 +38,8 @@ from trine.registry import Registry
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
 
 
+SERIES = "x"
+"""What the column of an array of series is called."""
 MORE = "more."
 """Prefix of the tensors that a kind of estimator keeps of its own."""
 NOVELTY = "novelty."
@@ -151,6 +153,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 self.feature_names_in_ = np.array(table.names, dtype=object)
             return table, {}
         array = isinstance(X, np.ndarray | torch.Tensor)
+        if (series := self._series(X, reset)) is not None:
+            return read({SERIES: series}), {}
         if hasattr(X, "columns") and not array:
             validate_data(self, X, reset=reset, skip_check_array=True)
             return read(X), {}
@@ -163,6 +167,25 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             table = read(checked.astype(np.float64))
             return table, dict.fromkeys(table.names, "real")
         return read(checked), {}
+
+    def _series(self, X: Any, reset: bool) -> NDArray[Any] | None:
+        """Rows that are series of different lengths as an array of them; None of rows that are not.
+
+        To begin with, their lengths tell; once fitted on such rows, a few of one length are series as well.
+        """
+        if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object):
+            return None
+        if not len(X) or not all(isinstance(row, list | tuple | np.ndarray) and np.ndim(row[:1]) > 0 for row in X):
+            return None
+        if reset:
+            ragged = len({len(row) for row in X}) > 1
+        else:
+            ragged = [(name, domain.ragged) for name, domain in self.schema_.x.items()] == [(SERIES, True)]
+        if not ragged:
+            return None
+        rows = np.empty(len(X), dtype=object)
+        rows[:] = [np.asarray(row) for row in X]
+        return rows
 
     def _table(self, data: Any) -> Table:
         """``data`` as a table that has every input column.

@@ -1,0 +1,59 @@
+"""Codes of series of different lengths: rows in any form, and tables with a row a step at the command line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trine
+from trine.cli import main
+
+
+def run(arguments: list[str]) -> None:
+    """A command that ends well."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert not end.value.code
+
+
+def waves(n: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [np.sin(rng.uniform(0.2, 0.6) * np.arange(rng.integers(8, 30))) for _ in range(n)]
+
+
+@pytest.mark.parametrize("form", ["list", "array", "lists"])
+def test_series_of_different_lengths_are_rows(form: str) -> None:
+    rows = waves(40)
+    as_array = np.empty(len(rows), dtype=object)
+    as_array[:] = rows
+    given = {"list": rows, "array": as_array, "lists": [row.tolist() for row in rows]}[form]
+    model = trine.Autoencoder(code=2, epochs=1, random_state=0).fit(given)
+    assert model.schema_.describe().count("Series") == 1
+    z = model.transform(given)
+    assert z.shape == (40, 2)
+    assert len(model.reconstruct(given)) == 40
+    assert np.allclose(z[:3], model.transform(given[:3]), atol=1e-4)
+    assert np.allclose(z[:1], model.transform(given[:1]), atol=1e-4)
+    named = trine.Autoencoder(code=2, epochs=1, random_state=0).fit({"x": as_array})
+    assert np.array_equal(z, named.transform({"x": as_array}))
+    labels = np.arange(40) % 2
+    assert trine.Classifier(epochs=1, random_state=0).fit(given, labels).predict(given).shape == (40,)
+
+
+def test_codes_of_a_table_with_a_row_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open("long.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["who", "t", "height"])
+        writer.writerows([f"p{i}", t, f"{v:.4f}"] for i, row in enumerate(waves(40)) for t, v in enumerate(row))
+    said = ["--method", "autoencoder", "--long", "who,t", "--set", "code=2", "--set", "epochs=1", "--quiet"]
+    run(["fit", "long.csv", *said, "--out", "run"])
+    run(["encode", "run", "long.csv", "--out", "codes.csv"])
+    with open("codes.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["who"] for row in found] == [f"p{i}" for i in range(40)]
+    run(["reconstruct", "run", "long.csv", "--out", "back.csv"])
+    run(["interpolate", "run", "long.csv", "--between", "3", "17", "--out", "way.csv"])
