@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
 from trine.cli import main
+from trine.cli._values import choice
 
 
 def run(arguments: list[str]) -> None:
@@ -110,3 +111,10 @@ def test_mistakes_are_told_in_a_sentence(place: Path, tmp_path: Path, capsys: py
     (tmp_path / "there").mkdir()
     assert "is there already" in said(capsys, "sample", digits, "--out", str(tmp_path / "there"))
     assert "no target" not in said(capsys, "fit", wine, "--method", "autoencode", "--out", str(tmp_path / "r"))
+
+
+def test_a_choice_in_words_keeps_the_commas_of_its_numbers() -> None:
+    assert choice("categorical(4,5)") == "categorical(4,5)"
+    assert choice("spike-slab(0.5, 1, 0.1)") == "spike-slab(0.5, 1, 0.1)"
+    assert choice("256,128") == [256, 128]
+    assert choice("[1, 2]") == [1, 2]

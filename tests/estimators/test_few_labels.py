@@ -16,6 +16,7 @@ from trine.divergences.pseudo_labels import PseudoLabels
 from trine.errors import ChoiceError
 from trine.methods._shapes import RowKL
 from trine.models import GenerativeClassifier, Reconstructing, TwoViews
+from trine.report import report_run
 
 
 def digits(per_class: int = 3) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -218,3 +219,22 @@ def test_uses_that_this_y_has_not_are_refused() -> None:
         trine.fit(table, y="y", unlabelled="pseudo")
     with pytest.raises(ChoiceError, match="every row has a y"):
         trine.fit({**table, "y": data.target}, y="y", unlabelled="reconstruct")
+
+
+@pytest.mark.parametrize("use", ["none", "consistency"])
+def test_the_report_tells_of_the_rows_without_labels(tmp_path: Any, use: str) -> None:
+    data = load_wine()
+    kinds = np.array(["a", "b", "c"], dtype=object)[data.target]
+    kinds[np.arange(178) % 2 == 1] = None
+    table = {f"x{i}": data.data[:, i] for i in range(4)} | {"kind": kinds}
+    model = trine.fit(table, y="kind", out=tmp_path / "run", seed=0, unlabelled=use, epochs=1)
+    told = model.provenance_["rows"]
+    report_run(tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text()
+    if use == "none":
+        assert "unlabelled" not in told
+        return
+    assert told["unlabelled"] == 89
+    assert "and 89 without y beside them" in page
+    own = model.derivation_.choices.labelled_size
+    assert f"batches of {own} of {told['train']} labelled rows beside 89 of 89 without y; 1 pass over" in page

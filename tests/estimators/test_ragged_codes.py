@@ -57,3 +57,33 @@ def test_codes_of_a_table_with_a_row_a_step(tmp_path: Path, monkeypatch: pytest.
     assert [row["who"] for row in found] == [f"p{i}" for i in range(40)]
     run(["reconstruct", "run", "long.csv", "--out", "back.csv"])
     run(["interpolate", "run", "long.csv", "--between", "3", "17", "--out", "way.csv"])
+
+
+def test_series_are_translated_in_the_form_that_they_came_in(tmp_path: Path) -> None:
+    rows = waves(80)
+    a, b = (np.array([*part, None], dtype=object)[:-1] for part in (rows[:40], rows[40:]))
+    model = trine.Translator(epochs=1, random_state=0).fit(a, b)
+    for form in (a[:3], list(a[:3])):
+        made = model.translate(form, to="B", n=2)
+        assert made.shape[0] == 6
+        # Each ends where it ends, and is not filled up to the longest.
+        assert all(len(row) and np.isfinite(row).all() for row in made)
+    named = trine.Translator(epochs=1, random_state=0).fit({"x": a}, {"x": b})
+    for one, other in zip(model.translate(a[:3]), named.translate({"x": a[:3]})["x"], strict=True):
+        np.testing.assert_allclose(np.ravel(one), np.ravel(other), atol=1e-5)
+    again = trine.load(model.save(tmp_path / "model.trine"))
+    assert all(np.array_equal(x, y) for x, y in zip(model.translate(a[:3]), again.translate(a[:3]), strict=True))
+
+
+def test_an_array_of_series_is_translated_to_an_array_of_them() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 16, 2)), 3 + rng.normal(size=(50, 16, 2))
+    assert trine.Translator(epochs=1, random_state=0).fit(a, b).translate(a[:3], n=2).shape == (6, 16, 2)
+
+
+def test_series_are_made_in_the_form_that_they_came_in() -> None:
+    made = trine.GAN(epochs=1, random_state=0).fit(waves(40)).sample(3)
+    assert len(made) == 3
+    assert all(np.isfinite(row).all() for row in made)
+    whole = np.random.default_rng(0).normal(size=(40, 16, 2))
+    assert trine.GAN(epochs=1, random_state=0).fit(whole).sample(3).shape == (3, 16, 2)

@@ -52,7 +52,8 @@ def pair(text: str | None) -> tuple[str, str] | None:
 
 def choice(text: str) -> Any:
     """The value that ``--set NAME=TEXT`` means: a number, a boolean, a list (``256,256``), or the text itself."""
-    if "," in text and not text.startswith(("[", "{")):
+    bare = re.sub(r"\([^()]*\)", "", text)  # the commas of categorical(8, 10) are its own
+    if "," in bare and not text.startswith(("[", "{")):
         text = f"[{text}]"
     try:
         value = yaml.safe_load(text)

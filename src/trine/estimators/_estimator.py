@@ -123,6 +123,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 "train": len(prepared.rows.train),
                 "stop": len(prepared.rows.stop),
                 "held_out": len(prepared.rows.held_out),
+                **({"unlabelled": len(prepared.rows.unlabelled)} if prepared.unlabelled else {}),
             },
             "seconds": fitted.result.seconds,
             "epochs": fitted.result.epochs,
@@ -173,19 +174,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
         To begin with, their lengths tell; once fitted on such rows, a few of one length are series as well.
         """
-        if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object):
-            return None
-        if not len(X) or not all(isinstance(row, list | tuple | np.ndarray) and np.ndim(row[:1]) > 0 for row in X):
-            return None
-        if reset:
-            ragged = len({len(row) for row in X}) > 1
-        else:
-            ragged = [(name, domain.ragged) for name, domain in self.schema_.x.items()] == [(SERIES, True)]
-        if not ragged:
-            return None
-        rows = np.empty(len(X), dtype=object)
-        rows[:] = [np.asarray(row) for row in X]
-        return rows
+        known = not reset and [(name, domain.ragged) for name, domain in self.schema_.x.items()] == [(SERIES, True)]
+        return series_of(X, known)
 
     def _table(self, data: Any) -> Table:
         """``data`` as a table that has every input column.
@@ -373,6 +363,22 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _target(self) -> Domain:
         """The only target's domain."""
         return next(iter(self.schema_.y.values()))
+
+
+def series_of(X: Any, known: bool = False) -> NDArray[Any] | None:
+    """(rows,) arrays, of a list or an array of series of different lengths, or of any lengths where they are ``known`` to be such;
+    None of anything else.
+    """
+    if not isinstance(X, list | tuple) and not (isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object):
+        return None
+    if not len(X) or not all(isinstance(row, list | tuple | np.ndarray) and np.ndim(row[:1]) > 0 for row in X):
+        return None
+    if not known and len({len(row) for row in X}) == 1:
+        return None
+    rows = np.empty(len(X), dtype=object)
+    for i, row in enumerate(X):
+        rows[i] = np.asarray(row)
+    return rows
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -16,6 +16,7 @@ from trine.estimators._estimator import Estimator
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import evaluate_samples
 from trine.estimators._training import Fitted
+from trine.estimators._x_given_z import together
 from trine.evaluation import Evaluation
 from trine.models import Generator
 
@@ -52,7 +53,7 @@ class Generating(Estimator):
     def _in_units(self, seen: Tensor) -> dict[str, NDArray[Any]]:
         """Made rows, as a critic sees them → column → values in the user's units."""
         columns = self._network.made.columns(seen)
-        return {name: domain.decode(_rows(domain, columns[name].numpy())) for name, domain in self.made_.items()}
+        return {name: domain.decode(cut(domain, columns[name].numpy())) for name, domain in self.made_.items()}
 
     def predictions(self, data: Any) -> dict[str, NDArray[Any]]:
         """Refused: a generator makes rows.
@@ -77,12 +78,14 @@ class Generating(Estimator):
         only, values = next(iter(self.made_.values())), next(iter(columns.values()))
         if len(columns) == 1 and (isinstance(only, Image) or self.side == "y"):
             return values
-        if self.side == "y" or getattr(self, "feature_names_in_", None) is not None or only.ragged:
+        if self.side == "y" or getattr(self, "feature_names_in_", None) is not None:
             return columns
+        if only.ragged:
+            return together(only, values) if len(columns) == 1 else columns
         return np.stack(list(columns.values()), axis=1)
 
 
-def _rows(domain: Domain, values: NDArray[Any]) -> Any:
+def cut(domain: Domain, values: NDArray[Any]) -> Any:
     """Of a ragged domain each row by itself, cut where it ends: where all of its numbers are missing."""
     if not domain.ragged:
         return values

@@ -155,6 +155,11 @@ class Prepared:
         """The fitted schema."""
         return self.derivation.schema
 
+    @property
+    def unlabelled(self) -> bool:
+        """Whether rows without y take part in training."""
+        return len(self.rows.unlabelled) > 0 and self.derivation.choices.unlabelled not in (None, "none")
+
     def marginal(self) -> dict[str, np.ndarray]:
         """Target → its values in the training rows, in the user's units."""
         return {name: self.target(name, self.rows.train)[0] for name in self.schema.y}

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from trine.blocks.sound import MelSpectrogram
+from trine.choices import Choices
 from trine.data import Batch, Schema, Table
 from trine.domains import Audio, Column, Domain, Image, Series
 from trine.estimators._codes_record import codes_record
@@ -84,7 +85,11 @@ def write_record(
         "codes": _codes(estimator, schema, table),
         "samples": record_of(derivation.model, estimator, prepared, fitted, data, _look),
         "gradients": fitted.scales,
-        "timing": {"seconds": provenance["seconds"], "rate": _rate(fitted, provenance), "threads": fitted.threads},
+        "timing": {
+            "seconds": provenance["seconds"],
+            "rate": _rate(fitted, provenance, derivation.choices),
+            "threads": fitted.threads,
+        },
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "seed": estimator.plan_.seed,
         "versions": versions(),
@@ -93,9 +98,13 @@ def write_record(
     run.write(RECORD, json.dumps(record, ensure_ascii=False, default=_plain))
 
 
-def _rate(fitted: Fitted, provenance: dict[str, Any]) -> float:
-    """Training examples a second."""
-    return float(provenance["rows"]["train"] * fitted.result.epochs / max(fitted.result.seconds, 1e-9))
+def _rate(fitted: Fitted, provenance: dict[str, Any], choices: Choices) -> float:
+    """Training examples a second; where rows without y take part, of both kinds."""
+    seen = provenance["rows"]["train"] * fitted.result.epochs
+    if (beside := provenance["rows"].get("unlabelled")) is not None:
+        own = choices.labelled_size or 0
+        seen = fitted.result.steps * (own + min((choices.batch_size or 0) - own, beside))
+    return float(seen / max(fitted.result.seconds, 1e-9))
 
 
 def _columns(schema: Schema, sides: tuple[str, str]) -> list[dict[str, str]]:

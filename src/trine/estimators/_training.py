@@ -118,7 +118,7 @@ def _batches(store: Store, prepared: Prepared) -> Batches:
     if isinstance(store, Piles):
         a, b = (torch.from_numpy(np.unique(rows.train[:, place])) for place in (0, 1))
         return PiledBatches(store, a, b, choices.batch_size, prepared.plan.seed)
-    if not len(rows.unlabelled) or choices.unlabelled in (None, "none"):
+    if not prepared.unlabelled:
         return Batches(store, train, choices.batch_size, prepared.plan.seed)
     beside, own = torch.from_numpy(rows.unlabelled), choices.labelled_size or 1
     if own >= choices.batch_size:

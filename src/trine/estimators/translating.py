@@ -14,13 +14,14 @@ from trine.data import Schema, Table, TwoPiles, labels_of, matched, read, stored
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._arguments import count, seed_of
-from trine.estimators._estimator import Estimator, estimators
-from trine.estimators._generating import unwrapped
+from trine.estimators._estimator import Estimator, estimators, series_of
+from trine.estimators._generating import cut, unwrapped
 from trine.estimators._picture_ways import Way
 from trine.estimators._piles import paired, piles_of, prepare_piles
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted, fit
 from trine.estimators._translation_scores import evaluate_translations, evaluate_translations_of
+from trine.estimators._x_given_z import together
 from trine.evaluation import Evaluation
 from trine.models import Translator as Network
 
@@ -133,10 +134,10 @@ class Translator(Estimator):
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
         """
-        A, B = unwrapped(A), unwrapped(B)
+        A, B = (series if (series := series_of(data)) is not None else data for data in (unwrapped(A), unwrapped(B)))
         self.from_arrays_ = isinstance(A, np.ndarray | torch.Tensor) and isinstance(B, np.ndarray | torch.Tensor)
         piles = [_numbers(data) if self.from_arrays_ else data for data in (A, B)]
-        plain = self.from_arrays_ and piles[0].ndim < 3
+        plain = self.from_arrays_ and piles[0].ndim < 3 and piles[0].dtype != object
         domains = dict.fromkeys(read(piles[0]).names, "real") if plain else {}
         plan = self._plan([], domains)
         read_piles = piles_of(plan, *piles)
@@ -193,8 +194,10 @@ class Translator(Estimator):
         columns = self.translated_columns(rows, to, n, seed=seed)
         if not self._from_arrays():
             return columns
-        values = list(columns.values())
-        return values[0] if isinstance(next(iter(self.made_in(to).values())), Image) else np.stack(values, axis=1)
+        values, only = list(columns.values()), next(iter(self.made_in(to).values()))
+        if only.ragged:
+            return together(only, values[0])
+        return values[0] if isinstance(only, Image) else np.stack(values, axis=1)
 
     def translated_columns(
         self, rows: Any, to: str = "B", n: int = 1, *, seed: int | None = None
@@ -218,7 +221,7 @@ class Translator(Estimator):
             for batch in store.batches(torch.split(index, AT_ONCE)):
                 found.append(network.translate(batch, side))
             columns = other.columns(torch.cat(found))
-        return {name: domain.decode(columns[name].numpy()) for name, domain in made.items()}
+        return {name: domain.decode(cut(domain, columns[name].numpy())) for name, domain in made.items()}
 
     def way(self, to: str | None = None) -> Way:
         """How one picture becomes another; see :class:`~trine.estimators._picture_ways.Way`.
@@ -302,7 +305,7 @@ def _numbers(data: Any) -> Any:
     data = unwrapped(data)
     if isinstance(data, torch.Tensor):
         data = data.detach().cpu().numpy()
-    return data.reshape(-1, 1) if isinstance(data, np.ndarray) and data.ndim == 1 else data
+    return data.reshape(-1, 1) if isinstance(data, np.ndarray) and data.ndim == 1 and series_of(data) is None else data
 
 
 def _texts(labels: Any, rows: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -149,10 +149,10 @@ class Derivation:
                 f"batches of {min(size or rows, rows)} of {rows:,} training rows, {self.choices.epochs} epochs; {beside:,} rows "
                 "without y are left out"
             ]
-        own = self.choices.labelled_size or 0
+        own, passes = self.choices.labelled_size or 0, self.choices.epochs
         return [
-            f"batches of {own} of {rows:,} labelled rows beside {(size or 0) - own} of {beside:,} without y; "
-            f"{self.choices.epochs} passes over the latter"
+            f"batches of {own} of {rows:,} labelled rows beside {min((size or 0) - own, beside)} of {beside:,} without y; "
+            f"{passes} pass{'es' * (passes != 1)} over the latter"
         ]
 
     def chosen(self) -> list[dict[str, str]]:

@@ -32,7 +32,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> str:
             best = int(np.nanargmin(held))
             ax.plot(epochs[best], held[best], "o", color=ORANGE, markersize=6.5, label=f"kept: epoch {epochs[best]}")
         ax.set(xlabel="epoch", ylabel="L(θ)")
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
         top = _top(np.concatenate([train, held]))
         if top is not None:
             ax.set_ylim(top=top)
