@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import trine
 from trine.cli import main
+from trine.report import report_run
 
 
 def run(arguments: list[str]) -> None:
@@ -87,3 +89,16 @@ def test_series_are_made_in_the_form_that_they_came_in() -> None:
     assert all(np.isfinite(row).all() for row in made)
     whole = np.random.default_rng(0).normal(size=(40, 16, 2))
     assert trine.GAN(epochs=1, random_state=0).fit(whole).sample(3).shape == (3, 16, 2)
+
+
+def test_the_report_of_translated_series_shows_each_as_long_as_it_is(tmp_path: Path) -> None:
+    piles = [np.array([*part, None], dtype=object)[:-1] for part in (waves(80)[:40], waves(80)[40:])]
+    trine.fit({"s": piles[0]}, other={"s": piles[1]}, method="unpaired", epochs=1, out=tmp_path / "run", seed=0)
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    for side, pile in zip(record["samples"]["sides"], piles, strict=True):
+        told = {row["given"]["rows"][0]["values"]["s"] for row in side["rows"]}
+        lengths = {int(text.split()[0]) if text.endswith("steps") else len(text.split()) for text in told}
+        assert lengths <= {len(row) for row in pile}
+        assert len(told) > 1
+    page = report_run(tmp_path / "run").read_text()
+    assert "Inputs: 1 Series." in page

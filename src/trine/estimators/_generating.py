@@ -16,7 +16,7 @@ from trine.estimators._estimator import Estimator
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import evaluate_samples
 from trine.estimators._training import Fitted
-from trine.estimators._x_given_z import together
+from trine.estimators._x_given_z import cut, together
 from trine.evaluation import Evaluation
 from trine.models import Generator
 
@@ -83,14 +83,6 @@ class Generating(Estimator):
         if only.ragged:
             return together(only, values) if len(columns) == 1 else columns
         return np.stack(list(columns.values()), axis=1)
-
-
-def cut(domain: Domain, values: NDArray[Any]) -> Any:
-    """Of a ragged domain each row by itself, cut where it ends: where all of its numbers are missing."""
-    if not domain.ragged:
-        return values
-    ended = np.isnan(values).all(axis=2)
-    return [row[: int(np.argmax(end)) if end.any() else len(row)] for row, end in zip(values, ended, strict=True)]
 
 
 def unwrapped(data: Any) -> Any:

@@ -13,6 +13,7 @@ from trine.domains import Domain
 from trine.estimators._film import PICTURES, SEED, SIDE, bytes_of_seen, small
 from trine.estimators._samples_record import ANSWERS, ROWS_OF_STRIP, Look, early, pixels, short
 from trine.estimators._sheets import moving_sheet, sheet
+from trine.estimators._x_given_z import cut
 from trine.models import Translator
 from trine.training import Result, generators
 
@@ -122,7 +123,10 @@ class _Side:
             return sheet(pixels(bytes_of_seen(seen)), len(seen))
         domains = self.domains[id(generator)]
         table = read(
-            {name: short(domains[name].decode(value.numpy())) for name, value in generator.columns(seen).items()}
+            {
+                name: short(domains[name].decode(cut(domains[name], value.numpy())))
+                for name, value in generator.columns(seen).items()
+            }
         )
         return {"rows": [self.look(domains, table, i) for i in range(len(seen))]}
 

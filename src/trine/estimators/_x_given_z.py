@@ -46,6 +46,14 @@ def _(domain: Text, q: Distribution, noisy: bool) -> NDArray[Any]:
     return domain.decode((q.sample() if noisy else point(q)).numpy())
 
 
+def cut(domain: Domain, values: NDArray[Any]) -> Any:
+    """Of a ragged domain each row by itself, cut where it ends: where all of its numbers are missing."""
+    if not domain.ragged:
+        return values
+    ended = np.isnan(values).all(axis=2)
+    return [row[: int(np.argmax(end)) if end.any() else len(row)] for row, end in zip(values, ended, strict=True)]
+
+
 def together(domain: Domain, rows: NDArray[Any]) -> NDArray[Any]:
     """Sequences as one array, in the order of axes that arrays came in, where all are equally long; else an array of them."""
     if isinstance(domain, Text) or len({len(row) for row in rows}) > 1:

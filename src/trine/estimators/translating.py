@@ -15,13 +15,13 @@ from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import Estimator, estimators, series_of
-from trine.estimators._generating import cut, unwrapped
+from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
 from trine.estimators._piles import paired, piles_of, prepare_piles
 from trine.estimators._plan import Prepared
 from trine.estimators._training import Fitted, fit
 from trine.estimators._translation_scores import evaluate_translations, evaluate_translations_of
-from trine.estimators._x_given_z import together
+from trine.estimators._x_given_z import cut, together
 from trine.evaluation import Evaluation
 from trine.models import Translator as Network
 

@@ -272,7 +272,7 @@ def _kinds(schema: Sequence[Mapping[str, Any]]) -> str:
     """How many inputs there are of each domain, in words."""
     counts: dict[str, int] = {}
     for row in schema:
-        if row.get("role") == "x":
+        if row.get("role") in ("x", "A"):  # of two piles both have the same
             counts[row["domain"]] = counts.get(row["domain"], 0) + 1
     parts = [f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda item: -item[1])]
     out = sum(row.get("role") == "ignored" for row in schema)

@@ -155,6 +155,8 @@ def game_curves(history: Sequence[Mapping[str, Any]]) -> str:
 
 def step_sizes(log: Sequence[Mapping[str, Any]]) -> str:
     """Step size and gradient norm by step, each relative to its greatest; empty where neither was logged."""
+    from matplotlib.ticker import MaxNLocator
+
     curves = []
     for name, text, colour in (("step_size", "step size", BLUE), ("grad_norm", "gradient norm", GREEN)):
         points = [(line["step"], _number(line[name])) for line in log if line.get(name) is not None and "step" in line]
@@ -168,6 +170,7 @@ def step_sizes(log: Sequence[Mapping[str, Any]]) -> str:
             most = float(values.max())
             done.ax.plot(steps, values / most, color=colour, linewidth=1.4, label=f"{text}, at most {most:.3g}")
         done.ax.set(xlabel="step", ylabel="share of the greatest", ylim=(0, 1.32), yticks=[0, 0.25, 0.5, 0.75, 1])
+        done.ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         done.ax.legend(loc="upper left", ncols=1)
     return done.svg
 
