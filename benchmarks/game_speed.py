@@ -3,13 +3,13 @@
     OMP_NUM_THREADS=1 python -m benchmarks.game_speed
 
 ``pictures``: 28 × 28, batches of 64, as ``trine.GAN()`` derives networks and choices for MNIST (relativistic pairs, R1 and R2 on
-every fourth step of the critic). ``rows``: two columns of numbers, batches of 256, dense layers, the penalties on every step. By
-hand is the loop as one would write it in its best form: fused AdamW, ``set_to_none``, made rows once a step, the same penalties as
-often, the average of weights every fourth step, batches by ``index_select``, gradients for one player at a time. ``twice`` is the
-same loop with the generator run again for its own step, as CycleGAN's and most tutorials' loops do: what it loses is what outputs
-once a step gain. Contestants take turns, the order reversed every round; the clock is the process's own processor time, one thread;
-a ratio is the median over rounds, with the range. On a machine that others use as much, runs of few rounds differ by several
-hundredths. Kept in ``results/game_speed.json``, ``.md``.
+every fourth step of the critic). ``rows``: two columns of numbers, batches of 256, dense layers, the penalties on every step, and
+the likelihood of the true rows. By hand is the loop as one would write it in its best form: fused AdamW, ``set_to_none``, made
+rows once a step, the same penalties as often, the average of weights every fourth step, batches by ``index_select``, gradients
+for one player at a time. ``twice`` is the same loop with the generator run again for its own step, as CycleGAN's and most
+tutorials' loops do: what it loses is what outputs once a step gain. Contestants take turns, the order reversed every round; the
+clock is the process's own processor time, one thread; a ratio is the median over rounds, with the range. On a machine that others
+use as much, runs of few rounds differ by several hundredths. Kept in ``results/game_speed.json``, ``.md``.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Game:
         assert made.penalty is not None
         assert made.penalty_every is not None
         self.size, self.penalty, self.every = made.batch_size, made.penalty, made.penalty_every
+        self.likelihood = (made.likelihood or 0.0) / len(self.prepared.derivation.schema.x)
         self.rows = torch.from_numpy(self.prepared.rows.train)
 
     def trine(self) -> Callable[[], float]:
@@ -94,9 +95,11 @@ class Game:
         current = [p.detach() for p in players[0]]
         averaged = [p.clone() for p in current]
 
-        def generate() -> Tensor:
-            found: Tensor = made(trunk(torch.randn(self.size, width)))
-            return found
+        def generate(real: Tensor) -> tuple[Tensor, Tensor | float]:
+            """Made rows, and what the likelihood of the true ones, given the same noise, costs."""
+            features = trunk(torch.randn(self.size, width))
+            cost = -self.likelihood * made.log_density(features, real).mean() if self.likelihood else 0.0
+            return made(features), cost
 
         def slope(values: Tensor, at: Tensor) -> Tensor:
             (rise,) = torch.autograd.grad(values.sum(), at, create_graph=True)
@@ -108,7 +111,7 @@ class Game:
                 order = torch.randperm(len(real_of))
                 for first in range(0, len(order) - self.size + 1, self.size):
                     real = real_of.index_select(0, order[first : first + self.size])
-                    fake = generate()
+                    fake, cost = generate(real)
                     seen = fake.detach()
                     looked = taken % self.every == 0
                     if looked:
@@ -122,10 +125,10 @@ class Game:
                     of_d.step()
                     of_d.zero_grad(set_to_none=True)
                     if twice:
-                        fake = generate()
+                        fake, cost = generate(real)
                     with torch.no_grad():
                         above = critic(real)
-                    softplus(above - critic(fake)).mean().backward(inputs=players[0])
+                    (softplus(above - critic(fake)).mean() + cost).backward(inputs=players[0])
                     of_g.step()
                     of_g.zero_grad(set_to_none=True)
                     taken += 1

@@ -110,7 +110,8 @@ class Choices:
         diversity: weight of the term that keeps what a condition gives under different noise apart; 0 leaves it out. Of
             pictures given pictures it is relative to ``likelihood``: at 1 the two are the energy score of each pixel.
         likelihood: where a picture is made of a picture, weight of −log q(true picture), independent Laplace around the made one, a
-            number; 0 leaves it out. Of two piles, the weight of what keeps the content: the cycle, or the contrast.
+            number; where numbers and categories are made of noise, of −log p(true row given noise), a column. 0 leaves it out. Of
+            two piles, the weight of what keeps the content: the cycle, or the contrast.
         content: of two piles, what keeps a translation to what it is a translation of: ``cycle`` or ``contrast`` (of places).
         identity_weight: of two piles of pictures, how much a pile's own rows are to stay as they are; 0 leaves it out.
         history: of two piles, past translations that the critics still see; 0: none.

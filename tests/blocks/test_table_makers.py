@@ -287,3 +287,66 @@ def test_a_later_number_can_follow_an_earlier_one() -> None:
     parts = maker(torch.randn(1000, 1))[:, 2:].split([size, size], 1)
     assert torch.equal(parts[0], parts[1])
     assert parts[0].mean(0).min() > 0
+
+
+def test_the_density_of_numbers_integrates_to_one() -> None:
+    """Over the parts of a scale and the places within each, and over being missing; by the middles of 20,000 strips of a part."""
+    rng = np.random.default_rng(1)
+    values = np.where(rng.random(ROWS) < 0.2, np.nan, np.where(rng.random(ROWS) < 0.5, 3.0, rng.normal(0, 1, ROWS)))
+    domain = fitted(values)
+    torch.manual_seed(0)
+    maker = NumbersMaker([domain], 4)
+    with torch.no_grad():
+        for parameter in maker.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    strips = 20_000
+    along = (torch.arange(strips) + 0.5) / strips
+    total = 0.0
+    features = torch.randn(1, 4)
+    for part in range(len(maker.group)):
+        shares = torch.zeros(strips, len(maker.group))
+        shares[:, part] = 1
+        place = maker.start[part] + maker.room[part] * along
+        seen = torch.cat([place[:, None], torch.ones(strips, 1), shares], 1)
+        total += float(maker.log_density(features.expand(strips, -1), seen).detach().exp().mean())
+    absent = torch.cat([torch.zeros(1, 1), -torch.ones(1, 1), torch.zeros(1, len(maker.group))], 1)
+    missing = float(maker.log_density(features, absent).detach().exp())
+    assert bool(maker.single.any())
+    assert 0 < missing < 1
+    assert total + missing == pytest.approx(1.0, abs=5e-3)
+
+
+def test_rows_are_drawn_as_often_as_their_density_says(table: Any) -> None:
+    """Categories of two columns, drawn one after the other, by their frequencies; and a density knows what came before it."""
+    made, _ = table
+    at = list(made.fields).index("x.categories")
+    maker = made.makers[at]
+    features = torch.randn(1, 8).expand(20_000, -1)
+    with torch.no_grad():
+        maker.turns.adds[0].weight.mul_(8)
+        drawn = maker(features)
+    kinds, counts = torch.unique(drawn, dim=0, return_counts=True)
+    chance = maker.log_density(features[: len(kinds)], kinds).exp()
+    assert float(chance.detach().sum()) == pytest.approx(1.0, abs=1e-4)
+    assert torch.allclose(counts / len(drawn), chance, atol=0.015)
+
+
+def test_numbers_are_drawn_as_their_density_says() -> None:
+    """In each tenth of each part the rows that are drawn, each over its density, add up to the size of the tenth."""
+    rng = np.random.default_rng(2)
+    domain = fitted(rng.normal(0, 1, ROWS))
+    torch.manual_seed(0)
+    maker = NumbersMaker([domain], 1)
+    with torch.no_grad():
+        maker.within.normal_(std=0.7)
+        features = torch.zeros(100_000, 1)
+        drawn = maker(features)
+        density = maker.log_density(features, drawn).exp()
+    part = drawn[:, 1:].argmax(1)
+    along = (drawn[:, 0] - maker.start[part]) / maker.room[part]
+    tenth = part * 10 + (along * 10).long().clamp(0, 9)
+    cells = 10 * len(maker.group)
+    sizes = torch.zeros(cells).index_add(0, tenth, 1 / density) / len(drawn)
+    often = torch.bincount(tenth, minlength=cells) > 400
+    assert int(often.sum()) > cells // 3
+    assert torch.allclose(sizes[often], torch.tensor(0.1), atol=0.02)

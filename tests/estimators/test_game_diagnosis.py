@@ -79,13 +79,19 @@ def test_a_critic_that_has_won_is_said() -> None:
 def test_players_that_go_round_in_circles_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     # Numbers that follow from their noise, as those of a condition do: what is drawn hardly circles.
     monkeypatch.setattr("trine.methods.gan.Made", lambda *args, alone: Made(*args, alone=False))
-    choices: dict[str, Any] = {"penalty": 0.0, "ema": 0.0, "optimiser": "momentum", "step_size": 1e-2}
+    choices: dict[str, Any] = {
+        "penalty": 0.0,
+        "likelihood": 0.0,
+        "ema": 0.0,
+        "optimiser": "momentum",
+        "step_size": 1e-2,
+    }
     choices |= {"schedule": "constant", "patience": 0}
     assert told(trine.GAN("js", epochs=80, **choices, **FIXED).fit(ring()))["course"]["wrong"]
 
 
 def test_a_penalty_that_explodes_is_said() -> None:
-    choices = {"penalty": 1e4, "ema": 0.0, "step_size": 0.1, "schedule": "constant"}
+    choices = {"penalty": 1e4, "likelihood": 0.0, "ema": 0.0, "step_size": 0.1, "schedule": "constant"}
     findings = told(trine.GAN("js", epochs=30, **choices, **FIXED).fit(ring()))
     assert findings["losses"]["wrong"]
     assert {"modes", "noise"} <= wrongs(findings)  # one row is made again and again

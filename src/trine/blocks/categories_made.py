@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trine.choices import Choices
 from trine.domains import Category
 
-from .draws import Turns, gumbel, gumbel_softmax, runs
+from .draws import Turns, gumbel, gumbel_softmax, log_shares, runs
 from .makers import Maker, maker_for
 
 LEAST = 1e-4
@@ -69,6 +69,19 @@ class CategoriesMaker(Maker):
             drawn.append(gumbel_softmax(logits, self.group[first:end] - a, b - a, chance[:, first:end]))
             known = self.turns.told(turn, known, drawn[-1])
         return torch.cat(drawn, 1)
+
+    @property
+    def drawn(self) -> bool:
+        return True
+
+    def log_density(self, features: Tensor, seen: Tensor) -> Tensor:
+        known, found = self.turns.known(features), features.new_zeros(len(features))
+        for turn, ((a, b), (first, end)) in enumerate(zip(self.runs, self.slices, strict=True)):
+            true = seen[:, first:end]
+            shares = log_shares(self.turns.asked(turn, known), self.group[first:end] - a, b - a)
+            found = found + (true * shares).sum(1)
+            known = self.turns.told(turn, known, true)
+        return found
 
     def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
         codes = value.view(len(value), -1)

@@ -90,6 +90,17 @@ def gumbel_softmax(logits: Tensor, group: Tensor, groups: int, noise: Tensor | N
     return straight((noisy == most).to(shares.dtype), shares)
 
 
+def log_shares(logits: Tensor, group: Tensor, groups: int) -> Tensor:
+    """Log softmax(logits) of each of several columns side by side, (batch, numbers); ``group``, ``groups`` as above."""
+    if groups == 1:
+        return logits.log_softmax(1)
+    index = group.expand_as(logits)
+    empty = logits.new_zeros(len(logits), groups)
+    most = (empty - torch.inf).scatter_reduce(1, index, logits.detach(), "amax").gather(1, index)
+    raised = logits - most
+    return raised - empty.scatter_add(1, index, raised.exp()).log().gather(1, index)
+
+
 def sign(logits: Tensor) -> Tensor:
     """1 with probability σ(2 · logit), else −1; a gradient passes as of a relaxed draw (the binary case of the above)."""
     relaxed = torch.tanh((logits + 0.5 * logistic(logits)) / TEMPERATURE)

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, softplus
 
 from trine.choices import Choices
 from trine.domains import Numeric
 
-from .draws import Turns, gumbel, gumbel_softmax, logistic, runs, sign
+from .draws import Turns, gumbel, gumbel_softmax, log_shares, logistic, runs, sign
 from .makers import Maker, critic_for, maker_for
 from .number_scale import MARGIN, Scale
 
@@ -20,6 +21,11 @@ STEPS = 12
 """Soft thresholds of a number that a critic starts with, evenly over its scale."""
 STEEP = 6.0
 """Slope that they start with: with twice as much, modes that a condition has several of are lost."""
+
+EDGE = 1e-4
+"""How near to the ends of its part a true number is taken to lie for its density, which may be infinite there."""
+SHARPEST = 1e-3
+"""Spread of a place within its part, at least: values that many rows share have parts of their own."""
 
 
 class NumbersMaker(Maker):
@@ -56,7 +62,7 @@ class NumbersMaker(Maker):
 
     def __init__(self, domains: Sequence[Numeric], features: int, drawn: bool = True) -> None:
         super().__init__()
-        self.features, self.count, self.drawn = features, len(domains), drawn
+        self.features, self.count = features, len(domains)
         scales = [Scale(domain) for domain in domains]
         sizes = [scale.parts for scale in scales]
         missing = [i for i, domain in enumerate(domains) if domain.missing > 0]
@@ -119,9 +125,8 @@ class NumbersMaker(Maker):
             else:
                 logits, middle, spread = torch.split(asked, [end - first, b - a, b - a], 1)
                 part = gumbel_softmax(logits, group, b - a, chance[:, first:end])
-                start, room, apart, wider = (part @ self._of_part(a, b, first, end)).chunk(4, 1)
-                within = torch.sigmoid(middle + apart + 2 * torch.sigmoid(spread + wider) * noise[:, a:b])
-                place = start + room * within
+                start, room, middle, spread = self._within(part, middle, spread, turn)
+                place = start + room * torch.sigmoid(middle + spread * noise[:, a:b])
             if missed:
                 there = sign(there)
                 place, part = self._there(place, part, there, missed, group)
@@ -130,6 +135,35 @@ class NumbersMaker(Maker):
             theres.append(there)
             parts.append(part)
         return torch.cat([*places, *theres, *parts], 1)
+
+    @property
+    def drawn(self) -> bool:
+        return self.within is not None
+
+    def log_density(self, features: Tensor, seen: Tensor) -> Tensor:
+        if self.within is None:
+            return super().log_density(features, seen)
+        places, theres, parts = torch.split(seen, self.sizes, 1)
+        known, found, taken = self.turns.known(features), features.new_zeros(len(features)), 0
+        for turn, (a, b, first, end, missed) in enumerate(self.runs):
+            place, part, there = places[:, a:b], parts[:, first:end], theres[:, taken : taken + len(missed)]
+            taken += len(missed)
+            asked = self.turns.asked(turn, known)
+            logits, middle, spread, missing = torch.split(asked, [end - first, b - a, b - a, len(missed)], 1)
+            # Nothing more is drawn of what is missing: its part is empty, and so is its room.
+            found = found + (part * log_shares(logits, self.group[first:end] - a, b - a)).sum(1)
+            start, room, middle, spread = self._within(part, middle, spread, turn)
+            along = ((place - start) / room.clamp_min(1e-9)).clamp(EDGE, 1 - EDGE)
+            z = (along.logit() - middle) / spread
+            density = -z - 2 * softplus(-z) - spread.log() - along.log() - (-along).log1p()
+            found = found + torch.where(room > 0, density, 0.0).sum(1) + logsigmoid(2 * there * missing).sum(1)
+            known = self.turns.told(turn, known, torch.cat([place, there, part], 1))
+        return found
+
+    def _within(self, part: Tensor, middle: Tensor, spread: Tensor, turn: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of parts that are drawn, (batch, numbers) each: where they start, their room, and m and s of the place within it."""
+        start, room, apart, wider = (part @ self._of_part(*self.runs[turn][:4])).chunk(4, 1)
+        return start, room, middle + apart, (2 * torch.sigmoid(spread + wider)).clamp_min(SHARPEST)
 
     def _of_part(self, a: int, b: int, first: int, end: int) -> Tensor:
         """(parts, 4 · numbers) of one turn: where a part starts, its room, and what it adds to the middle and to the spread."""

@@ -35,6 +35,8 @@ class GAN(Generating):
         noise: numbers that a row is made from.
         penalty: γ, weight of ½ E‖∇ critic‖² on true and on made rows.
         penalty_every: steps from one look at it to the next.
+        likelihood: of numbers and categories, weight of −log p(row given noise), a column, beside what the critic learns; 0 leaves
+            it out.
         critic_steps: of the critic for each of the generator.
         pack: rows that the critic sees at once (PacGAN); 1 (default): each by itself.
         critic_augment: probability with which pictures are changed at random before the critic sees them.
@@ -73,6 +75,7 @@ class GAN(Generating):
         noise: int | None = None,
         penalty: float | None = None,
         penalty_every: int | None = None,
+        likelihood: float | None = None,
         critic_steps: int | None = None,
         pack: int | None = None,
         critic_augment: float | None = None,
@@ -95,6 +98,7 @@ class GAN(Generating):
         self.noise = noise
         self.penalty = penalty
         self.penalty_every = penalty_every
+        self.likelihood = likelihood
         self.critic_steps = critic_steps
         self.pack = pack
         self.critic_augment = critic_augment

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from trine import collective
 from trine.blocks import Encoder
 from trine.blocks.makers import Made
 from trine.data import Batch, Share
+from trine.rules import map_arguments
 
 EXPECTED = 2 / math.pi**0.5
 """E|u − u'| of two normal numbers."""
@@ -64,20 +66,34 @@ class Generator(nn.Module):
         made: the columns that are made.
         condition: the encoder of x, or None.
         twice: whether a second draw is made in training, which a term may keep apart from the first.
+        density: whether in training there is also ``answer``, p(row given u), (batch,) of rows as a critic sees them, for the
+            likelihood of the true ones; every column is to be drawn, :attr:`Made.drawn`.
     """
 
     def __init__(
-        self, noise: Noise, trunk: nn.Module, made: Made, condition: Encoder | None = None, twice: bool = False
+        self,
+        noise: Noise,
+        trunk: nn.Module,
+        made: Made,
+        condition: Encoder | None = None,
+        twice: bool = False,
+        density: bool = False,
     ) -> None:
         super().__init__()
         self.noise, self.trunk, self.made, self.condition = noise, trunk, made, condition
-        self.twice = twice
+        self.twice, self.density = twice, density
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` gives."""
         more: Sequence[str] = () if self.condition is None else ("given",)
-        return ("fake", "real", *more, *(("other", "apart") if self.twice else ()))
+        return (
+            "fake",
+            "real",
+            *more,
+            *(("other", "apart") if self.twice else ()),
+            *(("answer",) if self.density else ()),
+        )
 
     def make(self, noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """(batch, width) noise [, (batch, features) of the condition] → made rows, as a critic sees them."""
@@ -93,7 +109,12 @@ class Generator(nn.Module):
         noise = self.noise(batch)
         rows, batch = batch, self.changed(batch)
         condition = None if self.condition is None else self.condition(batch)
-        outputs: dict[str, Any] = {"fake": self.make(noise, condition), "real": self.made.seen(batch)}
+        outputs: dict[str, Any] = {"real": self.made.seen(batch)}
+        if self.density and self.training:
+            features = self.trunk(noise if condition is None else torch.cat([noise, condition], 1))
+            outputs |= {"fake": self.made(features), "answer": DrawnRows(self.made, features)}
+        else:
+            outputs["fake"] = self.make(noise, condition)
         if self.condition is not None:
             outputs["given"] = batch
         if self.twice and self.training:
@@ -103,3 +124,33 @@ class Generator(nn.Module):
             outputs["other"] = self.make(other, None if condition is None else condition[:some])
             outputs["apart"] = (other - noise[:some]).abs().mean(1) / EXPECTED
         return outputs
+
+
+class DrawnRows(Distribution):
+    """p(row | features), rows as a critic sees them: (batch,) of events of the shape of ``made``, for a likelihood.
+
+    Args:
+        made: whose columns are all :attr:`~Made.drawn`. features: (batch, features) that they are made from.
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, made: Made, features: Tensor) -> None:
+        self.made, self.features = made, features
+        super().__init__(torch.Size((len(features),)), torch.Size(made.shape), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(batch, *shape) → (batch,), in nats; see :meth:`Made.log_density`."""
+        return self.made.log_density(self.features, value)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Made rows, of sample shape, batch and the shape of ``made``."""
+        many = torch.Size(sample_shape)
+        with torch.no_grad():
+            made: Tensor = self.made(self.features.repeat(many.numel(), 1))
+        return made.view(*many, len(self.features), *self.event_shape)
+
+
+@map_arguments.register
+def _(q: DrawnRows, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return DrawnRows(q.made, change(q.features))
