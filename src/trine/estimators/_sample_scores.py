@@ -16,6 +16,7 @@ from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
+from trine.estimators._drawn_rows import drawn
 from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
 from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
@@ -48,7 +49,7 @@ def sample_score(
     """
     network = kind
     rows = scored_rows(network)
-    held = prepared.rows.stop[:rows]
+    held = drawn(prepared.rows.stop, rows)
     with generators.seeded(SEED):
         network.eval()
         space = space_of(prepared, network, len(held))
@@ -70,7 +71,7 @@ def scored_rows(network: Generator) -> int:
 
 def space_of(prepared: Prepared, network: Generator, compared: int) -> FeatureSpace:
     """Where made and true rows are compared, ``compared`` on a side."""
-    rows = prepared.rows.train[:JUDGED]
+    rows = drawn(prepared.rows.train, JUDGED)
     place = next(network.parameters()).device
     true = seen_rows(network, prepared.store, prepared.schema, rows, place)
     return feature_space(true, network.made.shapes, compared, prepared.plan.seed, network.made.column)

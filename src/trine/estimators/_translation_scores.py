@@ -17,6 +17,7 @@ from trine.criterion import Criterion
 from trine.data import Schema, Store
 from trine.divergences.pooled import Pooled
 from trine.estimators._batched import chunk_of
+from trine.estimators._drawn_rows import drawn
 from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SEED, scores
@@ -51,10 +52,10 @@ def translation_score(
     look = _Look(kind, store, prepared.schema, place)
     stop, train = prepared.rows.stop, prepared.rows.train
     # Of few that are held out, others are translated too: what they become was not learned from.
-    given = np.concatenate([stop, train])[:SCORED]
+    given = np.concatenate([drawn(stop, SCORED), drawn(train, SCORED)])[:SCORED]
     with generators.seeded(SEED):
         spaces = {side: look.space(side, train, len(stop), prepared.plan.seed) for side in SIDES}
-        true = {side: spaces[side](look.seen(side, stop[:SCORED])) for side in SIDES}
+        true = {side: spaces[side](look.seen(side, drawn(stop, SCORED))) for side in SIDES}
 
     def score() -> Score:
         total, variance = 0.0, 0.0
@@ -81,8 +82,8 @@ def score_told(model: Translator, prepared: Prepared) -> dict[str, Any]:
     with generators.seeded(SEED):
         for side in SIDES:
             space = look.space(side, train, len(stop), prepared.plan.seed)
-            floor += frechet(space(look.seen(side, stop[:SCORED])), space(look.seen(side, own)))
-    return {"name": f"FD-{space.name}, A and B together", "floor": floor, "rows": len(stop[:SCORED])}
+            floor += frechet(space(look.seen(side, drawn(stop, SCORED))), space(look.seen(side, own)))
+    return {"name": f"FD-{space.name}, A and B together", "floor": floor, "rows": min(len(stop), SCORED)}
 
 
 def evaluate_translations(
@@ -95,7 +96,7 @@ def evaluate_translations(
     seed = prepared.plan.seed
     rng = np.random.default_rng(seed)
     known = rng.permutation(prepared.rows.train)
-    rows, train = rows[:JUDGED], known[:JUDGED]
+    rows, train = drawn(rows, JUDGED), known[:JUDGED]
     with generators.seeded(SEED):
         judges = look.judges(known, prepared.pile_labels, len(rows), seed)
         found = {side: look.evaluation(side, rows, train, train, seed, judges) for side in SIDES}
@@ -166,7 +167,7 @@ class _Look:
         own: Any = self.model.to_b if side == "b" else self.model.to_a
         made = getattr(own, "made", None)
         shapes, column = (made.shapes, made.column) if made is not None else ([own.shape], None)
-        return feature_space(self.seen(side, rows[:JUDGED]), shapes, compared, seed, column)
+        return feature_space(self.seen(side, drawn(rows, JUDGED)), shapes, compared, seed, column)
 
     def evaluation(
         self,
@@ -225,7 +226,7 @@ class _Look:
             figures = {name: value for name, value in evaluation.figures.items() if name != "diagnosis"}
             if len(rows) >= games.FEWEST:
                 critic, chosen = _critic_of(derivation.criterion, side), derivation.choices.divergence
-                findings = self.diagnosis(side, rows[:SCORED], critic, evaluation, history, chosen)
+                findings = self.diagnosis(side, drawn(rows, SCORED), critic, evaluation, history, chosen)
                 figures["diagnosis"] = [*judged, *(finding.to_json() for finding in findings)]
             told[side.upper()] = dataclasses.replace(evaluation, figures=figures)
         return told
