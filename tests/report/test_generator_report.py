@@ -28,7 +28,7 @@ from trine.models import Translator
 from trine.models.translator import Contrast
 from trine.report import report_run
 from trine.report.content import ReportContent
-from trine.report.page import render
+from trine.report.page import _cards, render
 from trine.training import Result
 
 DIGITS = load_digits()
@@ -397,3 +397,9 @@ def test_a_report_names_the_pictures_of_a_row(tmp_path: Path) -> None:
     assert json.loads((out / "record.json").read_text())["samples"]["pictured"] == ["front", "back"]
     report_run(out)
     assert "from the left front, back" in (out / "report.html").read_text()
+
+
+def test_the_second_card_is_of_content_where_a_judge_tells_it() -> None:
+    metrics = [{"name": name} for name in ("FD-random-conv", "precision", "coverage", "content kept")]
+    names = [[card["name"] for card in _cards(part)] for part in (metrics, metrics[:3], metrics[:1])]
+    assert names == [["FD-random-conv", "content kept"], ["FD-random-conv", "coverage"], ["FD-random-conv"]]

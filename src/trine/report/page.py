@@ -205,6 +205,13 @@ def _checked(value: Any) -> Any:
     return [_checked(part) for part in value] if isinstance(value, list | tuple) else value
 
 
+def _cards(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of samples: the distance, and whether content is kept where a judge of it tells, else whether all kinds are made."""
+    named = {metric["name"]: metric for metric in metrics}
+    second = next((named[name] for name in ("content kept", "coverage") if name in named), None)
+    return [metric for metric in metrics if metric is metrics[0] or metric is second]
+
+
 def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """What the page shows of one target."""
     drawn = data["figures"]
@@ -218,9 +225,7 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "rows": data["rows"],
         "kind": data["kind"],
-        "cards": [metric for metric in metrics if metric["name"] == "coverage" or metric is metrics[0]]
-        if data["kind"] == "samples"
-        else metrics[:2],
+        "cards": _cards(metrics) if data["kind"] == "samples" else metrics[:2],
         "metrics": metrics,
         "panels": _class_panels(drawn) if data["kind"] == "category" else _number_panels(drawn),
         "matrix": matrix
