@@ -68,9 +68,10 @@ class ModulatedConvolution(nn.Module):
         self.shift = nn.Linear(noise, after, bias=False) if noise else None
         for layer in (self.scale, self.shift):
             if layer is not None:
-                nn.init.normal_(layer.weight)
-        # Weights of unit size beside a constant: a step of the optimiser moves what noise does in proportion, and not at once.
-        self.heard = SPREAD * noise**-0.5 if noise else 0.0
+                nn.init.normal_(layer.weight, std=(SPREAD * noise**-0.5) ** 0.5)
+        # Half of the size is a constant, the other half the weights': with all of it in the weights steps of the optimiser drive
+        # what noise does too far, with all in the constant they hardly move it.
+        self.heard = (SPREAD * noise**-0.5) ** 0.5 if noise else 0.0
 
     def title(self) -> str:
         """What it is, for a summary."""
