@@ -371,6 +371,10 @@ def _of_digits(runs: list[dict[str, Any]], tried: list[dict[str, Any]]) -> list[
         "distance in random features tells little; ten digits are those of the run's picture. The classifiers of these runs "
         "learned from 20,000 training digits; they now learn from 18,000, so that 2,000 are left to make choices by.",
         "",
+        "The turn is what is missing: of true digits in B's colours, turned by 0°, 5°, 10°, 15° and 20°, a classifier of B takes "
+        "92.4, 96.5, 98.6, 99.2 and 99.3 % for what they are, and of digits of A that are left turned by 20°, 15°, 10°, 5° and 0° "
+        "one of A takes 96.2, 97.9, 98.9, 99.1 and 99.1 % (training digits 58,000 on; small networks of 4 epochs).",
+        "",
         "![given, and four translations of it, either way](unpaired-digits.png)",
         "",
         "Of the last run; each row: a digit, four translations to B under as many noises; a restyled digit, four to A.",
