@@ -309,6 +309,7 @@ def written() -> None:
 
 def number(value: float) -> str:
     """With three digits."""
+    value = round(value, 6)  # a distance from itself is 0, whatever the rounding
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
