@@ -200,3 +200,17 @@ def test_three_pictures_and_identical_piles_are_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         trine.Translator(**TINY).fit(A, A[::-1].copy())
+
+
+@pytest.mark.parametrize(("times", "side", "layers", "penalty"), [(1, 8, 2, 1.0), (3, 24, 3, 0.05), (6, 48, 3, 1.0)])
+def test_a_critic_of_small_pictures_sees_them_whole(times: int, side: int, layers: int, penalty: float) -> None:
+    piles = [pile[:20].repeat(times, 1).repeat(times, 2) for pile in (A, B)]
+    plan = trine.derive({"image": piles[0]}, other={"image": piles[1]}, method="unpaired")[0]
+    assert plan.choices.penalty == penalty
+    critic = plan.criterion.terms[0].divergence.divergence.critic
+    assert len(critic.stages) == layers
+    values = critic(torch.zeros(2, 1, side, side))
+    assert values.shape[0] == 2
+    assert values[0].numel() > 0
+    bound = trine.derive({"image": piles[0]}, other={"image": piles[1]}, method="unpaired", divergence="wasserstein")[0]
+    assert bound.choices.penalty == 10.0

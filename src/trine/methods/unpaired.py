@@ -23,13 +23,15 @@ from trine.divergences.pooled import Pooled
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, methods
-from trine.methods.gan import GanMethod, adversarial, derived, divergence_of, refuse_packs
+from trine.methods.gan import BOUND, GanMethod, adversarial, derived, divergence_of, refuse_packs
 from trine.models import Translator
 from trine.models.translator import Contrast
 from trine.procedures import Procedure
 
 SMALL = 48
 """Pixels of the shorter side below which a picture is small."""
+WHOLE = 24
+"""Pixels from which on a critic of small pictures sees each as a whole, 46 pixels; below, patches of 18."""
 OTHER = {"a": "b", "b": "a"}
 
 
@@ -69,6 +71,11 @@ class UnpairedMethod(GanMethod):
             width = max(1, min(8, len(schema.y) // 2))
             return found | {"noise": (width, "what one row leaves open, and no more than can be told from it")}
         side = min(min(domain.height, domain.width) for domain in pair)
+        if WHOLE <= side < SMALL and choices.divergence not in BOUND:
+            found["penalty"] = (
+                0.05,
+                "light, for a change of form is told by small differences: chosen on turned digits",
+            )
         epochs = min(max(round(100_000 / facts.rows), 5), 200)
         return found | {
             "noise": (
@@ -136,7 +143,7 @@ def _networks(schema: Schema, choices: Choices) -> tuple[Translator, dict[str, n
         same=bool(choices.identity_weight),
         contrast=Contrast(networks["b"].channels) if choices.content == "contrast" else None,
     )
-    layers = 3 if side >= SMALL else 2
+    layers = 3 if side >= WHOLE else 2
     probability = choices.critic_augment or 0.0
     critics: dict[str, nn.Module] = {
         name: augmented(PatchCritic(domain.channels, 2 * width, layers), probability)
