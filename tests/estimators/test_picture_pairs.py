@@ -110,7 +110,7 @@ def test_pictures_of_other_sizes_than_what_they_become() -> None:
 
 
 def test_a_likelihood_is_of_pairs_of_pictures_alone() -> None:
-    with pytest.raises(ChoiceError, match="likelihood is of .* a picture that is made of a picture"):
+    with pytest.raises(ChoiceError, match=r"likelihood is of .* a picture that is made of a picture"):
         trine.ConditionalGAN(likelihood=1.0, epochs=1).fit(DIGITS[:50, 0], DIGITS[:50])
 
 
