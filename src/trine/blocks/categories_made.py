@@ -70,10 +70,6 @@ class CategoriesMaker(Maker):
             known = self.turns.told(turn, known, drawn[-1])
         return torch.cat(drawn, 1)
 
-    @property
-    def drawn(self) -> bool:
-        return True
-
     def log_density(self, features: Tensor, seen: Tensor) -> Tensor:
         known, found = self.turns.known(features), features.new_zeros(len(features))
         for turn, ((a, b), (first, end)) in enumerate(zip(self.runs, self.slices, strict=True)):

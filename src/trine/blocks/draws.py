@@ -82,11 +82,8 @@ def gumbel_softmax(logits: Tensor, group: Tensor, groups: int, noise: Tensor | N
         shares = noisy.softmax(1)
         drawn = torch.zeros_like(shares).scatter_(1, noisy.detach().argmax(1, keepdim=True), 1.0)
         return straight(drawn, shares)
-    index = group.expand_as(noisy)
-    empty = noisy.new_zeros(len(noisy), groups)
-    most = (empty - torch.inf).scatter_reduce(1, index, noisy.detach(), "amax").gather(1, index)
-    raised = (noisy - most).exp()
-    shares = raised / empty.scatter_add(1, index, raised).gather(1, index)
+    most, below, sums = _over_columns(noisy, group, groups)
+    shares = below.exp() / sums
     return straight((noisy == most).to(shares.dtype), shares)
 
 
@@ -94,11 +91,17 @@ def log_shares(logits: Tensor, group: Tensor, groups: int) -> Tensor:
     """Log softmax(logits) of each of several columns side by side, (batch, numbers); ``group``, ``groups`` as above."""
     if groups == 1:
         return logits.log_softmax(1)
+    _, below, sums = _over_columns(logits, group, groups)
+    return below - sums.log()
+
+
+def _over_columns(logits: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(batch, numbers) each: the largest logit of its column, how far it is below that, and Σ exp of these over the column."""
     index = group.expand_as(logits)
     empty = logits.new_zeros(len(logits), groups)
     most = (empty - torch.inf).scatter_reduce(1, index, logits.detach(), "amax").gather(1, index)
-    raised = logits - most
-    return raised - empty.scatter_add(1, index, raised.exp()).log().gather(1, index)
+    below = logits - most
+    return most, below, empty.scatter_add(1, index, below.exp()).gather(1, index)
 
 
 def sign(logits: Tensor) -> Tensor:

@@ -43,16 +43,11 @@ class Maker(nn.Module, abc.ABC):
     def encoded(self, seen: Tensor) -> list[Tensor]:
         """What a critic sees → each column of the field in its domain's encoded units, as ``decode`` reads it."""
 
-    @property
-    def drawn(self) -> bool:
-        """Whether values are drawn from a density that is known where the features are; see :meth:`log_density`."""
-        return False
-
     def log_density(self, features: Tensor, seen: Tensor) -> Tensor:
         """(batch, features), (batch, *shape) true values as a critic sees them → (batch,) log p(values given features), in nats.
 
         Raises:
-            NotImplementedError: the values are a function of the features, and not :attr:`drawn`.
+            NotImplementedError: the values are a function of the features, and not drawn.
         """
         raise NotImplementedError(f"{type(self).__name__} makes values that follow from the features")
 
@@ -145,16 +140,13 @@ class Made(nn.Module):
             parts[i] = self.makers[i](torch.cat([features, *before], 1) if before else features)
         return self._joined([parts[i] for i in range(len(parts))])
 
-    @property
-    def drawn(self) -> bool:
-        """Whether every column is drawn from a density that is known where the features are."""
-        return all(maker.drawn for maker in self.makers)
-
     def log_density(self, features: Tensor, seen: Tensor) -> Tensor:
         """(batch, features), (batch, *shape) → (batch,) Σ log p(column given the true ones before it, features), in nats.
 
-        Where columns are :attr:`drawn`, exact. Of numbers the density is that of their places on their own scales, uniform
-        in a part at 0, whatever the units.
+        Of numbers the density is that of their places on their own scales, uniform in a part at 0, whatever the units.
+
+        Raises:
+            NotImplementedError: a column follows from the features, and is not drawn.
         """
         parts, found = self.parts(seen), features.new_zeros(len(features))
         before: list[Tensor] = []

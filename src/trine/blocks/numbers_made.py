@@ -62,7 +62,7 @@ class NumbersMaker(Maker):
 
     def __init__(self, domains: Sequence[Numeric], features: int, drawn: bool = True) -> None:
         super().__init__()
-        self.features, self.count = features, len(domains)
+        self.features, self.count, self.drawn = features, len(domains), drawn
         scales = [Scale(domain) for domain in domains]
         sizes = [scale.parts for scale in scales]
         missing = [i for i, domain in enumerate(domains) if domain.missing > 0]
@@ -135,10 +135,6 @@ class NumbersMaker(Maker):
             theres.append(there)
             parts.append(part)
         return torch.cat([*places, *theres, *parts], 1)
-
-    @property
-    def drawn(self) -> bool:
-        return self.within is not None
 
     def log_density(self, features: Tensor, seen: Tensor) -> Tensor:
         if self.within is None:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from trine.data import Schema, Store
 from trine.estimators._batched import chunk_of
-from trine.estimators._drawn_rows import drawn
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SCORED, SEED, seen_rows
+from trine.estimators._some_rows import some_rows
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric
 from trine.evaluation.features import FeatureSpace, feature_space
@@ -59,7 +59,7 @@ def pair_score(
 ) -> Callable[[], Score]:
     """The energy score of two answers to each held-out picture, in random features; the same noise each time. Lower is better."""
     network = kind
-    held = drawn(prepared.rows.stop, SCORED)
+    held = some_rows(prepared.rows.stop, SCORED)
     with generators.seeded(SEED):
         space = space_of(prepared, network)
         true = space(seen_rows(network, store, prepared.schema, held, place))
@@ -80,7 +80,7 @@ def pair_score(
 def space_of(prepared: Prepared, network: PictureTranslation) -> FeatureSpace:
     """Where answers and true pictures are compared."""
     place = next(network.parameters()).device
-    rows = drawn(prepared.rows.train, SCORED)
+    rows = some_rows(prepared.rows.train, SCORED)
     true = seen_rows(network, prepared.store, prepared.schema, rows, place)
     return feature_space(true, network.made.shapes, FEATURES, prepared.plan.seed)
 
@@ -112,7 +112,7 @@ def pair_metrics(
     answers to one picture, as a share of that of answers to two pictures. ``spread``: the same over an answer's error; of answers
     that are drawn from what the data leave open it is 1, for the true picture is then one more of them.
     """
-    rows = drawn(rows, JUDGED)
+    rows = some_rows(rows, JUDGED)
     place = next(network.parameters()).device
     with generators.seeded(SEED):
         true = seen_rows(network, store, schema, rows, place)

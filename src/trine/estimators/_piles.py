@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from trine.choices import Choices
 from trine.data import Schema, Table, TwoPiles, read, reshape, split
 from trine.errors import ChoiceError, SchemaError
-from trine.estimators._drawn_rows import drawn
 from trine.estimators._plan import Plan, Prepared, Rows
 from trine.estimators._samples_record import Look, record_of
+from trine.estimators._some_rows import some_rows
 from trine.estimators._training import Fitted, film_of
 from trine.estimators._translation_scores import score_told
 from trine.estimators._translations_record import filmed, translations_film, translations_record
@@ -118,4 +118,4 @@ def translations_shown(
 def film_rows(model: Translator, prepared: Prepared) -> Pairs:
     """The pairs of rows that are filmed."""
     rows = prepared.rows.stop if len(prepared.rows.stop) else prepared.rows.train
-    return drawn(rows, filmed(model))
+    return some_rows(rows, filmed(model))

@@ -16,10 +16,10 @@ from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
-from trine.estimators._drawn_rows import drawn
 from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
 from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
+from trine.estimators._some_rows import some_rows
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
@@ -49,7 +49,7 @@ def sample_score(
     """
     network = kind
     rows = scored_rows(network)
-    held = drawn(prepared.rows.stop, rows)
+    held = some_rows(prepared.rows.stop, rows)
     with generators.seeded(SEED):
         network.eval()
         space = space_of(prepared, network, len(held))
@@ -71,7 +71,7 @@ def scored_rows(network: Generator) -> int:
 
 def space_of(prepared: Prepared, network: Generator, compared: int) -> FeatureSpace:
     """Where made and true rows are compared, ``compared`` on a side."""
-    rows = drawn(prepared.rows.train, JUDGED)
+    rows = some_rows(prepared.rows.train, JUDGED)
     place = next(network.parameters()).device
     true = seen_rows(network, prepared.store, prepared.schema, rows, place)
     return feature_space(true, network.made.shapes, compared, prepared.plan.seed, network.made.column)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from trine.data import Table, read
 from trine.domains import Category, Domain, Image, Numeric
-from trine.estimators._drawn_rows import drawn
 from trine.estimators._film import bytes_of_seen, filmed_conditions, frame_rows, is_picture, noise_of, small
 from trine.estimators._marginals import marginals, measured
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SEED, scored_rows, seen_rows, space_of
 from trine.estimators._sheets import moving_sheet, sheet
+from trine.estimators._some_rows import some_rows
 from trine.estimators._training import Fitted
 from trine.evaluation.associations import associations, strongest
 from trine.evaluation.samples import frechet
@@ -126,7 +126,7 @@ class _Told:
     def score(self) -> dict[str, Any]:
         """What the score by epoch is called, and what as many training rows have in the place of samples; empty without one."""
         scored = scored_rows(self.network)
-        stop, own = drawn(self.prepared.rows.stop, scored), self.train[:scored]
+        stop, own = some_rows(self.prepared.rows.stop, scored), self.train[:scored]
         if min(len(stop), len(own)) < 2:
             return {}
         space = space_of(self.prepared, self.network, len(stop))

@@ -17,10 +17,10 @@ from trine.criterion import Criterion
 from trine.data import Schema, Store
 from trine.divergences.pooled import Pooled
 from trine.estimators._batched import chunk_of
-from trine.estimators._drawn_rows import drawn
 from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
 from trine.estimators._sample_scores import JUDGED, SEED, scores
+from trine.estimators._some_rows import some_rows
 from trine.estimators._training import score_of
 from trine.estimators._translation_judges import Judges, Labels, judges_of
 from trine.evaluation import Evaluation, Metric, games
@@ -52,10 +52,11 @@ def translation_score(
     look = _Look(kind, store, prepared.schema, place)
     stop, train = prepared.rows.stop, prepared.rows.train
     # Of few that are held out, others are translated too: what they become was not learned from.
-    given = np.concatenate([drawn(stop, SCORED), drawn(train, SCORED)])[:SCORED]
+    held = some_rows(stop, SCORED)
+    given = np.concatenate([held, some_rows(train, SCORED)])[:SCORED]
     with generators.seeded(SEED):
         spaces = {side: look.space(side, train, len(stop), prepared.plan.seed) for side in SIDES}
-        true = {side: spaces[side](look.seen(side, drawn(stop, SCORED))) for side in SIDES}
+        true = {side: spaces[side](look.seen(side, held)) for side in SIDES}
 
     def score() -> Score:
         total, variance = 0.0, 0.0
@@ -82,7 +83,7 @@ def score_told(model: Translator, prepared: Prepared) -> dict[str, Any]:
     with generators.seeded(SEED):
         for side in SIDES:
             space = look.space(side, train, len(stop), prepared.plan.seed)
-            floor += frechet(space(look.seen(side, drawn(stop, SCORED))), space(look.seen(side, own)))
+            floor += frechet(space(look.seen(side, some_rows(stop, SCORED))), space(look.seen(side, own)))
     return {"name": f"FD-{space.name}, A and B together", "floor": floor, "rows": min(len(stop), SCORED)}
 
 
@@ -96,7 +97,7 @@ def evaluate_translations(
     seed = prepared.plan.seed
     rng = np.random.default_rng(seed)
     known = rng.permutation(prepared.rows.train)
-    rows, train = drawn(rows, JUDGED), known[:JUDGED]
+    rows, train = some_rows(rows, JUDGED), known[:JUDGED]
     with generators.seeded(SEED):
         judges = look.judges(known, prepared.pile_labels, len(rows), seed)
         found = {side: look.evaluation(side, rows, train, train, seed, judges) for side in SIDES}
@@ -167,7 +168,7 @@ class _Look:
         own: Any = self.model.to_b if side == "b" else self.model.to_a
         made = getattr(own, "made", None)
         shapes, column = (made.shapes, made.column) if made is not None else ([own.shape], None)
-        return feature_space(self.seen(side, drawn(rows, JUDGED)), shapes, compared, seed, column)
+        return feature_space(self.seen(side, some_rows(rows, JUDGED)), shapes, compared, seed, column)
 
     def evaluation(
         self,
@@ -226,7 +227,7 @@ class _Look:
             figures = {name: value for name, value in evaluation.figures.items() if name != "diagnosis"}
             if len(rows) >= games.FEWEST:
                 critic, chosen = _critic_of(derivation.criterion, side), derivation.choices.divergence
-                findings = self.diagnosis(side, drawn(rows, SCORED), critic, evaluation, history, chosen)
+                findings = self.diagnosis(side, some_rows(rows, SCORED), critic, evaluation, history, chosen)
                 figures["diagnosis"] = [*judged, *(finding.to_json() for finding in findings)]
             told[side.upper()] = dataclasses.replace(evaluation, figures=figures)
         return told

@@ -66,8 +66,8 @@ class Generator(nn.Module):
         made: the columns that are made.
         condition: the encoder of x, or None.
         twice: whether a second draw is made in training, which a term may keep apart from the first.
-        density: whether in training there is also ``answer``, p(row given u), (batch,) of rows as a critic sees them, for the
-            likelihood of the true ones; every column is to be drawn, :attr:`Made.drawn`.
+        density: of rows made of noise alone, whether in training there is also ``answer``, p(row given u), (batch,) of rows as a
+            critic sees them, for the likelihood of the true ones; every column is to be drawn, and none to follow from u.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Generator(nn.Module):
         condition = None if self.condition is None else self.condition(batch)
         outputs: dict[str, Any] = {"real": self.made.seen(batch)}
         if self.density and self.training:
-            features = self.trunk(noise if condition is None else torch.cat([noise, condition], 1))
+            features = self.trunk(noise)
             outputs |= {"fake": self.made(features), "answer": DrawnRows(self.made, features)}
         else:
             outputs["fake"] = self.make(noise, condition)
@@ -130,7 +130,7 @@ class DrawnRows(Distribution):
     """p(row | features), rows as a critic sees them: (batch,) of events of the shape of ``made``, for a likelihood.
 
     Args:
-        made: whose columns are all :attr:`~Made.drawn`. features: (batch, features) that they are made from.
+        made: whose columns are all drawn. features: (batch, features) that they are made from.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}

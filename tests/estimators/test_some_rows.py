@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 import trine
 from trine.estimators import _sample_scores
-from trine.estimators._drawn_rows import drawn
+from trine.estimators._some_rows import some_rows
 
 DIGITS = load_digits()
 ORDER = np.argsort(DIGITS.target, kind="stable")
@@ -19,16 +19,16 @@ ORDER = np.argsort(DIGITS.target, kind="stable")
 @pytest.mark.parametrize("most", [40, 1797, 5000])
 def test_rows_are_drawn_among_all_and_the_same_each_time(most: int) -> None:
     rows = np.arange(len(ORDER))
-    found = drawn(rows, most)
+    found = some_rows(rows, most)
     assert len(found) == min(most, len(rows))
     assert (np.diff(found) > 0).all()
-    assert np.array_equal(found, drawn(rows, most))
+    assert np.array_equal(found, some_rows(rows, most))
     assert set(DIGITS.target[ORDER][found]) == set(range(10))
 
 
 def test_pairs_stay_pairs() -> None:
     pairs = np.stack([np.arange(100), np.arange(100)[::-1]], 1)
-    found = drawn(pairs, 10)
+    found = some_rows(pairs, 10)
     assert found.shape == (10, 2)
     assert (found.sum(1) == 99).all()
 

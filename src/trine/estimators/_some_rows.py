@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 SEED = 3_511
 
 
-def drawn(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def some_rows(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most ``most`` of ``rows``, (n,) or pairs (n, 2), in their order; the same each time.
 
     The first ones would not do: a folder with a subfolder for each class has the rows of one class after those of another.
