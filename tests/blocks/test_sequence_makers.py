@@ -60,21 +60,12 @@ def ragged_of(found: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def test_waves_are_made() -> None:
-    """By one of a few starts: whether a game of series learns depends on its seed, and on how a processor rounds."""
-    for seed in range(4):
-        model = trine.fit(
-            {"wave": waves(600, False)}, method="gan", threads=1, epochs=200, domains={"wave": "series"}, seed=seed
-        )
-        made = np.stack(list(model.drawn_columns(200, seed=0)["wave"]))
-        assert made.shape == (200, 32)
-        power = np.abs(np.fft.rfft(made - made.mean(axis=1, keepdims=True), axis=1)) ** 2
-        of_two = power[:, [2, 5]].sum(axis=1) / power.sum(axis=1)
-        if np.median(of_two) > 0.8:  # the data: 0.99; noise: 2 of 16
-            break
-    else:
-        pytest.fail(
-            f"of no start half of the rows are waves; of the last they have {np.median(of_two):.2f} of the power"
-        )
+    model = trine.fit({"wave": waves(600, False)}, method="gan", threads=1, epochs=200, domains={"wave": "series"})
+    made = np.stack(list(model.drawn_columns(200, seed=0)["wave"]))
+    assert made.shape == (200, 32)
+    power = np.abs(np.fft.rfft(made - made.mean(axis=1, keepdims=True), axis=1)) ** 2
+    of_two = power[:, [2, 5]].sum(axis=1) / power.sum(axis=1)
+    assert np.median(of_two) > 0.8  # the data: 0.99; noise: 2 of 16
     shares = (power[:, 2] > power[:, 5]).mean()
     assert 0.2 < shares < 0.8  # both speeds
     assert made.mean() == pytest.approx(10, abs=0.5)
