@@ -22,6 +22,7 @@ from trine.estimators._some_rows import some_rows
 from trine.estimators._training import Fitted
 from trine.evaluation.associations import associations, strongest
 from trine.evaluation.samples import frechet
+from trine.methods.gan import all_drawn
 from trine.models import Generator
 from trine.training import Result, generators
 
@@ -317,7 +318,9 @@ class _Told:
         }
 
     def way(self) -> list[dict[str, Any]]:
-        """Rows on the way from one noise to another."""
+        """Rows on the way from one noise to another; none where columns are drawn by chances of their own."""
+        if self.network.condition is None and all_drawn(self.estimator.made_):
+            return []
         shown = self.in_units(self.ways(1))
         return [self.look(self.estimator.made_, shown, i) for i in range(WAY)]
 
