@@ -35,6 +35,7 @@ from trine.estimators._plan import Plan, prepare
 from trine.methods.gan import BETAS
 from trine.training.loop import steps
 
+GAMES = ("pictures", "rows")
 SECONDS = 1.0
 """Length of a segment, processor time."""
 SIZE, EMA, EVERY = 5e-4, 0.999, 4
@@ -187,7 +188,7 @@ def write(results: dict[str, Any]) -> None:
         "| game | rounds | batch | steps a second: trine, hand, twice | trine / hand (wanted ≥ 0.95) | outputs once / twice |",
         "|---|---|---|---|---|---|",
     ]
-    for what in ("pictures", "rows"):
+    for what in GAMES:
         if what in results:
             found = results[what]
             cells = [
@@ -202,11 +203,11 @@ def write(results: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=["pictures", "rows"], choices=("pictures", "rows"))
+    parser.add_argument("what", nargs="?", default="both", choices=(*GAMES, "both"))
     parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for what in given.what:
+    for what in GAMES if given.what == "both" else (given.what,):
         found = contest(what, given.rounds)
         results = load("game_speed") | {what: found, "conditions": {**conditions(), "threads": 1}}
         keep("game_speed", results)

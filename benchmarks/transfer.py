@@ -121,7 +121,7 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     """Measure what is asked for; write the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("tasks", nargs="*", default=list(TITLES), choices=list(TITLES))
+    arguments.add_argument("tasks", nargs="+", choices=list(TITLES))
     arguments.add_argument("--labels", nargs="+", type=int, default=[10, 100, 1000])
     arguments.add_argument("--draws", type=int, default=3)
     arguments.add_argument("--seconds", type=float, default=120.0, help="of the encoder's training")
