@@ -7,7 +7,16 @@ import pytest
 from scipy.linalg import sqrtm
 
 from trine.errors import DataError
-from trine.evaluation.samples import closest, frechet, frechet_error, kernel_distance, modes, support
+from trine.evaluation.samples import (
+    closest,
+    conditional_frechet,
+    conditional_frechet_error,
+    frechet,
+    frechet_error,
+    kernel_distance,
+    modes,
+    support,
+)
 
 
 def rows(n: int, d: int, seed: int) -> np.ndarray:
@@ -48,6 +57,50 @@ def test_the_error_of_frechet_is_that_of_drawing_again() -> None:
     spread = np.std([frechet(true, one) for one in made], ddof=1)
     assert np.sqrt((errors**2).mean()) == pytest.approx(spread, rel=0.35)
     assert frechet_error(true, made[0][:3]) == 0.0
+
+
+def test_conditional_frechet_is_the_closed_form_of_linear_means() -> None:
+    """Y = B c + e: the conditional distance is E‖(B_a − B_b) c + (m_a − m_b)‖² + Bures of the residuals' covariances."""
+    n = 200_000
+    c_a, c_b = rows(n, 2, 0), rows(n, 2, 1)
+    slopes_a, slopes_b = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]]), np.array([[1.0, -0.5, 0.0], [0.3, 1.0, 0.0]])
+    left_a, left_b = np.diag([1.0, 0.5, 0.2]), np.array([[0.5, 0.0, 0.0], [0.2, 0.5, 0.0], [0.0, 0.1, 0.4]])
+    shift = np.array([0.3, 0.0, -0.2])
+    a = c_a @ slopes_a + rows(n, 3, 2) @ left_a.T
+    b = c_b @ slopes_b + rows(n, 3, 3) @ left_b.T + shift
+    cov_a, cov_b = left_a @ left_a.T, left_b @ left_b.T
+    expected = ((slopes_a - slopes_b) ** 2).sum() + shift @ shift
+    expected += np.trace(cov_a + cov_b - 2 * np.real(sqrtm(cov_a @ cov_b)))
+    assert conditional_frechet(a, c_a, b, c_b) == pytest.approx(expected, rel=0.01)
+
+
+def test_conditional_frechet_is_that_of_rows_alone_where_nothing_is_given_and_any_scale_of_conditions_is_the_same() -> (
+    None
+):
+    a, b, c = rows(300, 5, 0), 1.2 * rows(300, 5, 1) + 0.3, rows(300, 3, 2)
+    none = np.zeros((300, 0))
+    assert conditional_frechet(a, none, b, none) == pytest.approx(frechet(a, b), rel=1e-9)
+    mapped = c @ np.array([[10.0, 0.0, 1.0], [0.0, 0.01, 0.0], [0.0, 0.0, 3.0]]) + 5
+    assert conditional_frechet(a, mapped, b, mapped) == pytest.approx(conditional_frechet(a, c, b, c), rel=1e-6)
+
+
+def test_conditional_frechet_of_few_rows_is_biased_as_said() -> None:
+    d, given, n = 16, 10, 1000
+    extra = []
+    for i in range(20):
+        a, b, c = rows(n, d, 3 * i), rows(n, d, 3 * i + 1), rows(n, given, 3 * i + 2)
+        extra.append(conditional_frechet(a, c, b, c) - frechet(a, b))
+    assert np.mean(extra) == pytest.approx(2 * given * d / n, rel=0.1)
+    few = rows(6, 16, 0)
+    assert conditional_frechet(few, rows(6, 8, 1), few, rows(6, 8, 1)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_error_of_conditional_frechet_is_that_of_drawing_again() -> None:
+    true, c = rows(2000, 8, 999), rows(2000, 3, 998)
+    made = [1.3 * rows(400, 8, i) + 0.2 for i in range(60)]
+    errors = np.array([conditional_frechet_error(true, c, one, c[:400]) for one in made])
+    spread = np.std([conditional_frechet(true, c, one, c[:400]) for one in made], ddof=1)
+    assert np.sqrt((errors**2).mean()) == pytest.approx(spread, rel=0.4)
 
 
 def test_kernel_distance_has_no_bias_and_an_error_that_covers() -> None:
@@ -102,3 +155,5 @@ def test_what_cannot_be_compared_is_refused() -> None:
         frechet(np.full((5, 2), np.nan), rows(5, 2, 0))
     with pytest.raises(DataError, match="at least 7"):
         support(rows(5, 2, 0), rows(5, 2, 0))
+    with pytest.raises(DataError, match="each row one"):
+        conditional_frechet(rows(5, 2, 0), rows(4, 1, 0), rows(5, 2, 0), rows(5, 1, 0))

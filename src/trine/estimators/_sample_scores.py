@@ -11,11 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trine.blocks import Encoder
+from trine.choices import Choices
 from trine.data import Schema, Store
 from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
+from trine.estimators._given import Given, Matrix, nothing
 from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
 from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
@@ -24,7 +27,14 @@ from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.evaluation.judges import FEW, ROWS, judgeable
-from trine.evaluation.samples import closest, frechet, frechet_error, kernel_distance, support
+from trine.evaluation.samples import (
+    closest,
+    conditional_frechet,
+    conditional_frechet_error,
+    frechet,
+    kernel_distance,
+    support,
+)
 from trine.evaluation.synthetic import associations_apart, detection, marginals_apart, nearer_to_training, usefulness
 from trine.models import Generator, PictureTranslation
 from trine.training import Score, generators
@@ -43,7 +53,7 @@ SEED = 20_406
 def sample_score(
     kind: Generator, prepared: Prepared, model: nn.Module, store: Store, place: torch.device
 ) -> Callable[[], Score]:
-    """Fréchet's distance of made rows from held-out ones. The lower the better.
+    """Fréchet's distance of made rows from held-out ones, of a condition in the mean over conditions. The lower the better.
 
     With the same noise each time, so that two generators are told apart by less than two draws of one.
     """
@@ -53,13 +63,17 @@ def sample_score(
     with generators.seeded(SEED):
         network.eval()
         space = space_of(prepared, network, len(held))
-        true = space(seen_rows(network, store, prepared.schema, held, place))
+        given = given_of(prepared, network, len(held))
+        true, beside = space(seen_rows(network, store, prepared.schema, held, place)), given(held)
         network.train()
 
     def score() -> Score:
         with generators.seeded(SEED):  # all that may be made are: of few, the best of many epochs would be the luckiest
             made = space(made_rows(network, store, prepared.schema, held, place, rows))
-        return Score(frechet(true, made), frechet_error(true, made)) if np.isfinite(made).all() else Score(float("inf"))
+        if not np.isfinite(made).all():
+            return Score(float("inf"))
+        pairs = true, beside, made, np.resize(beside, (len(made), beside.shape[1]))
+        return Score(conditional_frechet(*pairs), conditional_frechet_error(*pairs))
 
     return score
 
@@ -75,6 +89,20 @@ def space_of(prepared: Prepared, network: Generator, compared: int) -> FeatureSp
     place = next(network.parameters()).device
     true = seen_rows(network, prepared.store, prepared.schema, rows, place)
     return feature_space(true, network.made.shapes, compared, prepared.plan.seed, network.made.column)
+
+
+def given_of(prepared: Prepared, network: Generator, compared: int) -> Callable[[NDArray[np.int64]], Matrix]:
+    """Where the conditions of rows are compared, ``compared`` on a side."""
+    rows = some_rows(prepared.rows.train, JUDGED)
+    return _given(network, prepared.schema, prepared.store, prepared.derivation.choices, rows, compared)
+
+
+def _given(
+    network: Generator, schema: Schema, store: Store, choices: Choices, rows: NDArray[np.int64], compared: int
+) -> Callable[[NDArray[np.int64]], Matrix]:
+    if not isinstance(network.condition, Encoder):  # of a picture that a picture is made of other scores tell more
+        return nothing
+    return Given(schema, store, choices, next(network.parameters()).device, rows, compared)
 
 
 def seen_rows(network: Generator, store: Store, schema: Schema, rows: NDArray[np.int64], place: torch.device) -> Tensor:
@@ -115,7 +143,8 @@ def evaluate_samples(estimator: Any, prepared: Prepared, rows: NDArray[np.int64]
         space = space_of(prepared, network, len(rows))
         train, true = (seen_rows(network, store, schema, part, place) for part in (index, rows))
         made = made_rows(network, store, schema, rows, place, len(rows))
-    found = scores(space(made), space(true), space(train), space.name)
+    given = given_of(prepared, network, len(rows))
+    found = scores(space(made), space(true), space(train), space.name, (given(rows), given(index)))
     kinds = Kinds.given_in(schema, store) or Kinds.beside(prepared.labels)
     told = _to_learn_from(network, store, schema, known, len(rows), place)
     judge = judge_of(network, kinds, told, len(rows), prepared.plan.seed)
@@ -137,8 +166,19 @@ def _to_learn_from(
     return Seen(seen, chosen)
 
 
-def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: str) -> Evaluation:
-    """The metrics of made rows against true ones that were held out; the baseline of each is what as many training rows have."""
+def scores(
+    made: NDArray[Any],
+    true: NDArray[Any],
+    train: NDArray[Any],
+    name: str,
+    given: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> Evaluation:
+    """The metrics of made rows against true ones that were held out; the baseline of each is what as many training rows have.
+
+    Args:
+        made, true, train: (rows, d) features, made rows for the conditions of true ones. name: of their network.
+        given: features of the conditions of true rows and of training rows, where there are some.
+    """
     n = min(len(made), len(true), len(train))
     if n < 2:
         raise DataError(
@@ -153,6 +193,9 @@ def scores(made: NDArray[Any], true: NDArray[Any], train: NDArray[Any], name: st
         metrics[key] = Metric(value, value - 1.96 * error, value + 1.96 * error, own, higher, unit)
 
     add(f"FD-{name}", frechet(true, made), frechet(true, floor), False)
+    if given is not None and given[0].shape[1]:
+        known = conditional_frechet(true, given[0], floor, given[1][:n])
+        add(f"CFD-{name}", conditional_frechet(true, given[0], made, given[0]), known, False)
     value, error = kernel_distance(true, made)
     add(f"KD-{name}", value, kernel_distance(true, floor)[0], False, error)
     if n > 6:
@@ -281,7 +324,8 @@ def evaluate_samples_of(
         true, other = (seen_rows(own, store, schema, some, place) for some in (index, floor))
         space = feature_space(torch.cat([true, other])[:JUDGED], own.made.shapes, len(index), seed, own.made.column)
         made = made_rows(own, store, schema, index, place, len(index))
-    found = scores(space(made), space(true), space(other), space.name)
+    given = _given(own, schema, store, estimator.derivation_.choices, floor, len(index))
+    found = scores(space(made), space(true), space(other), space.name, (given(index), given(floor)))
     kinds = Kinds.given_in(schema, store) or Kinds.beside(labels)
     told = _to_learn_from(own, store, schema, others, 0, place)
     judge = judge_of(own, kinds, told, len(index), seed)

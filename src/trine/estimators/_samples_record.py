@@ -16,12 +16,12 @@ from trine.domains import Category, Domain, Image, Numeric
 from trine.estimators._film import bytes_of_seen, filmed_conditions, frame_rows, is_picture, noise_of, small
 from trine.estimators._marginals import marginals, measured
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import JUDGED, SEED, scored_rows, seen_rows, space_of
+from trine.estimators._sample_scores import JUDGED, SEED, given_of, scored_rows, seen_rows, space_of
 from trine.estimators._sheets import moving_sheet, sheet
 from trine.estimators._some_rows import some_rows
 from trine.estimators._training import Fitted
 from trine.evaluation.associations import associations, strongest
-from trine.evaluation.samples import frechet
+from trine.evaluation.samples import conditional_frechet
 from trine.methods.gan import all_drawn
 from trine.models import Generator
 from trine.training import Result, generators
@@ -131,9 +131,11 @@ class _Told:
         if min(len(stop), len(own)) < 2:
             return {}
         space = space_of(self.prepared, self.network, len(stop))
+        given = given_of(self.prepared, self.network, len(stop))
+        parts = [part for rows in (stop, own) for part in (space(self.true(rows)), given(rows))]
         return {
-            "name": f"FD-{space.name}",
-            "floor": frechet(space(self.true(stop)), space(self.true(own))),
+            "name": f"{'CFD' if parts[1].shape[1] else 'FD'}-{space.name}",
+            "floor": conditional_frechet(*parts),
             "rows": len(stop),
             "best_epoch": self.result.best_epoch,
         }

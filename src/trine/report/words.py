@@ -51,6 +51,7 @@ MEANING = {
 }
 DISTANCES = {
     "FD": "Fréchet’s distance between samples and true rows in the features of",
+    "CFD": "the same given what each was made for (conditional Fréchet distance), in the features of",
     "KD": "kernel distance in the features of",
 }
 """Distances that are named after the features that they are taken in."""
