@@ -33,3 +33,20 @@ def test_a_constant_series_of_one_step_and_a_missing_one() -> None:
     domain = Series().fit(column(np.array([1.0, 2.0]), np.array([3.0])))
     assert picture(domain, column(np.array([3.0]))) is not None
     assert picture(domain, column(np.zeros(0), absent=[True])) is None
+
+
+def test_a_series_beside_another_has_axes_that_both_fit() -> None:
+    high, flat = np.linspace(0.0, 10.0, 30), np.linspace(4.0, 6.0, 30)
+    domain = Series().fit(column(high, flat))
+
+    def reach(shown: np.ndarray | None) -> float:
+        """Rows of pixels between the highest and the lowest of the line."""
+        assert shown is not None
+        ink = np.flatnonzero((shown.min(axis=0) < 128).any(axis=1))
+        return float(ink[-1] - ink[0])
+
+    alone, beside = picture(domain, column(flat)), picture(domain, column(flat), column(high))
+    assert reach(beside) < 0.35 * reach(alone)
+    assert reach(picture(domain, column(high), column(flat))) == reach(picture(domain, column(high)))
+    missing = column(np.zeros(0), absent=[True])
+    assert np.array_equal(picture(domain, column(flat), missing), alone)

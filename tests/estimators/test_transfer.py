@@ -376,6 +376,10 @@ def test_mistakes_are_told_in_words(autoencoder: Any, artefact: Path) -> None:
         trine.Transfer(autoencoder).fit(PICTURES[:20], np.zeros(20, dtype=int))
     with pytest.raises(DataError, match="give one target for each row"):
         trine.Transfer(autoencoder).fit(PICTURES[:20], Y[:19])
+    model = trine.Transfer(autoencoder).fit(PICTURES[TRAIN], Y[TRAIN])
+    for wrong in (Y[:19], Y[0], np.stack([Y[:20], Y[:20]], 1)):
+        with pytest.raises(DataError, match=r"X has 20 rows and y has the shape .* one target for each row"):
+            model.evaluate(PICTURES[:20], wrong)
     with pytest.raises(ChoiceError, match=r"tune is 'frosen'\. Did you mean 'frozen'"):
         trine.Transfer(autoencoder, tune="frosen").fit(PICTURES[TRAIN], Y[TRAIN])
     with pytest.raises(ChoiceError, match="needs a head with a gradient"):

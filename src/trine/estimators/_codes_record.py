@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,7 +30,11 @@ SAMPLES = 60
 NEIGHBOURS = 30.0
 """Perplexity of the map of codes of more than two numbers."""
 
-Look = Callable[[Table, int], dict[str, Any]]
+
+class Look(Protocol):
+    """(table, row) → ``values`` and ``image`` of a row, in the axes of another row ``beside`` it where there is one."""
+
+    def __call__(self, table: Table, index: int, beside: tuple[Table, int] | None = None) -> dict[str, Any]: ...
 
 
 def codes_record(
@@ -41,7 +44,7 @@ def codes_record(
 
     Args:
         estimator: a fitted autoencoder. table: the data. rows: of ``table``, not trained on where there are such.
-        look: (table, row) → ``values`` and ``image`` of a row. label: the column of ``table`` that colours codes, or None.
+        look: what a row looks like. label: the column of ``table`` that colours codes, or None.
     """
     some = rows[:POINTS]
     shown = table.take(some)
@@ -101,7 +104,7 @@ def _pairs(estimator: Any, table: Table, codes: NDArray[Any], look: Look) -> lis
     """Rows and how they come back."""
     count = min(ROWS, len(codes))
     back = read({name: _short(values) for name, values in estimator.columns_of(codes[:count]).items()})
-    return [{"row": look(table, i), "back": look(back, i)} for i in range(count)]
+    return [{"row": look(table, i, (back, i)), "back": look(back, i, (table, i))} for i in range(count)]
 
 
 def _short(values: NDArray[Any]) -> NDArray[Any]:

@@ -129,7 +129,7 @@ def _codes(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
         return {}
     rows = estimator.shown_rows_
     rows = np.arange(table.rows) if rows is None or not len(rows) or rows.max() >= table.rows else rows
-    return codes_record(estimator, table, rows, lambda found, i: _look(schema.x, found, i), estimator.plan_.label)
+    return codes_record(estimator, table, rows, functools.partial(_look, schema.x), estimator.plan_.label)
 
 
 def _mistakes(estimator: Any, schema: Schema, table: Table) -> list[dict[str, Any]]:
@@ -153,9 +153,15 @@ def _novelty(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
     return {}
 
 
-def _look(domains: Mapping[str, Domain], table: Table, index: int) -> dict[str, Any]:
-    """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, all of its pictures side by side."""
+def _look(
+    domains: Mapping[str, Domain], table: Table, index: int, beside: tuple[Table, int] | None = None
+) -> dict[str, Any]:
+    """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, all of its pictures side by side.
+
+    ``beside``: a row of another table that it is compared with by eye; the lines of both have the same axes.
+    """
     row = table.take(np.array([index]))
+    other = None if beside is None else beside[0].take(np.array([beside[1]]))
     shown: dict[str, Any] = {"values": {}, "image": None}
     pictures: list[np.ndarray] = []
     for name, domain in domains.items():
@@ -164,7 +170,7 @@ def _look(domains: Mapping[str, Domain], table: Table, index: int) -> dict[str, 
             continue  # the columns of a file are read whole
         column = row.column(name)
         if drawn and len(pictures) < SHOWN_PICTURES and not column.missing[0]:
-            pixels = picture(domain, column)
+            pixels = picture(domain, column, None if other is None else other.column(name))
             pictures += [] if pixels is None else [pixels]
         if not isinstance(domain, Image) and len(shown["values"]) < SHOWN_VALUES:
             shown["values"][name] = _value(column)
@@ -204,20 +210,23 @@ def _value(column: Column) -> str:
 
 
 @functools.singledispatch
-def picture(domain: Domain, column: Column) -> np.ndarray | None:
-    """(channels, height, width) pixels that show the only row of a column, or None; open by ``picture.register(DomainType)``."""
+def picture(domain: Domain, column: Column, beside: Column | None = None) -> np.ndarray | None:
+    """(channels, height, width) pixels that show the only row of a column, or None; open by ``picture.register(DomainType)``.
+
+    What has axes has those that the only row of ``beside`` fits as well.
+    """
     return None
 
 
 @picture.register
-def _(domain: Image, column: Column) -> np.ndarray | None:
+def _(domain: Image, column: Column, beside: Column | None = None) -> np.ndarray | None:
     pixels, known = domain.encode_known(column)
     return pixels[0] if known[0] else None
 
 
 @picture.register
-def _(domain: Series, column: Column) -> np.ndarray | None:
-    """A line for each of the first channels, time to the right, each between its own least and greatest value."""
+def _(domain: Series, column: Column, beside: Column | None = None) -> np.ndarray | None:
+    """A line for each of the first channels, time to the right, each between its least and greatest value."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
@@ -225,13 +234,15 @@ def _(domain: Series, column: Column) -> np.ndarray | None:
     steps = encoded[0][:, : domain.channels]
     if not known[0] or not len(steps):
         return None
+    others, known = domain.encode_known(beside) if beside is not None else (encoded, known)
+    seen = np.concatenate([steps, others[0][:, : domain.channels]]) if known[0] else steps
     finer = 3  # drawn larger and then reduced, so that lines are smooth
     width = height = SHOWN_SIDE * finer
     canvas = Pillow.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(canvas)
     across = np.linspace(0.04, 0.96, len(steps)) * width if len(steps) > 1 else np.array([width / 2])
-    for values, colour in zip(steps.T, LINES, strict=False):
-        low, high = float(values.min()), float(values.max())
+    for values, both, colour in zip(steps.T, seen.T, LINES, strict=False):
+        low, high = float(both.min()), float(both.max())
         down = (0.92 - 0.84 * (values - low) / max(high - low, 1e-9)) * height
         pen.line(list(zip(across.tolist(), down.tolist(), strict=True)), fill=colour, width=2 * finer, joint="curve")
     reduced = canvas.resize((SHOWN_SIDE, SHOWN_SIDE), Pillow.Resampling.LANCZOS)
@@ -239,7 +250,7 @@ def _(domain: Series, column: Column) -> np.ndarray | None:
 
 
 @picture.register
-def _(domain: Audio, column: Column) -> np.ndarray | None:
+def _(domain: Audio, column: Column, beside: Column | None = None) -> np.ndarray | None:
     """The waveform, and below it the power in mel bands, high ones at the top; time to the right."""
     clips, known = domain.encode_known(column)
     samples = clips[0].mean(axis=1, dtype=np.float64) / domain.divisor

@@ -205,13 +205,7 @@ class Transfer(Estimator):
             table = X if isinstance(X, Table) else _read(self.source_, X)
             return self.fit_rows(table, y)
         inputs = self.source_.inputs(X)
-        target = np.asarray(y)
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = target[:, 0]
-        if target.ndim != 1 or len(target) != inputs.rows:
-            raise DataError(
-                f"X has {inputs.rows} rows and y has the shape {target.shape}; give one target for each row."
-            )
+        target = _one_each(y, inputs.rows)
         return self._fit_inputs(inputs, Table.of([_column(target)]), TARGET, np.arange(inputs.rows))
 
     def fit_rows(self, table: Table, y: str, rows: NDArray[np.int64] | None = None) -> Self:
@@ -505,6 +499,9 @@ class Transfer(Estimator):
 
         Args:
             data: a table or file with the target column; or inputs alone, with ``y`` beside them.
+
+        Raises:
+            DataError: no target column, or not one target for each row.
         """
         return next(iter(self.evaluate_all(data, y).values()))
 
@@ -518,7 +515,7 @@ class Transfer(Estimator):
                 raise DataError(f"The data lack the target column {name!r}; evaluation needs it beside the inputs.")
             return {name: self.evaluate_rows(table, np.arange(table.rows))}
         inputs = self._inputs(data)
-        column = dataclasses.replace(_column(np.asarray(y)), name=name)
+        column = dataclasses.replace(_column(_one_each(y, inputs.rows)), name=name)
         return {name: self._evaluated(inputs, column, np.arange(inputs.rows))}
 
     def evaluate_rows(self, table: Table, rows: NDArray[np.int64]) -> Evaluation:
@@ -659,6 +656,16 @@ class Transfer(Estimator):
         estimator.history_, estimator.evaluations_, estimator.calibrations_ = [], {}, {}
         estimator.novelty_ = None
         return estimator
+
+
+def _one_each(y: ArrayLike, rows: int) -> NDArray[Any]:
+    """(rows,) targets of y, (rows,) or (rows, 1)."""
+    target = np.asarray(y)
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = target[:, 0]
+    if target.ndim != 1 or len(target) != rows:
+        raise DataError(f"X has {rows} rows and y has the shape {target.shape}; give one target for each row.")
+    return target
 
 
 def _column(values: NDArray[Any]) -> Column:
