@@ -36,7 +36,7 @@ from benchmarks.foreign import pictures
 from trine.choices import Choices
 from trine.criterion import Criterion
 from trine.data import Schema
-from trine.estimators._pair_scores import energy
+from trine.estimators._scored.pairs import energy
 from trine.evaluation.features import feature_space
 from trine.evaluation.samples import frechet
 from trine.methods import methods

@@ -57,7 +57,7 @@ def one(task: str, labels: list[int], draws: int, seconds: float) -> dict[str, A
     from sklearn.decomposition import PCA
     from sklearn.svm import SVC
 
-    from trine.estimators._comparison import compare
+    from trine.estimators._transferred.comparison import compare
     from trine.report.figures.transfer import draw_comparison
 
     started = time.perf_counter()

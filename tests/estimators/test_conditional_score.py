@@ -13,7 +13,7 @@ import trine
 from trine.choices import Choices
 from trine.data import Schema, read, stored
 from trine.domains import Category, Image, Real
-from trine.estimators._given import Given, nothing
+from trine.estimators._scored.given import Given, nothing
 from trine.evaluation.samples import conditional_frechet, frechet
 
 DIGITS = load_digits()

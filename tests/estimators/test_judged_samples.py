@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 import trine
 from trine.cli import main
 from trine.errors import DataError
-from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
-from trine.estimators._sample_scores import scores
+from trine.estimators._scored.judged import Kinds, Seen, judge_of, with_judge
+from trine.estimators._scored.samples import scores
 
 SHORT: dict[str, Any] = {"epochs": 2, "channels": 8, "random_state": 0, "threads": 1}
 

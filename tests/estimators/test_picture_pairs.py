@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 import trine
 from trine.data import read
 from trine.errors import ChoiceError, DataError
-from trine.estimators._pair_scores import energy
+from trine.estimators._scored.pairs import energy
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
 EDGES = ((np.abs(np.diff(DIGITS.astype(int), axis=2, prepend=0)) > 60) * 255).astype(np.uint8)

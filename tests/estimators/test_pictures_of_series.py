@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trine.domains import Column, Sequences, Series
-from trine.estimators._record import LINES, SHOWN_SIDE, picture
+from trine.estimators._shown.record import LINES, SHOWN_SIDE, picture
 
 
 def column(*rows: np.ndarray, absent: list[bool] | None = None) -> Column:

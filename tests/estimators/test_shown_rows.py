@@ -10,7 +10,7 @@ import pytest
 
 import trine
 from trine.domains import Audio, Column, Real, Sequences
-from trine.estimators._record import SHOWN_SIDE, WAVE_HEIGHT, picture
+from trine.estimators._shown.record import SHOWN_SIDE, WAVE_HEIGHT, picture
 
 RATE = 8000
 

@@ -9,8 +9,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 import trine
-from trine.estimators import _sample_scores
-from trine.estimators._some_rows import some_rows
+from trine.estimators._scored import samples
+from trine.estimators._scored.some_rows import some_rows
 
 DIGITS = load_digits()
 ORDER = np.argsort(DIGITS.target, kind="stable")
@@ -36,15 +36,15 @@ def test_pairs_stay_pairs() -> None:
 def test_a_folder_sorted_by_class_is_scored_by_all_of_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The score that picks the generator read the first rows alone: of a sorted folder its first classes."""
     scored: list[Any] = []
-    seen = _sample_scores.seen_rows
+    seen = samples.seen_rows
 
     def noted(network: Any, store: Any, schema: Any, rows: Any, place: Any) -> Any:
         scored.append(rows)
         return seen(network, store, schema, rows, place)
 
-    monkeypatch.setattr(_sample_scores, "SCORED", 60)
-    monkeypatch.setattr(_sample_scores, "JUDGED", 200)
-    monkeypatch.setattr(_sample_scores, "seen_rows", noted)
+    monkeypatch.setattr(samples, "SCORED", 60)
+    monkeypatch.setattr(samples, "JUDGED", 200)
+    monkeypatch.setattr(samples, "seen_rows", noted)
     pictures = (DIGITS.images * 15).astype(np.uint8)[ORDER]
     trine.GAN(epochs=1, random_state=0, threads=1).fit(pictures[: 10 * 170])
     assert scored

@@ -13,7 +13,7 @@ from torch import nn
 import trine
 from trine.errors import ChoiceError, DataError
 from trine.estimators import _encoders
-from trine.estimators._comparison import _nested, compare
+from trine.estimators._transferred.comparison import _nested, compare
 
 X, Y = load_digits(return_X_y=True)
 PICTURES = X.reshape(-1, 8, 8).astype(np.uint8) * 15

@@ -17,7 +17,7 @@ from tests.stopping import stopped_and_resumed
 import trine
 from trine.errors import ChoiceError, DataError, SchemaError
 from trine.estimators._piles import piles_of, prepare_piles
-from trine.estimators._translation_scores import evaluate_translations
+from trine.estimators._scored.translations import evaluate_translations
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
 A, B = DIGITS[:120], 255 - DIGITS[120:280]

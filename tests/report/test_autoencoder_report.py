@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits, load_wine
 
 import trine
 from trine.domains import Image as ImageDomain
-from trine.estimators._sheets import contact_sheet, eight_bits
+from trine.estimators._shown.sheets import contact_sheet, eight_bits
 from trine.report import report_run
 
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_digits, load_wine
 
 import trine
-from trine.estimators._marginals import marginals
+from trine.estimators._shown.marginals import marginals
 from trine.report import figures, report_run
 
 

@@ -20,10 +20,10 @@ from trine.blocks.unpaired import PictureCode, PictureMap
 from trine.data import Batch, read
 from trine.domains import Image as ImageDomain
 from trine.domains import Real
-from trine.estimators._record import _look
-from trine.estimators._samples_record import arcs
-from trine.estimators._sheets import moving_sheet, sheet
-from trine.estimators._translations_record import translations_film, translations_record
+from trine.estimators._shown.record import _look
+from trine.estimators._shown.samples import arcs
+from trine.estimators._shown.sheets import moving_sheet, sheet
+from trine.estimators._shown.translations import translations_film, translations_record
 from trine.models import Translator
 from trine.models.translator import Contrast
 from trine.report import report_run

@@ -15,7 +15,7 @@ from trine.data import read, write
 from trine.domains import Audio, Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators import Autoencoder, load
-from trine.estimators._sheets import contact_sheet, eight_bits, pillow
+from trine.estimators._shown.sheets import contact_sheet, eight_bits, pillow
 
 Columns = Mapping[str, NDArray[Any]]
 

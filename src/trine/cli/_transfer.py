@@ -10,8 +10,8 @@ from typing import Any
 from trine.cli._outcome import print_json
 from trine.data import write
 from trine.errors import ChoiceError
-from trine.estimators._comparison import USUAL, compare
-from trine.estimators._transfers import transfer
+from trine.estimators._transferred.comparison import USUAL, compare
+from trine.estimators._transferred.runs import transfer
 from trine.report._template import require
 from trine.training import Run
 

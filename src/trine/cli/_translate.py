@@ -33,7 +33,7 @@ def translate(
     from trine.domains import Image
     from trine.estimators import Translator, load
     from trine.estimators._picture_ways import TILE, named, noises, of_file, pictures_in, require_readable
-    from trine.estimators._sheets import beside_sheet, eight_bits, pillow
+    from trine.estimators._shown.sheets import beside_sheet, eight_bits, pillow
 
     model: Any = load(run)
     if not hasattr(model, "way"):

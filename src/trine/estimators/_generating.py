@@ -14,7 +14,7 @@ from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._estimator import Estimator
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import evaluate_samples
+from trine.estimators._scored.samples import evaluate_samples
 from trine.estimators._training import Fitted
 from trine.estimators._x_given_z import cut, together
 from trine.evaluation import Evaluation

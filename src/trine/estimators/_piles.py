@@ -13,11 +13,11 @@ from trine.choices import Choices
 from trine.data import Schema, Table, TwoPiles, read, reshape, split
 from trine.errors import ChoiceError, SchemaError
 from trine.estimators._plan import Plan, Prepared, Rows
-from trine.estimators._samples_record import Look, record_of
-from trine.estimators._some_rows import some_rows
+from trine.estimators._scored.some_rows import some_rows
+from trine.estimators._scored.translations import score_told
+from trine.estimators._shown.samples import Look, record_of
+from trine.estimators._shown.translations import filmed, translations_film, translations_record
 from trine.estimators._training import Fitted, film_of
-from trine.estimators._translation_scores import score_told
-from trine.estimators._translations_record import filmed, translations_film, translations_record
 from trine.methods import Facts, derive
 from trine.models import Translator
 

@@ -23,7 +23,7 @@ from trine.estimators._arguments import share
 from trine.estimators._estimator import estimators, load, versions
 from trine.estimators._piles import piles_of, prepare_piles
 from trine.estimators._plan import Plan, Prepared, pairs_of, prepare
-from trine.estimators._record import write_record
+from trine.estimators._shown.record import write_record
 from trine.estimators._training import fit as train
 from trine.methods import Derivation, Facts, methods
 from trine.training import Run, distributed

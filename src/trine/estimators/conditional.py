@@ -16,10 +16,10 @@ from trine.errors import ChoiceError, DataError
 from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import estimators
 from trine.estimators._generating import AT_ONCE, Generating, unwrapped, with_columns
-from trine.estimators._pair_scores import FEATURES, judged_as_pairs, pair_metrics, space_of
 from trine.estimators._picture_ways import TILE, Way, translated
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import evaluate_samples_of, seen_rows
+from trine.estimators._scored.pairs import FEATURES, judged_as_pairs, pair_metrics, space_of
+from trine.estimators._scored.samples import evaluate_samples_of, seen_rows
 from trine.estimators._training import Fitted
 from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation

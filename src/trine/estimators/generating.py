@@ -15,7 +15,7 @@ from trine.errors import DataError
 from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import estimators
 from trine.estimators._generating import AT_ONCE, Generating, unwrapped, with_columns
-from trine.estimators._sample_scores import evaluate_samples_of
+from trine.estimators._scored.samples import evaluate_samples_of
 from trine.estimators.classification import _tag_inputs
 from trine.evaluation import Evaluation
 

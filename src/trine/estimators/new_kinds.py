@@ -21,11 +21,11 @@ from trine.domains import Image
 from trine.errors import ArtefactError, ChoiceError, DataError
 from trine.estimators._arguments import count, seed_of, yes_or_no
 from trine.estimators._estimator import Estimator, estimators, versions
-from trine.estimators._iteration import iterated
-from trine.estimators._kept_rows import restored, to_json, to_tensors
-from trine.estimators._known_classes import classes, held_out, labelled
-from trine.estimators._look import Look
-from trine.estimators._noise import noise as noise
+from trine.estimators._kinds.iteration import iterated
+from trine.estimators._kinds.kept_rows import restored, to_json, to_tensors
+from trine.estimators._kinds.known_classes import classes, held_out, labelled
+from trine.estimators._kinds.look import Look
+from trine.estimators._kinds.noise import noise as noise
 from trine.estimators._workflow import fit as train
 from trine.estimators._workflow import resume
 from trine.estimators.autoencoding import Autoencoder

@@ -24,11 +24,13 @@ from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, nea
 from trine.estimators._answers import answer, written
 from trine.estimators._arguments import share
 from trine.estimators._batched import chunk_of, concatenate
-from trine.estimators._encoders import Inputs, Source, at_rest, restored, source_of
-from trine.estimators._estimator import Estimator, estimators, versions
-from trine.estimators._heads import Head, LinearHead, NetHead, ScikitHead, Task, head_of, heads
-from trine.estimators._plan import Plan, Prepared, Rows
+from trine.estimators._encoders import Inputs, Source, at_rest, source_of
+from trine.estimators._estimator import Estimator, estimators
+from trine.estimators._heads import Head, LinearHead, NetHead, Task, head_of
+from trine.estimators._plan import Prepared, Rows
 from trine.estimators._training import fit as train
+from trine.estimators._transferred.answering import Answering
+from trine.estimators._transferred.artefact import parts_of, restore
 from trine.evaluation import Evaluation, evaluate, remembered
 from trine.methods import Derivation, Facts
 from trine.methods.transfer import TUNES, TransferMethod
@@ -45,50 +47,6 @@ ARCHITECTURE = (
     "sequence", "units", "layers", "bidirectional", "pooling", "audio", "augment", "flip", "image",
 )  # fmt: skip
 """Choices of an encoder that say what its network is; the others say how it was trained."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Answering:
-    """How an answer follows from x, for those who ask: the derivation of a frozen transfer.
-
-    Attributes:
-        encoder: what z is taken from. features: numbers in z. head: in one line. schema: y's domain. rows: learned from.
-    """
-
-    encoder: str
-    features: int
-    head: str
-    schema: Schema
-    rows: int
-    choices: Choices
-
-    def sections(self, sample: Any = None) -> dict[str, list[str]]:
-        """Title → lines."""
-        return {
-            "what you have": self.schema.describe().splitlines(),
-            "representation": [
-                f"z(x) by {self.encoder}: {self.features:,} numbers; frozen: no parameter, statistic or buffer moves",
-                "computed once for these rows, kept, and read again by every head",
-            ],
-            "head": [self.head, f"fitted on {self.rows:,} rows"],
-        }
-
-    def chosen(self) -> list[dict[str, str]]:
-        """Nothing is derived for a frozen encoder beside what the head says."""
-        return []
-
-    def describe(self, sample: Any = None) -> str:
-        """In words."""
-        return "\n\n".join(
-            "\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in self.sections().items()
-        )
-
-    def to_json(self, sample: Any = None) -> dict[str, Any]:
-        """For a machine."""
-        return {"method": "transfer", "schema": self.schema.to_json(), "sections": self.sections()}
-
-    def __str__(self) -> str:
-        return self.describe()
 
 
 @estimators.register("transfer")
@@ -545,44 +503,11 @@ class Transfer(Estimator):
 
     def manifest(self) -> dict[str, Any]:
         """The JSON half of the artefact."""
-        return self._artefact()[0]
+        return parts_of(self)[0]
 
     def tensors(self) -> dict[str, Tensor]:
         """The other half."""
-        return self._artefact()[1]
-
-    def _artefact(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        encoder, tensors = self.source_.parts()
-        found = {f"encoder.{name}": tensor for name, tensor in tensors.items()}
-        head: dict[str, Any] | None = None
-        if self.head_ is not None:
-            about, parts = self.head_.parts()
-            head = {"kind": self.head_.kind, **about}
-            found |= {f"head.{name}": tensor for name, tensor in parts.items()}
-        if self.model_ is not None:
-            found |= {f"model.{name}": tensor for name, tensor in self.model_.state_dict().items()}
-        facts = self.derivation_.facts.rows if self.model_ is not None else self.derivation_.rows
-        manifest = {
-            "estimator": self.kind,
-            "method": self.method,
-            "encoder": encoder,
-            "encoder_name": self.source_.name,
-            "head": head,
-            "parameters": {
-                name: value
-                for name, value in self.get_params(deep=False).items()
-                if isinstance(value, str | int | float | bool | None) and name not in ("encoder", "random_state")
-            },
-            "schema": dataclasses.replace(self.schema_, x={}).to_json(),
-            "plan": self.plan_.to_json(),
-            "rows": facts,
-            "features": self.derivation_.features if self.model_ is None else self.source_.network.features,
-            "choices": self.derivation_.choices.to_json(),
-            "provenance": self.provenance_,
-            "metrics": self.metrics_,
-            "versions": versions(),
-        }
-        return manifest, found
+        return parts_of(self)[1]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the artefact: encoder and head, JSON and tensors in one safetensors file that executes nothing.
@@ -591,7 +516,7 @@ class Transfer(Estimator):
             ArtefactError: the head cannot be kept without pickle; or the file cannot be written.
         """
         self._ready()
-        return artefact.save(path, *self._artefact())
+        return artefact.save(path, *parts_of(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], encoder: Any = None) -> Self:
@@ -616,46 +541,8 @@ class Transfer(Estimator):
     def _restore(
         cls, manifest: Mapping[str, Any], tensors: Mapping[str, Tensor], path: str, encoder: Any = None
     ) -> Self:
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-        try:
-            source = restored(manifest["encoder"], part("encoder."), encoder, path)
-            source.name = str(manifest["encoder_name"])
-            plan = Plan.from_json(manifest["plan"])
-            estimator = cls(source, **manifest["parameters"], random_state=plan.seed)
-            estimator.source_, estimator.plan_ = source, plan
-            schema = Schema.from_json(manifest["schema"])
-            estimator.schema_ = dataclasses.replace(schema, x=source.domains())
-            choices, rows = Choices.from_json(manifest["choices"]), int(manifest["rows"])
-            estimator.head_ = estimator.model_ = None
-            if (kept := manifest["head"]) is not None:
-                head = heads[str(kept["kind"])].restore(kept, part("head."))
-                estimator.head_ = head
-                estimator.head = head.estimator if isinstance(head, ScikitHead) else estimator.head
-                estimator.derivation_ = Answering(
-                    source.name, int(manifest["features"]), head.describe(), estimator.schema_, rows, choices
-                )
-            else:
-                if isinstance(source.network, Foreign):
-                    source.network.features = int(manifest["features"])
-                estimator.derivation_ = estimator._derived(Facts(rows), choices, None)
-                model = estimator.derivation_.model
-                model.load_state_dict(part("model."))
-                estimator.model_ = model.eval()
-            estimator.provenance_, estimator.metrics_ = dict(manifest["provenance"]), dict(manifest["metrics"])
-        except (KeyError, TypeError, AttributeError, RuntimeError, AssertionError) as error:
-            first = str(error).splitlines()[0] if str(error) else ""
-            raise ArtefactError(
-                f"{path} does not fit together ({type(error).__name__}: {first}): it was altered, or written by a trine whose "
-                f"parts differ (this is {versions()['trine']})."
-            ) from None
-        domain = estimator._target()
-        if isinstance(domain, Category):
-            estimator.classes_ = np.array(domain.decode(np.arange(len(domain.labels))).tolist())
-        estimator.history_, estimator.evaluations_, estimator.calibrations_ = [], {}, {}
-        estimator.novelty_ = None
-        return estimator
+        found: Self = restore(cls, manifest, tensors, path, encoder)
+        return found
 
 
 def _one_each(y: ArrayLike, rows: int) -> NDArray[Any]:

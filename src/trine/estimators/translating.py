@@ -19,8 +19,8 @@ from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
 from trine.estimators._piles import paired, piles_of, prepare_piles
 from trine.estimators._plan import Prepared
+from trine.estimators._scored.translations import evaluate_translations, evaluate_translations_of
 from trine.estimators._training import Fitted, fit
-from trine.estimators._translation_scores import evaluate_translations, evaluate_translations_of
 from trine.estimators._x_given_z import cut, together
 from trine.evaluation import Evaluation
 from trine.models import Translator as Network

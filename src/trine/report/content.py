@@ -37,8 +37,8 @@ class ReportContent:
             URI of a PNG, JPEG or WebP, or pixels (height, width[, channels]), uint8 or in [0, 1].
         novelty: what ``trine.evaluation.novelty.describe`` gives of the held-out rows, ``farthest`` with ``values`` and
             ``image`` besides.
-        codes: of an autoencoder, what :func:`trine.estimators._codes_record.codes_record` gives.
-        samples: of a generator, what :func:`trine.estimators._samples_record.record_of` gives.
+        codes: of an autoencoder, what :func:`trine.estimators._shown.codes.codes_record` gives.
+        samples: of a generator, what :func:`trine.estimators._shown.samples.record_of` gives.
         gradients: ``label`` and ``layers`` (``layer``, ``activation``, ``gradient``) at points of the training, and ``time`` of
             recurrent layers (``layer``, ``direction``, ``gradient`` a step).
         timing: ``seconds``, ``rate`` (examples a second), ``threads``. memory: peak, in bytes.

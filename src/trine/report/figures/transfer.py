@@ -23,7 +23,7 @@ APART = 0.045
 
 
 def draw_comparison(path: Path, comparison: Any, title: str | None = None) -> None:
-    """Draw a :class:`~trine.estimators._transfer_results.Comparison`.
+    """Draw a :class:`~trine.estimators._transferred.results.Comparison`.
 
     Raises:
         ChoiceError: the file cannot be written.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trine.data import Store, Table, read
 from trine.errors import SchemaError
-from trine.estimators._look import AT_ONCE, Look
+from trine.estimators._kinds.look import AT_ONCE, Look
 from trine.estimators._x_given_z import values_of
 from trine.estimators.autoencoding import Autoencoder
 

@@ -14,7 +14,7 @@ import torch
 from trine.data import Table, split
 from trine.estimators._encoders import source_of
 from trine.estimators._estimator import versions
-from trine.estimators._record import RECORD
+from trine.estimators._shown.record import RECORD
 from trine.estimators._workflow import ARTEFACT, _source
 from trine.estimators.transferring import Transfer, _read
 from trine.training import Run

@@ -17,8 +17,8 @@ from trine.errors import ChoiceError, DataError, unknown
 from trine.estimators._answers import answer
 from trine.estimators._encoders import MissingLibrary, source_of
 from trine.estimators._estimator import versions
-from trine.estimators._transfer_results import Comparison, concluded, shown
-from trine.estimators._ways import WAYS, NotHere, Setting
+from trine.estimators._transferred.results import Comparison, concluded, shown
+from trine.estimators._transferred.ways import WAYS, NotHere, Setting
 from trine.estimators.transferring import Transfer, _read
 
 USUAL = ("z + linear", "z + net", "z + boosting", "x + boosting", "from scratch")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, cat, from_numpy
 
-from trine.estimators._judged import MOST_KINDS, OF_EACH
+from trine.estimators._scored.judged import MOST_KINDS, OF_EACH
 from trine.evaluation import Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.judges import FEW, ROWS, Judge, classifier, judgeable

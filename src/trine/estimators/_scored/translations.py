@@ -17,12 +17,12 @@ from trine.criterion import Criterion
 from trine.data import Schema, Store
 from trine.divergences.pooled import Pooled
 from trine.estimators._batched import chunk_of
-from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import JUDGED, SEED, scores
-from trine.estimators._some_rows import some_rows
+from trine.estimators._scored.named_features import with_network
+from trine.estimators._scored.samples import JUDGED, SEED, scores
+from trine.estimators._scored.some_rows import some_rows
+from trine.estimators._scored.translation_judges import Judges, Labels, judges_of
 from trine.estimators._training import score_of
-from trine.estimators._translation_judges import Judges, Labels, judges_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.features import FeatureSpace, feature_space
@@ -125,7 +125,7 @@ def evaluate_translations_of(
 
     Args:
         history: of the training, an epoch a record. labels: of the rows of A and of B.
-        network: in whose features distances are taken as well; see :func:`~trine.estimators._named_features.with_network`.
+        network: in whose features distances are taken as well; see :func:`~trine.estimators._scored.named_features.with_network`.
     """
     model: Any = derivation.model
     look = _Look(model, store, derivation.schema, next(model.parameters()).device)

@@ -20,7 +20,7 @@ class Result:
     """How one way does with one number of labels.
 
     Attributes:
-        way: a way of :mod:`trine.estimators._ways`. labels: how many. value: the metric, the mean over draws.
+        way: a way of :mod:`trine.estimators._transferred.ways`. labels: how many. value: the metric, the mean over draws.
         low, high: 95 % bootstrap interval over held-out rows and draws together.
         draws: the metric of each draw. seconds: of fitting and answering, the mean over draws; z itself apart.
     """

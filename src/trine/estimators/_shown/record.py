@@ -18,10 +18,10 @@ from trine.blocks.sound import MelSpectrogram
 from trine.choices import Choices
 from trine.data import Batch, Schema, Table
 from trine.domains import Audio, Column, Domain, Image, Series
-from trine.estimators._codes_record import codes_record
 from trine.estimators._estimator import versions
 from trine.estimators._plan import Prepared
-from trine.estimators._samples_record import record_of
+from trine.estimators._shown.codes import codes_record
+from trine.estimators._shown.samples import record_of
 from trine.estimators._training import Fitted
 from trine.methods import Derivation
 from trine.models import Translator

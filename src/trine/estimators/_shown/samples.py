@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from trine.data import Table, read
 from trine.domains import Category, Domain, Image, Numeric
-from trine.estimators._film import bytes_of_seen, filmed_conditions, frame_rows, is_picture, noise_of, small
-from trine.estimators._marginals import marginals, measured
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import JUDGED, SEED, given_of, scored_rows, seen_rows, space_of
-from trine.estimators._sheets import moving_sheet, sheet
-from trine.estimators._some_rows import some_rows
+from trine.estimators._scored.samples import JUDGED, SEED, given_of, scored_rows, seen_rows, space_of
+from trine.estimators._scored.some_rows import some_rows
+from trine.estimators._shown.film import bytes_of_seen, filmed_conditions, frame_rows, is_picture, noise_of, small
+from trine.estimators._shown.marginals import marginals, measured
+from trine.estimators._shown.sheets import moving_sheet, sheet
 from trine.estimators._training import Fitted
 from trine.evaluation.associations import associations, strongest
 from trine.evaluation.samples import conditional_frechet

@@ -18,11 +18,11 @@ from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
-from trine.estimators._given import Given, Matrix, nothing
-from trine.estimators._judged import Kinds, Seen, judge_of, with_judge
-from trine.estimators._named_features import with_network
 from trine.estimators._plan import Prepared
-from trine.estimators._some_rows import some_rows
+from trine.estimators._scored.given import Given, Matrix, nothing
+from trine.estimators._scored.judged import Kinds, Seen, judge_of, with_judge
+from trine.estimators._scored.named_features import with_network
+from trine.estimators._scored.some_rows import some_rows
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
@@ -306,7 +306,7 @@ def evaluate_samples_of(
 
     Args:
         labels: of the rows, (rows,) texts or None, where they have some.
-        network: in whose features distances are taken as well; see :func:`~trine.estimators._named_features.with_network`.
+        network: in whose features distances are taken as well; see :func:`~trine.estimators._scored.named_features.with_network`.
     """
     own, schema, seed = estimator._network, estimator.schema_, estimator.plan_.seed
     place = next(own.parameters()).device

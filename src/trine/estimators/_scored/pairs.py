@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from trine.data import Schema, Store
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
-from trine.estimators._sample_scores import JUDGED, SCORED, SEED, seen_rows
-from trine.estimators._some_rows import some_rows
+from trine.estimators._scored.samples import JUDGED, SCORED, SEED, seen_rows
+from trine.estimators._scored.some_rows import some_rows
 from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric
 from trine.evaluation.features import FeatureSpace, feature_space

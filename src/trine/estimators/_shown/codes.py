@@ -11,8 +11,8 @@ from torch.distributions import Distribution, Independent, Normal
 
 from trine.data import Table, labels_of, read
 from trine.domains import Image
-from trine.estimators._marginals import DRAWN, marginals, measured
-from trine.estimators._sheets import as_uri, contact_sheet, eight_bits
+from trine.estimators._shown.marginals import DRAWN, marginals, measured
+from trine.estimators._shown.sheets import as_uri, contact_sheet, eight_bits
 
 ROWS = 10
 """Rows that are shown beside what comes back of them."""

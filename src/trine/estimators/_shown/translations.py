@@ -10,9 +10,9 @@ from torch import Tensor
 
 from trine.data import Batch, read
 from trine.domains import Domain
-from trine.estimators._film import PICTURES, SEED, SIDE, bytes_of_seen, small
-from trine.estimators._samples_record import ANSWERS, ROWS_OF_STRIP, Look, early, pixels, short
-from trine.estimators._sheets import moving_sheet, sheet
+from trine.estimators._shown.film import PICTURES, SEED, SIDE, bytes_of_seen, small
+from trine.estimators._shown.samples import ANSWERS, ROWS_OF_STRIP, Look, early, pixels, short
+from trine.estimators._shown.sheets import moving_sheet, sheet
 from trine.estimators._x_given_z import cut
 from trine.models import Translator
 from trine.training import Result, generators

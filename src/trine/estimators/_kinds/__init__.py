@@ -1,0 +1,1 @@
+"""Parts of the search for kinds of x that do not exist yet."""

@@ -1,0 +1,1 @@
+"""What a report shows of a fitted estimator: rows, codes, samples over training, translations."""

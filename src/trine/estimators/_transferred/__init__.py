@@ -1,0 +1,1 @@
+"""Transfers measured beside other ways of using labels, and kept."""
