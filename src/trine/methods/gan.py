@@ -79,8 +79,10 @@ class GanMethod(Method):
         self._warn(facts)
         wanted = self._derived(schema, choices, facts)
         epochs = choices.epochs or wanted["epochs"][0]
+        # Of tables and of pairs a score may stand still while steps are large: most is gained where they end small.
+        waits = epochs * 2 // 3 if "likelihood" in wanted else epochs // 3
         wanted["patience"] = (
-            max(10, epochs * 2 // 3 if "hidden" in wanted else epochs // 3),
+            max(10, waits),
             "epochs without a score that is better by more than its noise; the best generator is kept",
         )
         for name in self._not_of(schema):
