@@ -12,7 +12,7 @@ far are made digits from real ones in its features (Fréchet).
 training, both pictures alike. The judge of made aerials is a small network that learned from real pairs to tell which of five
 colours of the map a place has (as the FCN score of Isola et al., 2017, section 4.1); of made maps it is the nearest colour itself.
 
-All variants have the same network, batches, step sizes and epochs, whatever their scores do on the way (``patience=0``: step sizes end
+All variants have the same network, batches, step sizes and epochs, whatever their scores do on the way (``patience=0``: steps end
 small, and most is gained there), and keep the epoch with the best energy score. Kept in
 ``results/paired.json``, ``paired.md`` and small pictures: what was read, the truth, five answers of each variant.
 """
@@ -37,7 +37,7 @@ from benchmarks.foreign import pictures
 from trine.choices import Choices
 from trine.criterion import Criterion
 from trine.data import Schema
-from trine.estimators._pair_scores import energy
+from trine.estimators._scored.pairs import energy
 from trine.evaluation.features import feature_space
 from trine.evaluation.samples import frechet
 from trine.methods import methods
