@@ -179,6 +179,21 @@ def test_a_critic_reads_numbers_by_soft_steps_row_by_row(table: Any) -> None:
     assert torch.allclose(critic(rows)[:7], critic(rows[:7]), atol=1e-5)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_critic_gives_as_many_numbers_of_a_row_as_are_asked(given: bool, table: Any) -> None:
+    made, batch = table
+    schema = Schema.infer(read(columns())).fit(read(columns()))
+    torch.manual_seed(0)
+    critic = Critic(made, schema.x, Choices(hidden=(32,)), schema.x if given else None, numbers=16)
+    rows = made.seen(batch)
+    found = critic(rows, batch) if given else critic(rows)
+    assert found.shape == (len(rows), 16)
+    assert torch.linalg.matrix_rank(found - found.mean(0)) > 8
+    if given:  # what belongs to a row is part of what is judged
+        other = {name: value.roll(1, 0) for name, value in batch.items()}
+        assert not torch.allclose(critic(rows, other), found)
+
+
 def test_what_is_known_of_a_row_is_a_sum_over_what_was_drawn() -> None:
     torch.manual_seed(0)
     turns = Turns(5, asks=[3, 2, 4], draws=[3, 2, 4], hidden=7)

@@ -29,6 +29,7 @@ from trine.divergences.learned import (
     Wasserstein,
     learned,
 )
+from trine.divergences.packed import Packed
 from trine.divergences.two_sample import energy_distance
 from trine.errors import ChoiceError
 from trine.procedures import Descent
@@ -306,6 +307,29 @@ def test_with_the_identity_the_critic_sees_the_energy_distance() -> None:
         exact = 0.5 * energy_distance(fake, real, unbiased=True).item()
         assert divergence(fake, real).mean().item() == pytest.approx(exact, abs=2e-4)
         assert divergence.tighten(fake, real).mean().item() == pytest.approx(-exact, abs=2e-4)
+
+
+@pytest.mark.parametrize("features", [3, 64])
+def test_the_witness_is_no_steeper_than_the_critic_where_rows_coincide(features: int) -> None:
+    """A matrix product cannot tell rows in one place from rows that are near; the root of what it leaves has any slope."""
+    torch.manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(features, features)).Q
+    rows = 100.0 + torch.randn(50, features)
+    points = rows.clone().requires_grad_()
+    witness = Cramer(nn.Identity()).witness(points @ turn, rows @ turn, (rows + 1e-4 * torch.randn_like(rows)) @ turn)
+    (slope,) = torch.autograd.grad(witness.sum(), points)
+    assert slope.isfinite().all()
+    assert slope.norm(dim=1).max() <= 1.01  # h turns rows, and w is half a difference of two means of distances
+
+
+def test_the_witness_is_high_where_rows_are_real() -> None:
+    torch.manual_seed(0)
+    fake, real = torch.randn(100, 5), torch.randn(100, 5) + 2
+    divergence = Cramer(nn.Identity())
+    assert divergence.witness(real, fake, real).mean() > divergence.witness(fake, fake, real).mean() + 1
+    packed = Packed(divergence, 2)
+    assert torch.equal(packed.witness(fake, fake, real), divergence.witness(fake, fake, real))
+    assert torch.equal(Wasserstein(nn.Identity()).witness(real, fake, real), real.mean(1))
 
 
 def test_cramers_critic_reaches_the_penalised_optimum() -> None:

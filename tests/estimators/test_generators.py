@@ -134,6 +134,14 @@ def test_every_divergence_trains(divergence: str) -> None:
     assert np.abs((made.mean(axis=0) - truth.mean(axis=0)) / truth.std(axis=0)).max() < 1.0
 
 
+def test_cramers_distance_learns_how_columns_go_together() -> None:
+    """Two clusters on a diagonal, whose columns alone are two humps each: by one feature of a row two of three stay right."""
+    rng = np.random.default_rng(0)
+    X = rng.choice([-2.0, 2.0], (3000, 1)) + 0.1 * rng.normal(size=(3000, 2))
+    made = trine.GAN("cramer", likelihood=0.0, epochs=30, random_state=0, threads=1).fit(X).sample(1000)
+    assert (made.prod(1) > 0).mean() > 0.75
+
+
 def test_the_derivation_says_what_is_played() -> None:
     derivation, _ = trine.derive((PICTURES, DIGITS.target.astype(str)), method="gan", divergence="minimax")
     text = derivation.describe()

@@ -1,4 +1,4 @@
-"""A critic: what is seen of a row → one number, or one a patch; of a condition it has an encoder of its own."""
+"""A critic: what is seen of a row → one number, several, or one a patch; of a condition it has an encoder of its own."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ HIDDEN = (256, 256)
 class Critic(nn.Module):
     """(batch, *shape)[, a condition] → (batch,): v = w · h(x) + b, and of a condition c also ⟨h(x), V e(c)⟩ (projection).
 
+    Where a divergence compares rows by several numbers, (batch, numbers): W h(x) + b, of a condition W (h(x) ⊙ (1 + V e(c))) + b.
+
     No normalisation over the batch: a row's value is its own, and penalties on its slope are what they say. Each field goes
     through its block, the features of several fields or of a table through dense layers with leaky rectifiers.
 
@@ -31,6 +33,7 @@ class Critic(nn.Module):
         choices: resolved. condition: column → domain of x, where what is judged has a condition.
         pack: rows that are judged at once. Where it is 2 or more (packs, pack, *shape) → (packs,), a picture's channels one after
             the other, other features likewise; and of rows, (batch, *shape) → (batch,), each has the value of its pack.
+        numbers: that it gives.
 
     References:
         Miyato and Koyama, `cGANs with Projection Discriminator`, 2018. Lin et al., `PacGAN`, 2018.
@@ -43,6 +46,7 @@ class Critic(nn.Module):
         choices: Choices,
         condition: Mapping[str, Domain] | None = None,
         pack: int = 1,
+        numbers: int = 1,
     ) -> None:
         super().__init__()
         self.shapes, self.pack = list(made.shapes), pack
@@ -60,7 +64,7 @@ class Critic(nn.Module):
         for features in hidden:
             self.dense.append(nn.Linear(width, features))
             width = features
-        self.value = nn.Linear(width, 1)
+        self.value = nn.Linear(width, numbers)
         self.rows = len(made.shape) + 1
         self.condition = Encoder(condition, choices) if condition else None
         self.projection = nn.Linear(self.condition.features, width, bias=False) if self.condition is not None else None
@@ -87,12 +91,16 @@ class Critic(nn.Module):
             each: Tensor = self(packs(value, self.pack), given)
             return each.repeat_interleave(self.pack)[: len(value)]
         h = self.features(value)
-        judged: Tensor = self.value(h).squeeze(1)
+        projected = None
         if self.condition is not None and self.projection is not None:
             assert given is not None, "a critic with a condition is asked without one"
             projected = self.projection(self.condition(given))
-            judged = judged + (h * projected).sum(1) / projected.shape[1] ** 0.5
-        return judged
+        judged: Tensor
+        if self.value.out_features > 1:
+            judged = self.value(h if projected is None else h * (1 + projected))
+            return judged
+        judged = self.value(h).squeeze(1)
+        return judged if projected is None else judged + (h * projected).sum(1) / projected.shape[1] ** 0.5
 
 
 def packs(rows: Tensor, pack: int) -> Tensor:

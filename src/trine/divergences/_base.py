@@ -128,6 +128,14 @@ class LearnedDivergence(Divergence):
     def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         """What the critic descends, (batch,), so that the bound approaches the divergence."""
 
+    def witness(self, values: Tensor, fake: Tensor, real: Tensor) -> Tensor:
+        """What the critic's ``values`` of rows, (rows, ...), say of each: (rows,), of one side higher than of the other.
+
+        Args:
+            fake, real: its values of rows of either side, which a divergence that compares rows by several numbers needs.
+        """
+        return values.reshape(len(values), -1).mean(1)
+
 
 def over_members(values: Tensor) -> Tensor:
     """(members..., batch) → (batch,): the mean over members."""

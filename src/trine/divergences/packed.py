@@ -50,6 +50,10 @@ class Packed(LearnedDivergence):
         fake, real = self._packs(predicted, target, given)
         return self._of_rows(self.divergence.tighten(fake, real), predicted)
 
+    def witness(self, values: Tensor, fake: Tensor, real: Tensor) -> Tensor:
+        """As the divergence has it."""
+        return self.divergence.witness(values, fake, real)
+
     def describe(self, predicted: str, target: str) -> str:
         """The formula, of packs."""
         return self.divergence.describe(f"{predicted}^{self.pack}", f"{target}^{self.pack}")

@@ -38,6 +38,8 @@ FEW = 1000
 
 BOUND = ("wasserstein", "cramer")
 """Divergences whose critics are bound by a penalty of their own, on slopes above one."""
+NUMBERS = {"cramer": 16}
+"""That a critic gives of a row where the divergence compares rows by several: by one, rows that differ are alike too often."""
 LIPSCHITZ = 10.0
 """Its weight (Gulrajani et al., `Improved Training of Wasserstein GANs`, 2017, section 4)."""
 ABOUT = {
@@ -113,7 +115,7 @@ class GanMethod(Method):
         pack = choices.pack or 1
         if pack > (choices.batch_size or pack):
             raise ChoiceError(f"pack is {pack}, and a batch has {choices.batch_size} rows; make batch_size larger.")
-        critic = Critic(model.made, made, choices, condition, pack)
+        critic = Critic(model.made, made, choices, condition, pack, numbers_of(choices))
         if not choices.critic_augment:
             return model, critic
         if len(made) > 1 or not isinstance(next(iter(made.values())), Image):
@@ -269,7 +271,7 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts, given: b
             "epochs": (epochs, f"to see about {seen:,} rows, within 20 to 500 epochs"),
             "step_size": (
                 (3e-3, "of many rows, large until the schedule ends it: chosen on Adult's training rows")
-                if rows > MANY and not given
+                if rows > MANY and not given and choices.divergence != "cramer"
                 else (1e-3, "held on tables")
             ),
             "penalty_every": every,
@@ -298,6 +300,11 @@ def network(
 
 def _apart(encoder: nn.Module | None, choices: Choices) -> bool:
     return encoder is not None and choices.diversity != 0
+
+
+def numbers_of(choices: Choices) -> int:
+    """How many numbers a critic of rows gives of each."""
+    return NUMBERS.get(choices.divergence or "", 1)
 
 
 def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:

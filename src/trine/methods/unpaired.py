@@ -23,7 +23,7 @@ from trine.divergences.pooled import Pooled
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, methods
-from trine.methods.gan import BOUND, GanMethod, adversarial, derived, divergence_of, refuse_packs
+from trine.methods.gan import BOUND, GanMethod, adversarial, derived, divergence_of, numbers_of, refuse_packs
 from trine.models import Translator
 from trine.models.translator import Contrast
 from trine.procedures import Procedure
@@ -178,7 +178,9 @@ def _of_rows(schema: Schema, choices: Choices, noise: tuple[int, int]) -> tuple[
     )
     domains: dict[str, Mapping[str, Domain]] = {"a": schema.x, "b": schema.y}
     probability = choices.critic_augment or 0.0
-    return model, {name: augmented(Critic(part, domains[name], choices), probability) for name, part in made.items()}
+    of_a_row = numbers_of(choices)
+    critics = {name: Critic(part, domains[name], choices, numbers=of_a_row) for name, part in made.items()}
+    return model, {name: augmented(critic, probability) for name, critic in critics.items()}
 
 
 def _kept(model: Translator, choices: Choices) -> list[Term]:

@@ -12,6 +12,8 @@ from ._base import between, judge, learned, pair, slope, steepness
 
 DIRECT = 16
 """Up to so many features a distance is a sum of squared differences; beyond, a matrix product."""
+ROUNDING = 16 * torch.finfo(torch.float32).eps
+"""Part of two rows' squared lengths below which a matrix product cannot tell how far they are apart."""
 
 
 @learned.register("cramer")
@@ -26,6 +28,8 @@ class Cramer(LearnedDivergence):
 
     Bellemare et al. replace the target's second sample by zero in the critic, to save samples; here all pairs of the
     batch are used instead, which is no approximation.
+
+    One feature is not enough: rows that differ may have the same. :class:`~trine.GAN` takes a critic of sixteen.
 
     Args:
         critic: (batch, ...) → features, (batch, features); takes the condition as a second argument where the term has one.
@@ -64,9 +68,13 @@ class Cramer(LearnedDivergence):
         if not self.weight:
             return values
         points = between(fake, real)
-        h = self._features(points, given)
-        witness = 0.5 * (_distances(h, h_fake).mean(1) - _distances(h, h_real).mean(1))
+        witness = self.witness(self._features(points, given), h_fake, h_real)
         return values + self.weight * steepness(slope(witness, points))
+
+    def witness(self, values: Tensor, fake: Tensor, real: Tensor) -> Tensor:
+        """W of rows by their features: high where they are nearer to real ones than to fake ones."""
+        values, fake, real = (part.flatten(1) if part.dim() > 1 else part.unsqueeze(1) for part in (values, fake, real))
+        return 0.5 * (_distances(values, fake).mean(1) - _distances(values, real).mean(1))
 
     def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         """The distance under the present critic: (batch,), whose mean is the U-statistic."""
@@ -93,5 +101,7 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
     else:
         middle = b.detach().mean(0)
         a, b = a - middle, b - middle
-        squares = (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_min(0.0)
+        lengths = a.square().sum(1, keepdim=True) + b.square().sum(1)
+        # The root's slope at what rounding leaves of two rows in one place would be as large as you please.
+        squares = (lengths - 2 * a @ b.mT).clamp_min(ROUNDING * lengths.detach())
     return (squares + torch.finfo(squares.dtype).eps ** 2).sqrt()

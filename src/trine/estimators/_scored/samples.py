@@ -245,6 +245,8 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
             parts |= {"on true": judge(parts["true"], *given), "on made": judge(parts["made"], *given)}
             for name, part in parts.items():
                 found[name].append(part.float().flatten(1).cpu() if part.dim() > 1 else part.float().cpu())
+    judged = [torch.cat(found[name]) for name in ("on true", "on made")]
+    ranking = games.ranked(*(learned.witness(part, judged[1], judged[0]).numpy() for part in judged))
     values = {name: torch.cat(parts).numpy() for name, parts in found.items() if parts}
     trained = bool(estimator.history_)  # an artefact keeps no critic
     by = games.spread(values["true"])
@@ -255,9 +257,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
     findings = games.diagnose(
         evaluation.metrics,
         estimator.history_,
-        games.ranked(*(values[name].reshape(len(rows), -1).mean(1) for name in ("on true", "on made")))
-        if trained
-        else None,
+        ranking if trained else None,
         games.moved(values["made"], values["again"], by),
         None if alone else games.moved(values["made"], values["elsewhere"], by),
         same,

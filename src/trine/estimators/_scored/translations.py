@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trine.criterion import Criterion
 from trine.data import Schema, Store
+from trine.divergences import LearnedDivergence
 from trine.divergences.pooled import Pooled
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
@@ -104,12 +105,11 @@ def evaluate_translations(
         return look.told(found, rows, prepared.derivation, history)
 
 
-def _critic_of(criterion: Criterion, side: str) -> nn.Module:
-    """The critic of what is translated to ``side``."""
+def _learned_of(criterion: Criterion, side: str) -> LearnedDivergence:
+    """The divergence that is learned between what is translated to ``side`` and its pile."""
     found: Any = next(term.divergence for term in criterion.terms if term.predicted == f"fake_{side}")
-    learned: Any = found.divergence if isinstance(found, Pooled) else found
-    critic: nn.Module = learned.critic
-    return critic.eval()
+    learned: LearnedDivergence = found.divergence if isinstance(found, Pooled) else found
+    return learned.eval()
 
 
 def evaluate_translations_of(
@@ -226,8 +226,8 @@ class _Look:
             judged = evaluation.figures.get("diagnosis", [])
             figures = {name: value for name, value in evaluation.figures.items() if name != "diagnosis"}
             if len(rows) >= games.FEWEST:
-                critic, chosen = _critic_of(derivation.criterion, side), derivation.choices.divergence
-                findings = self.diagnosis(side, some_rows(rows, SCORED), critic, evaluation, history, chosen)
+                learned, chosen = _learned_of(derivation.criterion, side), derivation.choices.divergence
+                findings = self.diagnosis(side, some_rows(rows, SCORED), learned, evaluation, history, chosen)
                 figures["diagnosis"] = [*judged, *(finding.to_json() for finding in findings)]
             told[side.upper()] = dataclasses.replace(evaluation, figures=figures)
         return told
@@ -260,7 +260,7 @@ class _Look:
         self,
         side: str,
         rows: NDArray[np.int64],
-        critic: nn.Module,
+        learned: LearnedDivergence,
         evaluation: Evaluation,
         history: Sequence[Mapping[str, Any]],
         divergence: str | None,
@@ -270,21 +270,18 @@ class _Look:
         true, made, again = self.seen(side, rows), self.translated(side, rows), self.translated(side, rows)
         with torch.inference_mode():
             given = torch.cat([other.seen(batch).cpu() for batch in self._parts(rows)])
+            critic: nn.Module = learned.critic  # type: ignore[assignment]
             on_true, on_made = (
-                torch.cat(
-                    [
-                        critic(part.to(self.place)).reshape(len(part), -1).mean(1).cpu()
-                        for part in torch.split(values, 256)
-                    ]
-                ).numpy()
+                torch.cat([critic(part.to(self.place)).cpu() for part in torch.split(values, 256)])
                 for values in (true, made)
             )
+            ranking = games.ranked(*(learned.witness(part, on_made, on_true).numpy() for part in (on_true, on_made)))
         by = games.spread(true.numpy())
         alike = given.shape == made.shape and given.dim() == 4
         return games.diagnose(
             evaluation.metrics,
             history,
-            games.ranked(on_true, on_made) if history else None,  # an artefact keeps no critic
+            ranking if history else None,  # an artefact keeps no critic
             games.moved(made.numpy(), again.numpy(), by),
             games.moved(made.numpy(), np.roll(made.numpy(), 1, axis=0), by),
             games.moved(made.numpy(), given.numpy(), games.spread(given.numpy())) if alike else None,
