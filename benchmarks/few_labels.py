@@ -1,8 +1,9 @@
 """Few labels: MNIST with 100 and 1,000 labels and all 60,000 pictures, and Adult with 200.
 
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 100 --ways propagation none svm --draws 10
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --ways pseudo --draws 8
-    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --ways generative adversarial
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --ways pseudo --draws 10
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --ways consistency generative --draws 3
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --ways adversarial reconstruct --draws 3
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels mnist --labels 1000 --ways propagation none svm --draws 2
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.few_labels adult --draws 5
 
