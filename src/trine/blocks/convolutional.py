@@ -18,6 +18,7 @@ from ._base import field_encoder
 from .activations import activation_for
 from .augmentation import Augment
 from .initialisation import init_conv
+from .narrow import Conv2d
 from .winners import MAPS, WinnersReader
 
 
@@ -181,7 +182,7 @@ class Stem(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, activation: str, reads: str) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, 4, stride=2, padding=1)
+        self.conv = Conv2d(channels_in, channels, 4, stride=2, padding=1)
         init_conv(self.conv, reads)
         self.activation = activation_for(activation)
 

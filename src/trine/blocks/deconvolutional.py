@@ -16,6 +16,7 @@ from ._base import field_decoder
 from .activations import activation_for
 from .convolutional import normalizations
 from .initialisation import gain, init_linear
+from .narrow import ConvTranspose2d
 from .winners import MAPS, Strokes, maps_of
 
 LEAST_SIDE = 7
@@ -32,7 +33,7 @@ class UpUnit(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, activation: str, normalization: str) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(channels_in, channels, 4, 2, 1, bias=normalization == "none")
+        self.conv = ConvTranspose2d(channels_in, channels, 4, 2, 1, bias=normalization == "none")
         with torch.no_grad():  # four of the sixteen weights of a channel meet at a place
             self.conv.weight.normal_(0.0, gain(activation) / math.sqrt(4 * channels_in))
             if self.conv.bias is not None:

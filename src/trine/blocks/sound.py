@@ -17,6 +17,7 @@ from trine.domains.audio import Audio
 from ._base import field_encoder
 from .activations import activation_for
 from .initialisation import init_conv
+from .narrow import Conv2d
 from .pooling import pooling_for
 from .sequence import SequenceBlock, own_steps
 
@@ -162,7 +163,7 @@ class SoundUnit(nn.Module):
         reads: str = "relu",
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.conv = Conv2d(channels_in, channels, 3, stride, 1, bias=False)
         init_conv(self.conv, reads)
         self.conv.weight.data = self.conv.weight.data.contiguous(memory_format=torch.channels_last)
         self.norm = OwnBatchNorm2d(channels)
@@ -242,7 +243,7 @@ class Sound(SequenceBlock):
         self.augment, self.loudness = augment, loudness
         self.most = round(max(HEARD, LONG * typical) * rate)
         self.front = LearnedFilterbank(rate) if learned else MelSpectrogram(rate, WARP if augment else 0.0)
-        self.first = nn.Conv2d(channels_in, channels, 5, (2, 2), 2, bias=False)
+        self.first = Conv2d(channels_in, channels, 5, (2, 2), 2, bias=False)
         init_conv(self.first, "linear")
         self.first_norm = OwnBatchNorm2d(channels)
         self.activation = activation_for(activation)

@@ -15,6 +15,7 @@ from trine.errors import unknown
 
 from .activations import activation_for
 from .initialisation import init_conv
+from .narrow import Conv1d
 from .pooling import pooling_for
 from .sequence import SequenceBlock, own_steps
 
@@ -96,7 +97,7 @@ class TemporalUnit(nn.Module):
         reads: str = "relu",
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(channels_in, channels, kernel, stride, bias=normalization == "none")
+        self.conv = Conv1d(channels_in, channels, kernel, stride, bias=normalization == "none")
         init_conv(self.conv, reads)
         self.norm = normalizations[normalization](channels)
         self.activation = activation_for(activation)

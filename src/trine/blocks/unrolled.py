@@ -16,6 +16,7 @@ from trine.domains import Audio, Series
 from ._base import field_decoder
 from .activations import activation_for
 from .initialisation import gain, init_linear
+from .narrow import ConvTranspose1d
 from .sequence import own_steps
 from .temporal import TemporalUnit, normalizations
 
@@ -38,7 +39,7 @@ class UpStep(nn.Module):
         super().__init__()
         self.factor = factor
         # Twice the stride: all steps are made of equally many products.
-        self.conv = nn.ConvTranspose1d(
+        self.conv = ConvTranspose1d(
             channels_in, channels, 2 * factor, factor, factor // 2, bias=normalization == "none"
         )
         with torch.no_grad():
