@@ -60,7 +60,7 @@ def test_the_error_of_frechet_is_that_of_drawing_again() -> None:
 
 
 def test_conditional_frechet_is_the_closed_form_of_linear_means() -> None:
-    """Y = B c + e: the conditional distance is E‖(B_a − B_b) c + (m_a − m_b)‖² + Bures of the residuals' covariances."""
+    """Of y = B c + e it is E‖(B_a − B_b) c + (m_a − m_b)‖² + Bures of the residuals' covariances."""
     n = 200_000
     c_a, c_b = rows(n, 2, 0), rows(n, 2, 1)
     slopes_a, slopes_b = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]]), np.array([[1.0, -0.5, 0.0], [0.3, 1.0, 0.0]])
@@ -74,9 +74,7 @@ def test_conditional_frechet_is_the_closed_form_of_linear_means() -> None:
     assert conditional_frechet(a, c_a, b, c_b) == pytest.approx(expected, rel=0.01)
 
 
-def test_conditional_frechet_is_that_of_rows_alone_where_nothing_is_given_and_any_scale_of_conditions_is_the_same() -> (
-    None
-):
+def test_conditional_frechet_of_no_condition_is_frechet_and_conditions_have_no_scale() -> None:
     a, b, c = rows(300, 5, 0), 1.2 * rows(300, 5, 1) + 0.3, rows(300, 3, 2)
     none = np.zeros((300, 0))
     assert conditional_frechet(a, none, b, none) == pytest.approx(frechet(a, b), rel=1e-9)

@@ -95,9 +95,8 @@ class Critic(nn.Module):
         if self.condition is not None and self.projection is not None:
             assert given is not None, "a critic with a condition is asked without one"
             projected = self.projection(self.condition(given))
-        judged: Tensor
         if self.value.out_features > 1:
-            judged = self.value(h if projected is None else h * (1 + projected))
+            judged: Tensor = self.value(h if projected is None else h * (1 + projected))
             return judged
         judged = self.value(h).squeeze(1)
         return judged if projected is None else judged + (h * projected).sum(1) / projected.shape[1] ** 0.5

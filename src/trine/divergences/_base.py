@@ -118,7 +118,13 @@ class Divergence(nn.Module, abc.ABC):
 
 
 class LearnedDivergence(Divergence):
-    """A divergence known only as the supremum of a bound over critics: it owns a critic, built of its parameters."""
+    """A divergence known only as the supremum of a bound over critics: it owns a critic, built of its parameters.
+
+    Attributes:
+        numbers: that a critic of rows gives of each; above 1 where the divergence compares rows by several.
+    """
+
+    numbers: ClassVar[int] = 1
 
     def penalised(self) -> str:
         """What the critic descends beside the bound, in words and symbols; empty where there is nothing."""

@@ -38,8 +38,6 @@ FEW = 1000
 
 BOUND = ("wasserstein", "cramer")
 """Divergences whose critics are bound by a penalty of their own, on slopes above one."""
-NUMBERS = {"cramer": 16}
-"""That a critic gives of a row where the divergence compares rows by several: by one, rows that differ are alike too often."""
 LIPSCHITZ = 10.0
 """Its weight (Gulrajani et al., `Improved Training of Wasserstein GANs`, 2017, section 4)."""
 ABOUT = {
@@ -271,7 +269,7 @@ def derived(made: Mapping[str, Domain], choices: Choices, facts: Facts, given: b
             "epochs": (epochs, f"to see about {seen:,} rows, within 20 to 500 epochs"),
             "step_size": (
                 (3e-3, "of many rows, large until the schedule ends it: chosen on Adult's training rows")
-                if rows > MANY and not given and choices.divergence != "cramer"
+                if rows > MANY and not given and numbers_of(choices) == 1
                 else (1e-3, "held on tables")
             ),
             "penalty_every": every,
@@ -303,8 +301,9 @@ def _apart(encoder: nn.Module | None, choices: Choices) -> bool:
 
 
 def numbers_of(choices: Choices) -> int:
-    """How many numbers a critic of rows gives of each."""
-    return NUMBERS.get(choices.divergence or "", 1)
+    """How many numbers a critic of rows gives of each, as the divergence says."""
+    name = choices.divergence or ""
+    return learned[name].numbers if name in learned else 1
 
 
 def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:

@@ -29,8 +29,6 @@ class Cramer(LearnedDivergence):
     Bellemare et al. replace the target's second sample by zero in the critic, to save samples; here all pairs of the
     batch are used instead, which is no approximation.
 
-    One feature is not enough: rows that differ may have the same. :class:`~trine.GAN` takes a critic of sixteen.
-
     Args:
         critic: (batch, ...) → features, (batch, features); takes the condition as a second argument where the term has one.
         weight: of the penalty, at least 0; 0 leaves it out.
@@ -45,6 +43,7 @@ class Cramer(LearnedDivergence):
     formula = (
         "Cramér({p}, {t}) = sup over ‖∇w‖ ≤ 1 of E‖h({t}) − h({p})‖ − ½ E‖h({t}) − h({t}')‖ − ½ E‖h({p}) − h({p}')‖"
     )
+    numbers = 16  # by one feature, rows that differ are alike too often
     statement = Statement("samples", symmetric=True, metric="root", finite_on_disjoint=True, unbiased=True)
 
     def __init__(self, critic: nn.Module, weight: float = 10.0) -> None:
@@ -72,7 +71,7 @@ class Cramer(LearnedDivergence):
         return values + self.weight * steepness(slope(witness, points))
 
     def witness(self, values: Tensor, fake: Tensor, real: Tensor) -> Tensor:
-        """W of rows by their features: high where they are nearer to real ones than to fake ones."""
+        """How much nearer rows are to real ones than to fake ones by their features, w(x)."""
         values, fake, real = (part.flatten(1) if part.dim() > 1 else part.unsqueeze(1) for part in (values, fake, real))
         return 0.5 * (_distances(values, fake).mean(1) - _distances(values, real).mean(1))
 

@@ -245,10 +245,11 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
             parts |= {"on true": judge(parts["true"], *given), "on made": judge(parts["made"], *given)}
             for name, part in parts.items():
                 found[name].append(part.float().flatten(1).cpu() if part.dim() > 1 else part.float().cpu())
-    judged = [torch.cat(found[name]) for name in ("on true", "on made")]
-    ranking = games.ranked(*(learned.witness(part, judged[1], judged[0]).numpy() for part in judged))
+    ranking = None
+    if estimator.history_:  # an artefact keeps no critic
+        real, fake = (torch.cat(found[name]) for name in ("on true", "on made"))
+        ranking = games.ranked(*(learned.witness(part, fake, real).numpy() for part in (real, fake)))
     values = {name: torch.cat(parts).numpy() for name, parts in found.items() if parts}
-    trained = bool(estimator.history_)  # an artefact keeps no critic
     by = games.spread(values["true"])
     alone = network.condition is None
     same = None
@@ -257,7 +258,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
     findings = games.diagnose(
         evaluation.metrics,
         estimator.history_,
-        ranking if trained else None,
+        ranking,
         games.moved(values["made"], values["again"], by),
         None if alone else games.moved(values["made"], values["elsewhere"], by),
         same,
