@@ -13,6 +13,7 @@ import trine
 from trine.choices import Choices
 from trine.data import Schema, read, stored
 from trine.domains import Category, Image, Real
+from trine.errors import DataError
 from trine.estimators._scored.given import Given, nothing
 from trine.evaluation.samples import conditional_frechet, frechet
 
@@ -78,6 +79,8 @@ def test_an_evaluation_sees_whether_answers_go_with_their_conditions() -> None:
     wrong = model.evaluate((np.roll(species, 50), iris.data)).metrics
     assert wrong["FD-standardised"].value < 3 * right["FD-standardised"].value
     assert wrong["CFD-standardised"].value > 3 * right["CFD-standardised"].value
+    with pytest.raises(DataError, match="rosa was never seen in training"):
+        model.evaluate((np.where(species == "setosa", "rosa", species), iris.data))
 
 
 def test_no_condition_has_no_conditional_distance() -> None:

@@ -276,11 +276,13 @@ class ConditionalGAN(Generating):
             network: in whose features distances are taken as well; see :meth:`GAN.evaluate`.
 
         Raises:
-            DataError: X and y of different lengths, or a column that is not there; says which.
+            DataError: X and y of different lengths, a column that is not there, or a condition unlike all that training saw; says
+                which.
         """
         from trine.data import stored
 
         table = self._pairs(unwrapped(data))
+        self._require_seen(table)
         store = stored(table, self.schema_, targets=True, memory=self.plan_.memory)
         found = evaluate_samples_of(self, store, network=network)
         own = self._network
