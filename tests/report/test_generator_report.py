@@ -323,7 +323,17 @@ def test_translations_of_rows_are_written_out() -> None:
     )
     real = Real().fit(read({"left": np.arange(8.0)}).column("left"))
     domains = {side: {"left": real, "right": real} for side in "ab"}
-    told = translations_record(model, batch, batch, domains, filmed_result(translations_film(model, batch)), _look)
+    beside = []
+
+    def look(own: Any, table: Any, index: int, other: Any = None) -> dict[str, Any]:
+        if other is not None:
+            beside.append((float(table.column("left").values[index]), float(other[0].column("left").values[other[1]])))
+        return _look(own, table, index, other)
+
+    told = translations_record(model, batch, batch, domains, filmed_result(translations_film(model, batch)), look)
+    # What was given and what comes back of it have the axes of each other, since the eye compares them.
+    assert len(beside) == 2 * 2 * 6
+    assert all(pair[::-1] == mirrored for pair, mirrored in zip(beside[::2], beside[1::2], strict=True))
     row = told["sides"][0]["rows"][2]
     given = [float(value) for value in row["given"]["rows"][0]["values"].values()]
     assert given == pytest.approx(real.decode(np.array([2.0, 3.0])), rel=1e-3)

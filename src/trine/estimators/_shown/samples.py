@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -50,7 +50,13 @@ ASSOCIATED = 24
 POINTS = 150
 """Rows of either side that are drawn as points."""
 
-Look = Callable[[Mapping[str, Domain], Table, int], dict[str, Any]]
+
+class Look(Protocol):
+    """(domains, table, row) → ``values`` and ``image`` of a row, in the axes of another row ``beside`` it where there is one."""
+
+    def __call__(
+        self, domains: Mapping[str, Domain], table: Table, index: int, beside: tuple[Table, int] | None = None
+    ) -> dict[str, Any]: ...
 
 
 @functools.singledispatch
@@ -306,15 +312,16 @@ class _Told:
         made, train, reach, near, order = self.near()
         domains = self.estimator.made_
         shown = self.in_units(made[torch.from_numpy(order)])
+        pairs = [((shown, i), (self.table, int(train[near[at, 0]])), at) for i, at in enumerate(order)]
         return {
             "nearest_rows": [
                 {
-                    "sample": self.look(domains, shown, i),
-                    "row": self.look(domains, self.table, int(train[near[at, 0]])),
+                    "sample": self.look(domains, *sample, row),
+                    "row": self.look(domains, *row, sample),
                     "times": float(reach[at]),
                 }
-                for i, at in enumerate(order)
-                if train[near[at, 0]] < self.table.rows
+                for sample, row, at in pairs
+                if row[1] < self.table.rows
             ],
             "searched": len(made),
         }

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trine.data import Batch, read
+from trine.data import Batch, Table, read
 from trine.domains import Domain
 from trine.estimators._shown.film import PICTURES, SEED, SIDE, bytes_of_seen, small
 from trine.estimators._shown.samples import ANSWERS, ROWS_OF_STRIP, Look, early, pixels, short
@@ -110,25 +110,33 @@ class _Side:
             back = self.other(first, code)
         return [
             {
-                "given": self.shown(self.other, given[i : i + 1]),
+                "given": self.shown(self.other, given[i : i + 1], None if back is None else back[i : i + 1]),
                 "made": self.shown(self.own, made[i * ANSWERS : (i + 1) * ANSWERS]),
-                "back": None if back is None else self.shown(self.other, back[i : i + 1]),
+                "back": None if back is None else self.shown(self.other, back[i : i + 1], given[i : i + 1]),
             }
             for i in range(count)
         ]
 
-    def shown(self, generator: Any, seen: Tensor) -> dict[str, Any]:
-        """Values as critics see them: a sheet of pictures, or ``rows``, each as it is looked at."""
+    def shown(self, generator: Any, seen: Tensor, beside: Tensor | None = None) -> dict[str, Any]:
+        """Values as critics see them: a sheet of pictures, or ``rows``, each in the axes of the one ``beside`` it."""
         if len(generator.shape) == 3:
             return sheet(pixels(bytes_of_seen(seen)), len(seen))
         domains = self.domains[id(generator)]
-        table = read(
+        table = self.table(generator, seen)
+        others = None if beside is None else self.table(generator, beside)
+        return {
+            "rows": [self.look(domains, table, i, None if others is None else (others, i)) for i in range(len(seen))]
+        }
+
+    def table(self, generator: Any, seen: Tensor) -> Table:
+        """Values as critics see them, in the user's units."""
+        domains = self.domains[id(generator)]
+        return read(
             {
                 name: short(domains[name].decode(cut(domains[name], value.numpy())))
                 for name, value in generator.columns(seen).items()
             }
         )
-        return {"rows": [self.look(domains, table, i) for i in range(len(seen))]}
 
     def as_training_went(self, batch: Batch, result: Result) -> dict[str, Any]:
         """A strip and a film of the same rows under the same noise."""
