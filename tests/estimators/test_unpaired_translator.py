@@ -16,6 +16,7 @@ from tests.stopping import stopped_and_resumed
 
 import trine
 from trine.errors import ChoiceError, DataError, SchemaError
+from trine.estimators._picture_ways import noises
 from trine.estimators._piles import piles_of, prepare_piles
 from trine.estimators._scored.translations import evaluate_translations
 
@@ -111,6 +112,21 @@ def test_pictures_by_every_choice_of_terms(case: str) -> None:
         expected -= {"noise_a", "noise_b"}
     assert names == expected
     assert ("comes back" in model.evaluations_["A"].metrics) == ("contrast" not in case)
+
+
+@pytest.mark.parametrize(("side", "times"), [(8, 1), (13, 2), (16, 2)])
+def test_a_picture_of_the_trained_size_is_translated_by_the_network_as_it_was_trained(side: int, times: int) -> None:
+    piles = [pile[:40].repeat(times, 1).repeat(times, 2)[:, :side, :side] for pile in (A, B)]
+    model = trine.Translator(**TINY | {"epochs": 1}).fit(*piles)
+    network = model.derivation_.model.eval()
+    draws = noises(way := model.way("B"), 3, 0)
+    with torch.inference_mode():
+        pixels = torch.from_numpy(piles[0][:1].astype(np.float32))[:, None] / 255
+        made = network.to_b((pixels * 2 - 1).expand(3, -1, -1, -1), draws.z)
+    expected = ((made[:, 0].numpy() + 1) / 2 * 255).clip(0, 255)
+    found = way.answers(piles[0][:1], draws).astype(float)
+    assert found.shape == (3, side, side)
+    assert np.abs(found - expected).max() <= 0.51  # rounded to whole pixels
 
 
 FRAMES = [

@@ -12,6 +12,8 @@ SLOPE = 0.2
 """Of the rectifier below zero in critics."""
 MOST = 8
 """Times ``base`` that a layer has at most."""
+LEAST = 4
+"""Pixels a side, at least, that the residual blocks work on."""
 SPREAD = 0.3
 """Standard deviation, at initialisation, of what unit noise adds to the gain and the shift of a normalised map."""
 
@@ -73,7 +75,7 @@ class ResidualTranslator(nn.Module):
     """A picture, and noise, → a picture of the same size in [−1, 1]: (batch, in_channels, h, w) → (batch, out_channels, h, w).
 
     Convolutions that halve the sides, residual blocks, and back by nearest neighbours and convolutions (Odena et al.,
-    `Deconvolution and Checkerboard Artifacts`, 2016); any height and width of at least 4 · 2^halvings. The noise is in the
+    `Deconvolution and Checkerboard Artifacts`, 2016); any height and width of at least :attr:`least`. The noise is in the
     normalisation of every residual block, where no later layer can do without it.
 
     Args:
@@ -92,7 +94,7 @@ class ResidualTranslator(nn.Module):
         counts = [min(base * 2**i, MOST * base) for i in range(halvings + 1)]
         size = 7 if halvings > 1 else 3
         edge = {"padding": size // 2, "padding_mode": "reflect"}
-        self.noise = noise
+        self.noise, self.halvings = noise, halvings
         self.first = nn.Conv2d(in_channels, base, size, **edge)  # type: ignore[arg-type]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(counts))
         self.blocks = nn.ModuleList(ResidualBlock(counts[-1], noise) for _ in range(blocks))
@@ -109,6 +111,16 @@ class ResidualTranslator(nn.Module):
         nn.init.kaiming_normal_(self.last.weight, nonlinearity="linear")
         with torch.no_grad():
             self.last.weight.mul_(0.2)
+
+    @property
+    def stride(self) -> int:
+        """Pixels of a place where the residual blocks work: a part of a picture begins at a multiple of it."""
+        return 1 << self.halvings
+
+    @property
+    def least(self) -> int:
+        """Pixels that a side has, at least."""
+        return LEAST << self.halvings
 
     @property
     def channels(self) -> list[int]:

@@ -27,8 +27,8 @@ from trine.models import Translator as Network
 
 AT_ONCE = 256
 """Translations made at a time."""
-REACH, STRIDE, LEAST = 64, 4, 16
-"""Pixels by which the parts of large pictures overlap, and multiples that they begin at; see :mod:`trine.blocks.tiles`."""
+REACH = 64
+"""Pixels by which the parts of large pictures overlap; see :mod:`trine.blocks.tiles`."""
 
 
 @estimators.register("unpaired")
@@ -239,6 +239,7 @@ class Translator(Estimator):
             raise ChoiceError(f"What was learned here is {', '.join(self.schema_.x)}, which is no picture.")
         assert isinstance(read, Image)
         assert isinstance(made, Image)
+        net: Any = generator.network
         return Way(
             read,
             made,
@@ -246,8 +247,8 @@ class Translator(Estimator):
             lambda pixels: pixels * 2 - 1,
             generator,
             REACH,
-            STRIDE,
-            LEAST,
+            net.stride,
+            net.least,
         )
 
     def made_in(self, to: str) -> dict[str, Domain]:
