@@ -89,6 +89,9 @@ class Term(nn.Module):
         """(batch,) bool, which rows have a target; None when all have."""
         return batch.get(f"{self.target}.present")
 
+    def spans(self, steps: int) -> None:
+        """Told how many steps the training has in all, before the first and whenever that changes; nothing by default."""
+
     def describe(self) -> str:
         """The term as a formula."""
         formula = self.divergence.describe(self.predicted, self.target)
@@ -99,11 +102,12 @@ class WarmedTerm(Term):
     """A term whose weight grows from 0 to its own over the first steps of training; in evaluation it has its own.
 
     A variational autoencoder so learns to use its code before the code is priced (Sønderby et al., `Ladder Variational
-    Autoencoders`, 2016). The steps taken are a buffer, part of every checkpoint.
+    Autoencoders`, 2016). The steps taken are a buffer, part of every checkpoint; how many there are in all the loop tells, so
+    that the weight is whole in time however few of them a budget leaves.
 
     Args:
         divergence, predicted, target, given, weight, name, training_only: as of :class:`Term`.
-        steps: over which the weight grows; 0: it has its own from the first step.
+        share: of all steps, over which the weight grows, in [0, 1]; 0: it has its own from the first step.
     """
 
     taken: Tensor
@@ -117,26 +121,32 @@ class WarmedTerm(Term):
         weight: float = 1.0,
         name: str | None = None,
         training_only: bool = False,
-        steps: int = 0,
+        share: float = 0.0,
     ) -> None:
         super().__init__(divergence, predicted, target, given, weight, name, training_only)
-        self.steps = steps
+        self.share = share
+        self.steps: int | None = None
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
 
     def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
         """As of :class:`Term`, times the share of its weight that it has yet."""
         values = super().values(outputs, batch, tighten=tighten)
-        if tighten or not self.training or not self.steps:
+        if tighten or not self.training or not self.share:
             return values
-        share = (self.taken / self.steps).clamp_max(1.0)
+        assert self.steps is not None, "a warm-up is a share of all steps: tell the criterion how many, by spans(steps)"
+        grown = (self.taken / (self.share * self.steps)).clamp_max(1.0)
         if torch.is_grad_enabled():
             self.taken += 1
-        return share * values
+        return grown * values
+
+    def spans(self, steps: int) -> None:
+        """What the share is of."""
+        self.steps = steps
 
     def describe(self) -> str:
         """The term as a formula, with its warm-up."""
         formula = super().describe()
-        return f"{formula} (its weight growing over {self.steps:,} steps)" if self.steps else formula
+        return f"{formula} (its weight growing over the first {self.share:.0%} of the steps)" if self.share else formula
 
 
 class PriorTerm(Term):
@@ -258,6 +268,11 @@ class Criterion(nn.Module):
     def tighten(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor]) -> Loss:
         """What the critics descend; only learned terms count."""
         return self._sum(self.learned, outputs, batch, tighten=True)
+
+    def spans(self, steps: int) -> None:
+        """Tell the terms how many steps the training has in all; the loop does, whenever it sets or changes that."""
+        for term in self._terms:
+            term.spans(steps)
 
     @property
     def refreshes(self) -> list[Divergence]:

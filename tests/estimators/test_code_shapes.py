@@ -67,19 +67,28 @@ def test_free_bits_are_free() -> None:
 def test_a_weight_grows_over_the_first_steps_and_is_part_of_a_checkpoint() -> None:
     code = Independent(Normal(torch.ones(2, 1), torch.ones(2, 1)), 1)
     outputs = {"code": code, "prior": Independent(Normal(torch.zeros(1), torch.ones(1)), 1)}
-    term = WarmedTerm(KL(), "prior", "code", steps=4)
+    term = WarmedTerm(KL(), "prior", "code", share=0.4)
+    term.spans(10)
     seen = [float(term.values(outputs, {})[0]) for _ in range(6)]
     np.testing.assert_allclose(seen, [0, 0.125, 0.25, 0.375, 0.5, 0.5])
-    again = WarmedTerm(KL(), "prior", "code", steps=4)
+    again = WarmedTerm(KL(), "prior", "code", share=0.4)
+    again.spans(10)
     again.load_state_dict({**again.state_dict(), "taken": torch.tensor(2)})
     assert float(again.values(outputs, {})[0]) == 0.25
     assert float(again.eval().values(outputs, {})[0]) == 0.5
 
 
-def test_warmup_is_a_share_of_all_steps() -> None:
-    (term,) = shape_terms(Choices(shape="kl", code=2, warmup=0.5), steps=100)
+@pytest.mark.parametrize("batch_size", [32, 30])
+def test_warmup_is_a_share_of_all_steps_those_of_smaller_last_batches_too(batch_size: int) -> None:
+    (term,) = shape_terms(Choices(shape="kl", code=2, warmup=0.5))
     assert isinstance(term, WarmedTerm)
-    assert term.steps == 50
+    assert "over the first 50% of the steps" in term.describe()
+    model = trine.Autoencoder(
+        1, "kl", warmup=0.5, epochs=3, batch_size=batch_size, validation_fraction=0.0, hidden=(4,)
+    )
+    shape = model.fit(X[:100, 20:24]).derivation_.criterion.terms[-1]
+    assert isinstance(shape, WarmedTerm)
+    assert shape.steps == int(shape.taken) == 12
 
 
 def test_unknown_shapes_are_refused_with_the_nearest() -> None:

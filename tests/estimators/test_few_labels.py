@@ -11,6 +11,7 @@ from sklearn.datasets import load_diabetes, load_digits, load_wine
 from tests.stopping import stopped_and_resumed
 
 import trine
+from trine.criterion import WarmedTerm
 from trine.data import LabelledBatches, Store
 from trine.divergences.pseudo_labels import PseudoLabels
 from trine.errors import ChoiceError
@@ -193,6 +194,16 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any) -> None:
         )
         one, two = whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()
         assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_shapes_codes_of_rows_without_y_warms_up_over_its_share_of_the_steps() -> None:
+    train, _ = digits()
+    model = trine.fit(
+        train, y="digit", valid=0.0, epochs=1, channels=4, unlabelled="generative", shape="kl", warmup=0.25
+    )
+    warmed = [term for term in model.derivation_.criterion.terms if isinstance(term, WarmedTerm)]
+    assert [term.name for term in warmed] == ["shape", "digit, shape"]
+    assert all((term.share, term.steps) == (0.25, int(term.taken)) for term in warmed)
 
 
 @pytest.mark.parametrize(

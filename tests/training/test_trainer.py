@@ -18,9 +18,9 @@ import torch
 from tests.miniatures import METHODS, all_weights, digits, fit
 from torch import Tensor, nn
 
-from trine.criterion import Criterion, Term
+from trine.criterion import Criterion, Term, WarmedTerm
 from trine.data import Batch, Batches, Store
-from trine.divergences import KL
+from trine.divergences import KL, Divergence
 from trine.errors import ChoiceError, RunError, TrainingError
 from trine.procedures import Descent
 from trine.training import Run, Score, fingerprint, steps, train
@@ -265,6 +265,54 @@ def test_a_budget_holds_and_the_schedule_ends_with_it() -> None:
     assert result.stopped == "budget"
     assert 30 < result.steps < 250
     assert sizes[-1] < 0.05 < max(sizes)
+
+
+class Leaves20(Budget):
+    """Finds after the fourth step that time is left for 20 in all."""
+
+    def total(self, t: int, elapsed: float) -> int | None:
+        found = 20 if t >= 4 and not self.fitted else None
+        self.fitted = self.fitted or t >= 4
+        return found
+
+
+class One(Divergence):
+    """1, whatever is predicted."""
+
+    def forward(self, predicted: Any, target: Any, given: Any = None) -> Tensor:
+        return torch.ones_like(target) + 0.0 * predicted.mean
+
+
+def test_a_warm_up_is_over_in_time_where_a_budget_leaves_few_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trine.training.trainer.Budget", Leaves20)
+
+    def go(run: Run | None, procedure: Descent) -> tuple[Line, list[float]]:
+        losses, step, model = [], procedure.step, Line()
+
+        def noting(*args: Any) -> Any:
+            found = step(*args)
+            losses.append(float(found.terms["warmed"]))
+            return found
+
+        monkeypatch.setattr(procedure, "step", noting)
+        criterion = Criterion(
+            Term(KL(), "y_hat", "y", name="fit"), WarmedTerm(One(), "y_hat", "y", name="warmed", share=0.5)
+        )
+        train(model, criterion, procedure, a_feed(), epochs=100, budget=1e9, run=run)
+        return model, losses
+
+    whole, grown = go(None, Descent(step_size=0.1))
+    np.testing.assert_allclose(
+        grown, [0, 1 / 250, 2 / 250, 3 / 250, *(min(t / 10, 1) for t in range(4, 20))], rtol=1e-6
+    )
+    with Run.create(tmp_path / "run", {}) as run, pytest.raises(KeyboardInterrupt):
+        go(run, Interrupted(8, signal.SIGINT, step_size=0.1))
+    with Run.open(tmp_path / "run") as run:
+        resumed, rest = go(run, Descent(step_size=0.1))
+    assert rest == grown[8:]
+    assert torch.equal(resumed.w, whole.w)
 
 
 # Interruptions ---------------------------------------------------------------------------------------------------

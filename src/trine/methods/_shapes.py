@@ -37,11 +37,11 @@ def stochastic(shape: str) -> bool:
     return shape in BY_ROW
 
 
-def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
+def shape_terms(choices: Choices) -> list[Term]:
     """The terms that follow from ``shape`` and its weight; none for a plain autoencoder.
 
     Args:
-        choices: resolved. steps: of the whole training, of which ``warmup`` is a share.
+        choices: resolved; the weight grows over the share ``warmup`` of the steps.
 
     Raises:
         ChoiceError: a shape that is not known; ``free_bits`` where codes are no distributions.
@@ -59,23 +59,23 @@ def shape_terms(choices: Choices, steps: int = 0) -> list[Term]:
     if shape == "none":
         _require_no_more(choices)
         return []
-    warm = round((choices.warmup or 0.0) * steps)
+    warm = choices.warmup or 0.0
     if shape == "kl":
         weight = 1.0 if choices.shape_weight is None else choices.shape_weight
         standard = (choices.code_prior or "normal") == "normal"
         divergence = FreeBits(choices.free_bits) if choices.free_bits else RowKL(standard)
-        return [WarmedTerm(divergence, "prior", "code", "z", weight=weight, name="shape", steps=warm)]
+        return [WarmedTerm(divergence, "prior", "code", "z", weight=weight, name="shape", share=warm)]
     given = choices.shape_weight
     if shape in BY_SAMPLES:
         weight = WEIGHT[shape] if given is None else given
-        return [WarmedTerm(Samples(shape), "z", "prior", weight=weight, name="shape", steps=warm)]
+        return [WarmedTerm(Samples(shape), "z", "prior", weight=weight, name="shape", share=warm)]
     assert choices.code is not None
     build: Any = learned[shape]
     critic = nn.Sequential(Dense(choices.code, (256, 256), activation="relu"), nn.Linear(256, 1), nn.Flatten(0))
     weight = CRITIC if given is None else given
     # What a critic says of rows held out is no score.
     return [
-        WarmedTerm(build(critic, r1=0.1), "z", "prior", weight=weight, name="shape", steps=warm, training_only=True)
+        WarmedTerm(build(critic, r1=0.1), "z", "prior", weight=weight, name="shape", share=warm, training_only=True)
     ]
 
 

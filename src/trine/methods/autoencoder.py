@@ -67,12 +67,7 @@ class AutoencoderMethod(Method):
     def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts."""
         model = network(schema, choices)
-        assert choices.batch_size is not None
-        assert choices.epochs is not None
-        steps = choices.epochs * max(facts.rows // choices.batch_size, 1)
-        likelihood = (
-            [bound_term(model)] if model.draws > 1 else [*reconstruction_terms(model), *shape_terms(choices, steps)]
-        )
+        likelihood = [bound_term(model)] if model.draws > 1 else [*reconstruction_terms(model), *shape_terms(choices)]
         return model, Criterion(*likelihood, *bounding_terms(choices)), _descent(choices)
 
 

@@ -202,6 +202,7 @@ class _Training:
         if run is not None and (kept := self._restore(run)) is not None:
             self._put_back(kept)
             run.forget_after(self.state.t)
+        criterion.spans(self.state.total)
         self.budget = None if budget is None else Budget(budget, self.at.fitted)
         self.log_every = max(1, self.state.total // LOG_POINTS)
         self.progress = Progress(self.state.total, progress and collective.first())
@@ -326,6 +327,7 @@ class _Training:
             stop, save, total = self.decisions(self.state.t, stop, save, total, at_once=after_epoch)
         if total is not None and total < self.state.total:
             self.state.total = self.progress.total = total
+            self.criterion.spans(total)
             self.log_every = max(1, total // LOG_POINTS)
             self.stopped = "budget"
         if self.budget is not None:
