@@ -148,6 +148,93 @@ def test_z_is_what_the_artefact_represents_and_is_computed_once(
     assert len(computed) == 2
 
 
+def test_z_of_one_network_is_not_served_for_another() -> None:
+    """Equal weights are not an equal network: what lies between them, and after them, counts too."""
+    data = torch.from_numpy((X[:40] / 16).astype(np.float32))
+    net = nn.Sequential(nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 4), nn.Tanh())
+    for module in (net[:2], nn.Sequential(net[0], nn.Tanh()), net, net[:-1]):
+        model = trine.Transfer(module, random_state=0).fit(data, Y[:40])
+        assert np.allclose(model.represent(data), module(data).detach().numpy(), atol=1e-6)
+    net[1] = nn.Sigmoid()  # in the place of another activation, in the same object
+    model = trine.Transfer(net, random_state=0).fit(data, Y[:40])
+    assert np.allclose(model.represent(data), net(data).detach().numpy(), atol=1e-6)
+
+
+def test_rows_of_a_table_are_fitted_on_the_encoder_that_is_asked_for() -> None:
+    table = trine.data.read({**{f"x{i}": X[:40, 20 + i] / 16 for i in range(4)}, "y": Y[:40]})
+    model = trine.Transfer(nn.Linear(4, 2), random_state=0, task="classification").fit_rows(table, "y")
+    model.set_params(encoder=nn.Linear(4, 3)).fit_rows(table, "y")
+    assert model.represent(table).shape == (40, 3)
+
+
+def test_a_module_that_cannot_be_copied_is_told() -> None:
+    network = nn.Linear(64, 2)
+    network.scale = network.weight.sum()  # no leaf of a graph
+    with pytest.raises(ChoiceError, match=r"encoder Linear cannot be copied \(RuntimeError.*copy\.deepcopy"):
+        trine.Transfer(network).fit(X[:40], Y[:40])
+
+
+class Shifted(nn.Module):
+    """What moves z and is no weight: a number, a function, a buffer that no file keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.bend, self.shift = 1.0, torch.relu, torch.zeros(1)
+        self.register_buffer("offset", torch.zeros(1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bend(x[:, :8] - 0.5) * self.scale + self.offset + self.shift
+
+
+@pytest.mark.parametrize("moved", ["scale", "bend", "offset", "shift"])
+def test_what_moves_z_and_is_no_weight_counts(moved: str) -> None:
+    data = torch.from_numpy((X[:40] / 16).astype(np.float32))
+    network = Shifted()
+    first = trine.Transfer(network, random_state=0).fit(data, Y[:40])
+    before = first.represent(data)
+    setattr(network, moved, {"scale": 2.0, "bend": torch.tanh}.get(moved, torch.ones(1)))
+    second = trine.Transfer(network, random_state=0).fit(data, Y[:40])
+    assert np.allclose(second.represent(data), network(data).numpy(), atol=1e-6)
+    assert np.array_equal(first.represent(data), before)
+
+
+def test_z_of_a_module_is_computed_once_for_all_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    compute = _encoders.Source._compute
+    monkeypatch.setattr(_encoders.Source, "_compute", lambda self, store: computed.append(1) or compute(self, store))
+    network = trained()
+    for head in ("linear", GaussianNB(), "linear"):
+        trine.Transfer(network, head, random_state=0).fit(X[:60] / 16, Y[:60])
+    assert len(computed) == 1
+
+
+def test_a_frozen_transfer_answers_as_it_was_fitted_though_its_module_trains_on(tmp_path: Path) -> None:
+    network = trained()
+    model = trine.Transfer(network, random_state=0).fit(X[TRAIN] / 16, Y[TRAIN])
+    known, new = model.predict_proba(X[:50] / 16), model.predict_proba(X[TEST] / 16)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.data.neg_()
+    assert np.array_equal(model.predict_proba(X[:50] / 16), known)
+    assert np.array_equal(model.predict_proba(X[TEST] / 16), new)
+    path = model.save(tmp_path / "model.trine")
+    given = Network()
+    found = trine.Transfer.load(path, encoder=given)
+    assert np.array_equal(found.predict_proba(X[TEST] / 16), new)
+    again = trine.Transfer(network, random_state=0).fit(X[TRAIN] / 16, Y[TRAIN])
+    assert not np.allclose(again.represent(X[:50] / 16), model.represent(X[:50] / 16))
+
+
+def test_a_transfer_answers_as_it_was_fitted_though_its_autoencoder_is_fitted_again() -> None:
+    encoder = trine.Autoencoder(code=2, epochs=1, random_state=0, threads=1).fit(X[:60, 20:24])
+    model = trine.Transfer(encoder, random_state=0).fit(X[:60, 20:24], Y[:60])
+    known, new = (model.represent(rows) for rows in (X[:60, 20:24], X[60:90, 20:24]))
+    encoder.fit(100 + 7 * X[:60, 30:34])
+    _encoders.forget()
+    assert np.array_equal(model.represent(X[:60, 20:24]), known)
+    assert np.array_equal(model.represent(X[60:90, 20:24]), new)
+
+
 @pytest.mark.parametrize(
     "head",
     ["linear", "mlp", "boosting", "logistic", "pipeline", "bayes"],
@@ -279,6 +366,24 @@ def test_a_network_by_name_through_timm_with_local_weights(tmp_path: Path) -> No
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ArtefactError, match="weights of another network"):
         source_of(f"timm:small@{tmp_path / 'other.safetensors'}")
+
+
+@pytest.mark.usefixtures("timm")
+def test_the_range_of_pixels_is_part_of_what_z_is_kept_under(tmp_path: Path) -> None:
+    """The same rows after darker ones are other inputs: black and white are those of the first pictures seen."""
+    save_file(Picture().state_dict(), tmp_path / "small.safetensors")
+    reference = f"timm:small@{tmp_path / 'small.safetensors'}"
+    bright, dark = PICTURES[:20] / 255.0 * 1000.0, PICTURES[20:40] / 255.0 * 100.0
+    first = source_of(reference)
+    kept = first.represent(first.inputs(bright))
+    other = source_of(reference)
+    other.represent(other.inputs(dark))
+    found = other.represent(other.inputs(bright))
+    assert np.array_equal(found, other.features(other.inputs(bright)))
+    assert not np.allclose(found, kept)
+    again = source_of(reference)  # a new process, which reads what the first one kept
+    _encoders.forget()
+    assert np.array_equal(again.represent(again.inputs(bright)), kept)
 
 
 def test_a_library_that_is_absent_or_broken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ class Transfer(Estimator):
 
     Args:
         encoder: an artefact of trine (a path, a run directory or a fitted estimator), a ``torch.nn.Module`` (X is then an array
-            or a tensor that goes in as it is), ``"timm:NAME@/path/to/weights.safetensors"`` or
-            ``"transformers:/path/to/directory"``.
+            or a tensor that goes in as it is; a copy is kept, so that training the module on changes no answer),
+            ``"timm:NAME@/path/to/weights.safetensors"`` or ``"transformers:/path/to/directory"``.
         head: ``linear``, ``mlp``, ``boosting`` (XGBoost with early stopping) or a scikit-learn classifier or regressor.
         tune: ``frozen``; ``last``: its last layer is tuned; ``all``: every layer; ``gradual``: layers are let loose from the top,
             with smaller steps the further down.
@@ -161,7 +161,7 @@ class Transfer(Estimator):
         self.source_: Source = source_of(self.encoder)
         if isinstance(y, str):
             table = X if isinstance(X, Table) else _read(self.source_, X)
-            return self.fit_rows(table, y)
+            return self._fit_table(table, y, np.arange(table.rows))
         inputs = self.source_.inputs(X)
         target = _one_each(y, inputs.rows)
         return self._fit_inputs(inputs, Table.of([_column(target)]), TARGET, np.arange(inputs.rows))
@@ -173,13 +173,12 @@ class Transfer(Estimator):
             table: every row; those without y are passed over. rows: (n,) index; None takes all.
         """
         self._require_choices()
-        self.source_ = (
-            source_of(self.encoder) if not isinstance(getattr(self, "source_", None), Source) else self.source_
-        )
+        self.source_ = source_of(self.encoder)
+        return self._fit_table(table, y, np.arange(table.rows) if rows is None else rows)
+
+    def _fit_table(self, table: Table, y: str, rows: NDArray[np.int64]) -> Self:
         column = table.column(y)  # raises, with the nearest name
-        inputs = self.source_.inputs(table, y)
-        chosen = np.arange(table.rows) if rows is None else rows
-        return self._fit_inputs(inputs, Table.of([column]), y, chosen)
+        return self._fit_inputs(self.source_.inputs(table, y), Table.of([column]), y, rows)
 
     def _fit_inputs(self, inputs: Inputs, target: Table, name: str, rows: NDArray[np.int64]) -> Self:
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from typing import Any
@@ -28,7 +29,7 @@ class Fitted(Source):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(estimator)
-        self.estimator = estimator
+        self.estimator = copy.copy(estimator)  # what it has learned by now stays, though it may be fitted again
         self.name = name or type(estimator).__name__
         self.kept = name is not None
         self.choices = estimator.derivation_.choices

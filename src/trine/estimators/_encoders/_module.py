@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
+import itertools
+import types
+import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trine import artefact
 from trine.data import Field, Store, Table, read
 from trine.domains import Image
-from trine.errors import DataError
+from trine.errors import ChoiceError, DataError
 from trine.models.foreign import INPUT, Foreign
 
+from ._library import first_line
 from ._source import Inputs, Source, state_of
 
 
 class Module(Source):
-    """A ``torch.nn.Module``: arrays and tensors go in as they are."""
+    """A ``torch.nn.Module`` as it is now: arrays and tensors go in as they are.
+
+    A copy is kept, so that what was fitted on its z answers as before though the module goes on being trained.
+
+    Raises:
+        ChoiceError: the module cannot be copied.
+    """
 
     kind = "module"
 
     def __init__(self, module: nn.Module, name: str | None = None) -> None:
-        self.module = module
         self.name = name or type(module).__name__
-        self._network = Foreign(module, self.name)
+        try:
+            self.module = copy.deepcopy(module)
+        except Exception as error:  # what is in a module raises what it likes
+            raise ChoiceError(
+                f"The encoder {self.name} cannot be copied ({type(error).__name__}: {first_line(error)}), and a transfer keeps a "
+                "copy, so that it answers as it was fitted; give a module that copy.deepcopy takes."
+            ) from None
+        self._identity = _identity(module)
+        self._network = Foreign(self.module, self.name)
 
     @property
     def network(self) -> nn.Module:
@@ -51,6 +72,48 @@ class Module(Source):
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return {"kind": self.kind, "name": self.name}, state_of(self.module)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the module that was given and all that it holds: equal weights may lie between other layers.
+
+        What holds something of no known kind is like nothing else.
+        """
+        try:
+            return f"{self._identity} {_told(dict(self.module.named_modules(remove_duplicate=False)))}"
+        except LookupError:
+            return f"{self._identity} {next(_numbered)}"
+
+
+_numbered = itertools.count()
+_identities: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def _identity(thing: Any) -> int:
+    """A number that ``thing`` alone has, in this process."""
+    return _identities.setdefault(thing, next(_numbered))
+
+
+def _told(value: Any) -> str:
+    """A value of a module in words, that differ where values do; tensors by their digest.
+
+    Raises:
+        LookupError: nobody knows whether another value is like it.
+    """
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | torch.device):
+        return repr(value)
+    if isinstance(value, Tensor):
+        return artefact.digest("", {"": value})
+    if isinstance(value, nn.Module):
+        own = {name: part for name, part in vars(value).items() if name not in ("training", "_modules")}
+        return f"{_identity(type(value))} {_told(own)}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_told(key)}: {_told(part)}' for key, part in value.items())}}}"
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"{type(value).__name__}({', '.join(map(_told, value))})"
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return f"{_identity(value)}"
+    raise LookupError(type(value).__name__)
 
 
 def _numbers(table: Table, y: str | None, name: str) -> Tensor:

@@ -74,6 +74,8 @@ def restored(data: Mapping[str, Any], tensors: Mapping[str, Tensor], given: Any,
     if data["kind"] == Fitted.kind:
         manifest = data["manifest"]
         return Fitted(estimators[str(manifest["estimator"])]._restore(manifest, tensors, path), path)
+    if isinstance(given, nn.Module):
+        return _filled(Module(given), tensors, path)
     if given is None and data["kind"] == Module.kind:
         raise ArtefactError(
             f"The encoder of {path} is the torch module {data['name']!r}, which a file that executes nothing cannot hold; make the "
@@ -88,10 +90,15 @@ def restored(data: Mapping[str, Any], tensors: Mapping[str, Tensor], given: Any,
             f"The encoder of {path} is {data['reference']}, which cannot be opened: {error} If it has moved: "
             f"trine.Transfer.load({path!r}, encoder='…')."
         ) from None
-    network = source.network
-    assert isinstance(network, Foreign)
     if isinstance(source, Pretrained) and data.get("domain") is not None:
         source._domain = Image.from_json(data["domain"])  # type: ignore[assignment]
+    return _filled(source, tensors, path)
+
+
+def _filled(source: Source, tensors: Mapping[str, Tensor], path: str) -> Source:
+    """The source with the weights that were kept at ``path``."""
+    network = source.network
+    assert isinstance(network, Foreign)
     try:
         network.network.load_state_dict(dict(tensors))
     except RuntimeError as error:

@@ -118,8 +118,20 @@ class Pretrained(Source):
             has = f"{len(fitting)}: {', '.join(fitting)}" if fitting else f"none among {', '.join(names[:12])}"
             raise DataError(f"The encoder {self.name} reads one column of {wanted}, and the data have {has}.")
         column = table.select(fitting)
-        make = self._texts if self._tokenizer is not None else self._pictures
-        return Inputs(table.rows, table, lambda: make(column.column(fitting[0])), column.fingerprint())
+        if self._tokenizer is not None:
+            return Inputs(table.rows, table, lambda: self._texts(column.column(fitting[0])), column.fingerprint())
+        if self._domain is None:  # the range of raw pixels is that of the first pictures seen
+            first = self._coloured(column.column(fitting[0]))
+            self._domain = Image(channels=self.channels, height=self.size[0], width=self.size[1]).fit(first)
+        domain = self._domain
+        # Of the same rows other inputs where black and white are others.
+        range_ = (domain.black, domain.white, domain.bits, domain.dtype)
+        return Inputs(
+            table.rows,
+            table,
+            lambda: self._pictures(column.column(fitting[0]), domain),
+            f"{column.fingerprint()} {range_}",
+        )
 
     def _reads(self, column: Any) -> bool:
         if self._tokenizer is None:
@@ -136,16 +148,17 @@ class Pretrained(Source):
         ids, mask = (torch.from_numpy(np.asarray(found[key])) for key in ("input_ids", "attention_mask"))
         return Store({INPUT: Field(ids.int(), {INPUT: None}, index=True), MASK: Field(mask.bool(), {MASK: None})})
 
-    def _pictures(self, column: Any) -> Store:
-        if column.levels is None:
-            pixels = column.values if column.values.ndim == 4 else column.values[..., None]
-            if pixels.shape[3] == 1 and self.channels > 1:  # grey is of all colours alike
-                pixels = np.repeat(pixels, self.channels, axis=3)
-            column = dataclasses.replace(column, values=pixels)
-        # The range of raw pixels is that of the first pictures seen.
-        domain = self._domain or Image(channels=self.channels, height=self.size[0], width=self.size[1]).fit(column)
-        self._domain = domain
-        pixels = torch.from_numpy(np.ascontiguousarray(domain.encode(column)))
+    def _coloured(self, column: Any) -> Any:
+        """The column with as many channels as the network reads; grey is of all colours alike."""
+        if column.levels is not None:
+            return column
+        pixels = column.values if column.values.ndim == 4 else column.values[..., None]
+        if pixels.shape[3] == 1 and self.channels > 1:
+            pixels = np.repeat(pixels, self.channels, axis=3)
+        return dataclasses.replace(column, values=pixels)
+
+    def _pictures(self, column: Any, domain: Image) -> Store:
+        pixels = torch.from_numpy(np.ascontiguousarray(domain.encode(self._coloured(column))))
         return Store({INPUT: Field(pixels, {INPUT: None}, divisor=domain.divisor)})
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

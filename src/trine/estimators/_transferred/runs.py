@@ -63,7 +63,7 @@ def transfer(
     aside = None if isinstance(valid, float | int) else _read(source, valid)
     strata = column.values[known] if column.levels is not None or column.values.dtype.kind in "biu" else None
     rows, held = split(known, float(valid) if isinstance(valid, float | int) else 0.0, seed, strata)
-    model.fit_rows(table, y, rows)
+    model._fit_table(table, y, rows)
     if aside is not None:
         model.evaluations_ = model.evaluate_all(aside)
     elif len(held):
