@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
 
 from trine.errors import DataError
 from trine.evaluation.samples import (
@@ -124,6 +125,29 @@ def test_support_tells_lost_modes_from_rubbish() -> None:
     assert wild.density < 0.7
     assert min(good.precision, good.recall, good.coverage) > 0.9
     assert good.density == pytest.approx(1.0, abs=0.15)
+
+
+def test_support_of_rows_that_coincide_is_not_rounding() -> None:
+    """Rows of categories have equals at distance 0, and |a|² + |b|² − 2 a·b leaves 1e-16 of that, of either sign."""
+    rng = np.random.default_rng(0)
+    law, turn = [0.3, 0.25, 0.2, 0.1, 0.1, 0.05], np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    true, made = (np.eye(6)[rng.choice(6, n, p=law)] @ turn for n in (1500, 900))
+    found = support(true, made)
+    assert (found.precision, found.recall, found.coverage) == (1.0, 1.0, 1.0)
+    assert found.density == pytest.approx(1.0, abs=0.05)
+    elsewhere = support(true, np.concatenate([made[:450], made[450:] + 3 * turn[0]]))
+    assert elsewhere.precision == 0.5
+    assert elsewhere.density == pytest.approx(0.5, abs=0.05)
+
+
+def test_support_of_rows_without_ties_is_its_definition() -> None:
+    true, made = rows(60, 3, 0), 1.3 * rows(50, 3, 1)
+    apart, own, others = cdist(made, true), np.sort(cdist(true, true)), np.sort(cdist(made, made))
+    found = support(true, made)
+    assert found.precision == (apart <= own[:, 3]).any(axis=1).mean()
+    assert found.recall == (apart <= others[:, 3, None]).any(axis=0).mean()
+    assert found.density == (apart <= own[:, 5]).sum() / (5 * 50)
+    assert found.coverage == (apart <= own[:, 5]).any(axis=0).mean()
 
 
 def test_copies_are_told() -> None:

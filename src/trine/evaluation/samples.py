@@ -20,6 +20,8 @@ NEIGHBOURS = 5
 """Of density and coverage, the value of Naeem et al.; 3 of precision and recall, that of Kynkäänniemi et al."""
 BLOCK = 1024
 """Rows whose distances to all others are in memory at a time."""
+ROUNDING = 64 * np.finfo(np.float64).eps
+"""Part of |a|² + |b|² by which two values of |a − b|² that are the same may differ, and more."""
 
 
 def frechet(a: Matrix, b: Matrix) -> float:
@@ -147,7 +149,8 @@ class Support:
     Attributes:
         precision: of made rows within the reach of a true one (its distance to its 3rd neighbour).
         recall: of true rows within the reach of a made one.
-        density: true rows' balls that a made row lies in, over the neighbours that set their size; 1 of a perfect generator.
+        density: true rows' balls that a made row lies in, each over the true rows in it beside its own (5, or more where some are
+            equally far); 1 of a perfect generator.
         coverage: of true rows in whose ball a made row lies.
     """
 
@@ -158,7 +161,7 @@ class Support:
 
 
 def support(true: Matrix, made: Matrix) -> Support:
-    """Precision, recall, density and coverage.
+    """Precision, recall, density and coverage. Rows may coincide, as those of a table of categories do.
 
     References:
         Kynkäänniemi et al., `Improved Precision and Recall Metric for Assessing Generative Models`, 2019. Naeem et al., `Reliable
@@ -172,34 +175,44 @@ def support(true: Matrix, made: Matrix) -> Support:
         raise DataError(
             f"Neighbourhoods need at least {NEIGHBOURS + 2} rows on either side; there are {len(true)} and {len(made)}."
         )
-    reach = {k: _reach(true, k) for k in (3, NEIGHBOURS)}
-    of_made = _reach(made, 3)
-    near, balls = 0, 0
-    covered = np.zeros(len(true), dtype=bool)
+    (reach, wide), inside = _reach(true, 3, NEIGHBOURS)
+    (of_made,), _ = _reach(made, 3)
+    near = 0
+    balls = np.zeros(len(true), dtype=np.int64)
     recalled = np.zeros(len(true), dtype=bool)
     for start in range(0, len(made), BLOCK):
         part = made[start : start + BLOCK]
-        between = _distances(part, true)
-        near += int((between <= reach[3]).any(axis=1).sum())
-        inside = between <= reach[NEIGHBOURS]
-        balls += int(inside.sum())
-        covered |= inside.any(axis=0)
-        recalled |= (between <= of_made[start : start + BLOCK, None]).any(axis=0)
-    return Support(near / len(made), float(recalled.mean()), balls / (NEIGHBOURS * len(made)), float(covered.mean()))
+        between, slack = _squares(part, true)
+        near += int((between <= reach + slack).any(axis=1).sum())
+        balls += (between <= wide + slack).sum(axis=0)
+        recalled |= (between <= of_made[start : start + BLOCK, None] + slack).any(axis=0)
+    density = (balls * (NEIGHBOURS / inside)).sum() / (NEIGHBOURS * len(made))
+    return Support(near / len(made), float(recalled.mean()), float(density), float((balls > 0).mean()))
 
 
-def _reach(x: Matrix, k: int) -> Matrix:
-    """(rows,) distance of each row to its k-th nearest other."""
-    from sklearn.neighbors import NearestNeighbors
+def _reach(x: Matrix, *ks: int) -> tuple[list[Matrix], NDArray[np.int64]]:
+    """For each k (rows,) squared distance of each row to its k-th nearest other; and (rows,) how many others are within the last.
 
-    found: Matrix = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(x).kneighbors(x)[0][:, k]
-    return found
+    These are k, unless several are equally far.
+    """
+    found = [np.empty(len(x)) for _ in ks]
+    inside = np.empty(len(x), dtype=np.int64)
+    for start in range(0, len(x), BLOCK):
+        part = x[start : start + BLOCK]
+        squares, slack = _squares(part, x)
+        own = np.arange(len(part))
+        squares[own, start + own] = -np.inf
+        ordered = np.partition(squares, ks, axis=1)
+        for reach, k in zip(found, ks, strict=True):
+            reach[start : start + BLOCK] = ordered[:, k]
+        inside[start : start + BLOCK] = (squares <= ordered[:, ks[-1], None] + slack).sum(axis=1) - 1
+    return found, inside
 
 
-def _distances(a: Matrix, b: Matrix) -> Matrix:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    found: Matrix = np.sqrt(np.clip(squares, 0, None))
-    return found
+def _squares(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+    """(n, m) squared distances, and how far equal ones may be apart by rounding."""
+    norms = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)
+    return norms - 2 * a @ b.T, ROUNDING * norms
 
 
 @dataclasses.dataclass(frozen=True)
