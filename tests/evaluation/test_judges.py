@@ -47,7 +47,7 @@ def test_what_is_never_made_is_missed(judge: Judge, digits: tuple[torch.Tensor, 
     all_of_them = modes(judge.kind(rows), judge.kind(rows), count)
     few = modes(judge.kind(rows[kinds < 5]), judge.kind(rows), count)
     assert all_of_them.found == count
-    assert all_of_them.reverse_kl == pytest.approx(0, abs=1e-9)
+    assert all_of_them.reverse_kl == pytest.approx(0, abs=0.01)
     assert few.reverse_kl > 0.25
     if judge.space.name == "classifier":
         assert few.found < 10 or (few.shares[5:] < 0.05).all()

@@ -168,6 +168,14 @@ def test_modes_and_their_balance() -> None:
     assert modes(np.arange(4), np.arange(4), 4).reverse_kl == pytest.approx(0.0)
 
 
+def test_a_row_of_a_class_that_no_true_row_is_of_does_not_decide_the_balance() -> None:
+    made, true = np.repeat(np.arange(5), [20, 20, 20, 20, 1]), np.repeat(np.arange(4), 20)
+    shares, own = np.bincount(made) / 81, np.array([20.5, 20.5, 20.5, 20.5, 0.5]) / 82.5
+    found = modes(made, true, 5).reverse_kl
+    assert found == pytest.approx((shares * np.log(shares / own)).sum())
+    assert found < 0.01
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(DataError, match="one width"):
         frechet(rows(5, 2, 0), rows(5, 3, 0))

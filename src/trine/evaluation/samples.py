@@ -263,7 +263,8 @@ class Modes:
 
     Attributes:
         found: classes with a made row. shares: (classes,) of made rows.
-        reverse_kl: KL(shares of made rows ‖ shares of true rows), nats.
+        reverse_kl: KL(shares of made rows ‖ shares of true rows), nats; those of true rows as of half a row more in each class, so
+            that one made row of a class that no true row happens to be of does not decide it.
     """
 
     found: int
@@ -281,7 +282,7 @@ def modes(made: NDArray[np.int64], true: NDArray[np.int64], classes: int) -> Mod
         Srivastava et al., `VEEGAN`, 2017, section 4; Lin et al., `PacGAN`, 2018 (reverse KL on stacked MNIST).
     """
     shares = np.bincount(made, minlength=classes) / max(len(made), 1)
-    own = np.maximum(np.bincount(true, minlength=classes) / max(len(true), 1), 1e-12)
+    own = (np.bincount(true, minlength=classes) + 0.5) / (len(true) + classes / 2)
     there = shares > 0
     return Modes(int(there.sum()), shares, float((shares[there] * np.log(shares[there] / own[there])).sum()))
 
