@@ -102,3 +102,13 @@ def test_piles_may_be_tensors_or_data_sets() -> None:
     np.testing.assert_array_equal(one, two)
     with pytest.raises(ChoiceError, match="n is 0"):
         trine.Translator(**FEW).fit(a, b).translate(a[:3], n=0)
+
+
+def test_a_sparse_target_does_not_cost_the_training() -> None:
+    """Of 6 values in 300 held-out rows have fewer than two, of which no score follows."""
+    rng = np.random.default_rng(0)
+    full = rng.normal(size=300)
+    rows = pd.DataFrame({"full": full, "twice": 2 * full, "sparse": np.where(rng.permutation(300) < 6, full, np.nan)})
+    found = trine.GAN(**FEW).fit(rows).evaluations_["x"].metrics
+    assert "detection AUC" in found
+    assert "sparse, learned from samples" not in found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,27 @@ def test_what_is_learned_from_made_rows_serves_true_ones() -> None:
     assert usefulness(WINE[:90], WINE[90:], "target") > 0.95
     constant = {**one, "kind": np.array(["high"] * 2000, dtype=object)}
     assert usefulness(constant, other, "kind") == 0.5
+
+
+def test_columns_without_a_value_are_no_reason_to_fail() -> None:
+    """Of a sparse column the rows to learn from may have no value, of a target neither side."""
+    one, other = table(300, 0), table(300, 1)
+    empty, sparse = np.full(300, np.nan), np.where(np.arange(300) == 7, 1.0, np.nan)
+    for column in (empty, sparse):
+        assert usefulness({**one, "z": empty}, {**other, "z": column}, "kind") == usefulness(one, other, "kind")
+        assert 0.3 < detection({**one, "z": empty}, {**other, "z": column}) < 0.7
+    assert usefulness({"y": one["y"], "z": empty}, {"y": other["y"], "z": empty}, "y") == pytest.approx(0, abs=0.05)
+    same = np.array(["high"] * 300, dtype=object)
+    for made, true, target in (
+        ({**one, "y": empty}, other, "y"),
+        (one, {**other, "y": empty}, "y"),
+        (one, {**other, "y": sparse}, "y"),
+        (one, {**other, "kind": same}, "kind"),
+        (one, {**other, "kind": np.array([None] * 300, dtype=object)}, "kind"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert np.isnan(usefulness(made, true, target))
 
 
 def test_copies_of_training_rows_are_found() -> None:

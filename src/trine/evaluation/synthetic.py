@@ -76,13 +76,15 @@ def detection(made: Table, true: Table, seed: int = 0) -> float:
     X = np.concatenate([_some(part, n, seed) for part in parts])
     y = np.repeat([1, 0], n)
     seen, held, y_seen, y_held = train_test_split(X, y, test_size=0.5, random_state=seed, stratify=y)
+    seen, held = _learnable(seen, held)
     judge = HistGradientBoostingClassifier(categorical_features=kinds, random_state=seed).fit(seen, y_seen)
     return float(roc_auc_score(y_held, judge.predict_proba(held)[:, 1]))
 
 
 def usefulness(made: Table, true: Table, target: str, seed: int = 0) -> float:
     """Train on made rows, test on true ones: AUC of gradient boosting, the mean of one class against the others where there are
-    more than two; R² of a number. A class that is never made counts as a half.
+    more than two; R² of a number. A class that is never made counts as a half. NaN where the rows do not determine it: of a target
+    with fewer than two values among true rows, or of a number that no made row has.
 
     Args:
         made: rows to learn from, or true ones for the floor. true: rows that neither saw. target: the column to be learned.
@@ -98,20 +100,25 @@ def usefulness(made: Table, true: Table, target: str, seed: int = 0) -> float:
         raise DataError(f"There is no column {target!r} to learn; there are: {', '.join(coded[0])}.")
     y, truth = (part.pop(target) for part in coded)
     (X, X_true), kinds = _matrices(coded)
+    known, there = (~np.isnan(part) if part.dtype.kind == "f" else part >= 0 for part in (y, truth))
+    y, truth = y[known], truth[there]
+    X, X_true = _learnable(X[known], X_true[there])
+    if len(np.unique(truth)) < 2:
+        return float("nan")
     if y.dtype.kind == "f":
-        known, there = ~np.isnan(y), ~np.isnan(truth)
-        model = HistGradientBoostingRegressor(categorical_features=kinds, random_state=seed).fit(X[known], y[known])
-        return float(r2_score(truth[there], model.predict(X_true[there])))
-    known, there = y >= 0, truth >= 0
-    if len(np.unique(y[known])) < 2:
+        if not len(y):
+            return float("nan")
+        model = HistGradientBoostingRegressor(categorical_features=kinds, random_state=seed).fit(X, y)
+        return float(r2_score(truth, model.predict(X_true)))
+    if len(np.unique(y)) < 2:
         return 0.5
-    judge = HistGradientBoostingClassifier(categorical_features=kinds, random_state=seed).fit(X[known], y[known])
-    shares = dict(zip(judge.classes_, judge.predict_proba(X_true[there]).T, strict=True))
-    classes = np.unique(truth[there])
+    judge = HistGradientBoostingClassifier(categorical_features=kinds, random_state=seed).fit(X, y)
+    shares = dict(zip(judge.classes_, judge.predict_proba(X_true).T, strict=True))
+    classes = np.unique(truth)
     return float(
         np.mean(
             [
-                roc_auc_score(truth[there] == k, shares[k]) if k in shares else 0.5
+                roc_auc_score(truth == k, shares[k]) if k in shares else 0.5
                 for k in classes[: None if len(classes) > 2 else 1]
             ]
         )
@@ -201,6 +208,12 @@ def _matrices(parts: list[dict[str, NDArray[Any]]]) -> tuple[list[NDArray[np.flo
                 value = np.where(value < 0, np.nan, np.minimum(place[value], MOST_CLASSES - 1)).astype(np.float64)
             found.append(value)
     return [np.stack(found, axis=1) for found in columns], np.array(kinds)
+
+
+def _learnable(seen: NDArray[np.float64], held: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both with zeros in columns of which the rows to learn from have no value: gradient boosting bins no such column."""
+    empty = np.isnan(seen).all(axis=0)
+    return np.where(empty, 0.0, seen), np.where(empty, 0.0, held)
 
 
 def _places(parts: list[dict[str, NDArray[Any]]]) -> list[NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -292,7 +293,9 @@ def table_scores(estimator: Any, seen: Sequence[Tensor], evaluation: Evaluation)
     }
     none = float("nan")
     added = {
-        name: Metric(value, none, none, floor, higher, unit) for name, (value, floor, higher, unit) in metrics.items()
+        name: Metric(value, none, none, floor if math.isfinite(floor) else None, higher, unit)
+        for name, (value, floor, higher, unit) in metrics.items()
+        if math.isfinite(value)  # what a target of missing values is good for, nobody can say
     }
     return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **added})
 
