@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
@@ -64,8 +65,6 @@ def test_classes_beside_the_rows_judge_and_are_not_learned_from(
 
 def test_what_is_one_class_alone_is_out_of_balance(digits: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> None:
     """True rows of one class in the place of samples: found 1 of 10, and balance log 10 from the truth."""
-    import torch
-
     pictures, kinds = digits
     model = trine.GAN(**SHORT).fit(pictures[:100])
     rows = torch.from_numpy(pictures).float()[:, None] / 127.5 - 1
@@ -75,7 +74,7 @@ def test_what_is_one_class_alone_is_out_of_balance(digits: tuple[NDArray[np.uint
     assert judge is not None
     fours = np.flatnonzero(kinds == 4)
     flat = rows.flatten(1).double().numpy()
-    blank = scores(flat[fours[:60]], flat[500:560], flat[560:620], "pixels")
+    blank = scores(flat[fours[:60]], flat[500:560], flat[560:620], "pixels", training=False)
     true, other = Seen(rows[500:560], index[500:560]), Seen(rows[560:620], index[560:620])
     found = with_judge(blank, judge, known, Seen(rows[fours[:60]], fours[:60]), true, other).metrics
     assert found["classes found"].value <= 2
@@ -85,6 +84,31 @@ def test_what_is_one_class_alone_is_out_of_balance(digits: tuple[NDArray[np.uint
     assert found["taken for its class"].value > 0.9
     wrong = Seen(rows[fours[:60]], np.roll(index, 1)[:60])  # made for other classes than they are
     assert with_judge(blank, judge, known, wrong, true, other).metrics["taken for its class"].value < 0.5
+
+
+def test_copies_are_told_where_there_are_training_rows_and_nowhere_else() -> None:
+    true, learned = np.random.default_rng(0).normal(size=(2, 100, 4))
+    found = scores(learned, true, learned, "numbers", training=True)
+    assert found.metrics["copies of training rows"].value == 1.0
+    assert "training rows" in found.figures["floor"]
+    other = scores(learned, true, learned, "numbers", training=False)
+    assert set(found.metrics) - set(other.metrics) == {"copies of training rows"}
+    assert "training" not in other.figures["floor"]
+
+
+def test_scores_leave_the_users_random_numbers_alone_and_do_not_hang_on_them() -> None:
+    rows = np.random.default_rng(0).normal(size=(250, 3))
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        expected = torch.rand(2)[1]
+        torch.manual_seed(seed)
+        torch.rand(1)
+        metrics = trine.GAN(epochs=1, random_state=0, threads=1).fit(rows).evaluations_["x"].metrics
+        assert torch.rand(1) == expected
+        found.append({name: metric.value for name, metric in metrics.items()})
+    assert "detection AUC" in found[0]
+    assert found[0] == found[1]
 
 
 def test_too_few_rows_are_not_judged_and_missing_classes_are_passed_over(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -145,13 +145,19 @@ def evaluate_samples(estimator: Any, prepared: Prepared, rows: NDArray[np.int64]
         train, true = (seen_rows(network, store, schema, part, place) for part in (index, rows))
         made = made_rows(network, store, schema, rows, place, len(rows))
     given = given_of(prepared, network, len(rows))
-    found = scores(space(made), space(true), space(train), space.name, (given(rows), given(index)))
+    conditions = given(rows), given(index)
+    found = scores(space(made), space(true), space(train), space.name, conditions, training=True)
     kinds = Kinds.given_in(schema, store) or Kinds.beside(prepared.labels)
     told = _to_learn_from(network, store, schema, known, len(rows), place)
     judge = judge_of(network, kinds, told, len(rows), prepared.plan.seed)
     found = with_judge(found, judge, kinds, Seen(made, rows), Seen(true, rows), Seen(train, index))
-    many = made_rows(network, store, schema, rows, place, len(train))
-    return diagnosis(estimator, store, rows, table_scores(estimator, (many, train, true), found))
+
+    def many() -> Tensor:
+        with generators.seeded(SEED):
+            return made_rows(network, store, schema, rows, place, len(train))
+
+    found = table_scores(estimator, many, train, true, found, training=True)
+    return diagnosis(estimator, store, rows, found)
 
 
 def _to_learn_from(
@@ -170,22 +176,25 @@ def _to_learn_from(
 def scores(
     made: NDArray[Any],
     true: NDArray[Any],
-    train: NDArray[Any],
+    other: NDArray[Any],
     name: str,
     given: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    *,
+    training: bool,
 ) -> Evaluation:
-    """The metrics of made rows against true ones that were held out; the baseline of each is what as many training rows have.
+    """The metrics of made rows against true ones that were held out; the baseline of each is what as many other true rows have.
 
     Args:
-        made, true, train: (rows, d) features, made rows for the conditions of true ones. name: of their network.
-        given: features of the conditions of true rows and of training rows, where there are some.
+        made, true, other: (rows, d) features, made rows for the conditions of true ones. name: of their network.
+        given: features of the conditions of ``true`` and of ``other``, where there are some.
+        training: whether ``other`` are training rows: by these copies are told, and by no others.
     """
-    n = min(len(made), len(true), len(train))
+    n = min(len(made), len(true), len(other))
     if n < 2:
         raise DataError(
-            f"Samples are compared with 2 or more true rows, and there are {min(len(true), len(train))}; give more."
+            f"Samples are compared with 2 or more true rows, and there are {min(len(true), len(other))}; give more."
         )
-    floor = train[:n]
+    floor = other[:n]
     metrics: dict[str, Metric] = {}
 
     def add(
@@ -203,13 +212,12 @@ def scores(
         found, own = support(true, made), support(true, floor)
         for key in ("precision", "recall", "density", "coverage"):
             add(key, getattr(found, key), getattr(own, key), True, unit="" if key == "density" else "share")
-    near = closest(made, train, true)
-    add("copies of training rows", near.copies, 0.01, False, unit="share")
-    figures = {
-        "space": name,
-        "floor": "as many training rows in the place of made ones",
-        "share_nearer": near.share_nearer,
-    }
+    rows = "training rows" if training else "other rows of the data given"
+    figures: dict[str, Any] = {"space": name, "floor": f"as many {rows} in the place of made ones"}
+    if training:
+        near = closest(made, other, true)
+        add("copies of training rows", near.copies, 0.01, False, unit="share")
+        figures["share_nearer"] = near.share_nearer
     return Evaluation("samples", n, metrics, figures, [])
 
 
@@ -269,32 +277,35 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
     return dataclasses.replace(evaluation, figures=told)
 
 
-def table_scores(estimator: Any, seen: Sequence[Tensor], evaluation: Evaluation) -> Evaluation:
+def table_scores(
+    estimator: Any, make: Callable[[], Tensor], other: Tensor, held: Tensor, evaluation: Evaluation, *, training: bool
+) -> Evaluation:
     """The evaluation with what a table's rows are good for; see :mod:`trine.evaluation.synthetic`.
 
     Args:
-        seen: made, training and held-out rows, as a critic sees them.
+        make: gives made rows as a critic sees them; asked where there is a table.
+        other, held: true rows: those of the floor, and those that are compared. training: as of :func:`scores`.
     """
     domains = list(estimator.made_.values())
     if len(domains) < 2 or not all(isinstance(domain, Numeric | Category) for domain in domains):
         return evaluation
-    n = min(map(len, seen))
-    if n < games.FEWEST:
+    if min(len(other), len(held)) < games.FEWEST:
         return evaluation
-    made, train, held = (estimator._in_units(rows[:JUDGED]) for rows in seen)
+    made, floor, true = (estimator._in_units(rows[:JUDGED]) for rows in (make(), other, held))
     target = list(estimator.made_)[-1]
-    unit = "share"
-    metrics = {
-        "marginals apart": (marginals_apart(made, held), marginals_apart(train, held), False, unit),
-        "associations apart": (associations_apart(made, held), associations_apart(train, held), False, ""),
-        "detection AUC": (detection(made, held), 0.5, False, ""),
-        "nearer to training": (nearer_to_training(made, train, held), 0.5, False, unit),
-        f"{target}, learned from samples": (usefulness(made, held, target), usefulness(train, held, target), True, ""),
+    none, unit = float("nan"), "share"
+    found = {
+        "marginals apart": (marginals_apart(made, true), marginals_apart(floor, true), False, unit),
+        "associations apart": (associations_apart(made, true), associations_apart(floor, true), False, ""),
+        "detection AUC": (detection(made, true), 0.5, False, ""),
     }
-    none = float("nan")
+    if training:
+        found["nearer to training"] = (nearer_to_training(made, floor, true), 0.5, False, unit)
+    useful = usefulness(made, true, target), usefulness(floor, true, target)
+    found[f"{target}, learned from samples"] = (*useful, True, "")
     added = {
-        name: Metric(value, none, none, floor if math.isfinite(floor) else None, higher, unit)
-        for name, (value, floor, higher, unit) in metrics.items()
+        name: Metric(value, none, none, own if math.isfinite(own) else None, higher, unit)
+        for name, (value, own, higher, unit) in found.items()
         if math.isfinite(value)  # what a target of missing values is good for, nobody can say
     }
     return dataclasses.replace(evaluation, metrics={**evaluation.metrics, **added})
@@ -304,6 +315,7 @@ def evaluate_samples_of(
     estimator: Any, store: Store, labels: NDArray[Any] | None = None, network: Any = None
 ) -> Evaluation:
     """Scores against rows of another store, in the features that the estimator's own scores are in; half of them are the floor.
+    Whether training rows are copied these do not tell.
 
     Where a judge can learn (of a picture, a series or a sound) a third are held against what is made, a third are the floor and it
     learns from the last.
@@ -329,12 +341,13 @@ def evaluate_samples_of(
         space = feature_space(torch.cat([true, other])[:JUDGED], own.made.shapes, len(index), seed, own.made.column)
         made = made_rows(own, store, schema, index, place, len(index))
     given = _given(own, schema, store, estimator.derivation_.choices, floor, len(index))
-    found = scores(space(made), space(true), space(other), space.name, (given(index), given(floor)))
+    conditions = given(index), given(floor)
+    found = scores(space(made), space(true), space(other), space.name, conditions, training=False)
     kinds = Kinds.given_in(schema, store) or Kinds.beside(labels)
     told = _to_learn_from(own, store, schema, others, 0, place)
     judge = judge_of(own, kinds, told, len(index), seed)
     found = with_judge(found, judge, kinds, Seen(made, index), Seen(true, index), Seen(other, floor))
     if network is not None:
         found = with_network(found, network, estimator.made_, estimator._in_units, made, true, other)
-    found = table_scores(estimator, (made, other, true), found)
+    found = table_scores(estimator, lambda: made, other, true, found, training=False)
     return diagnosis(estimator, store, np.arange(store.rows), found)

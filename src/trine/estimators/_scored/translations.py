@@ -101,7 +101,7 @@ def evaluate_translations(
     rows, train = some_rows(rows, JUDGED), known[:JUDGED]
     with generators.seeded(SEED):
         judges = look.judges(known, prepared.pile_labels, len(rows), seed)
-        found = {side: look.evaluation(side, rows, train, train, seed, judges) for side in SIDES}
+        found = {side: look.evaluation(side, rows, train, train, seed, judges, training=True) for side in SIDES}
         return look.told(found, rows, prepared.derivation, history)
 
 
@@ -179,8 +179,15 @@ class _Look:
         seed: int,
         judges: Judges | None = None,
         network: Any = None,
+        *,
+        training: bool = False,
     ) -> Evaluation:
-        """Of translations of ``rows`` to one pile: like its own rows, come back, and different under other noise."""
+        """Of translations of ``rows`` to one pile: like its own rows, come back, and different under other noise.
+
+        Args:
+            floor: pairs of which true rows stand in the place of translations; ``training``: whether these were learned from.
+            known: pairs from which the space is made.
+        """
         self.model.eval()
         # Rows of the smaller pile come again and again in pairs; here each counts once.
         column = 1 if side == "b" else 0
@@ -190,7 +197,7 @@ class _Look:
         space = self.space(side, known, len(own), seed)
         made = self.translated(side, given)
         true, other = self.seen(side, own), self.seen(side, beside)
-        found = scores(space(made), space(true), space(other), space.name)
+        found = scores(space(made), space(true), space(other), space.name, training=training)
         if network is not None:
             domains = self.schema.y if side == "b" else self.schema.x
             found = with_network(found, network, domains, partial(self._in_units, side), made, true, other)
