@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import time
@@ -13,6 +12,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tests.miniatures import METHODS, Autoencoder, Generator, all_weights, digits, fit, gan, in_a_process
+from tests.together import PROCESSES
 from trine.data import Batches
 from trine.training import fingerprint, train
 
@@ -90,9 +90,6 @@ def test_a_step_moves_the_critic_by_its_bound_alone_and_the_model_by_its_term_al
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-# A process that has trine imported, of which children are forked: killing is then a matter of tenths of a second.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.miniatures", "torch._dynamo", "torch.distributed.tensor"])
 HOW = {"epochs": 2, "batch_size": 128}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,68 @@ def share(rows: Tensor) -> Tensor:
     if count == 1:
         return rows
     return rows[all_ * rank() // count : all_ * (rank() + 1) // count]
+
+
+def gather(rows: Tensor) -> tuple[Tensor, slice]:
+    """(own, …) rows → (all, …), those of every rank in the ranks' order, on every rank; and which of them are this rank's.
+
+    The gradient of a row is the sum of what all ranks have for it, so that ranks whose losses add up to one loss have its gradient.
+    """
+    if processes() == 1:
+        return rows, slice(None)
+    counts = torch.zeros(processes(), dtype=torch.int64, device=device())
+    counts[rank()] = len(rows)
+    each = add(counts).tolist()
+    first = sum(each[: rank()])
+    mine = slice(first, first + len(rows))
+    whole: Tensor = _Gather.apply(rows, mine, sum(each))  # type: ignore[no-untyped-call]
+    return whole, mine
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, mine: slice, count: int) -> Tensor:
+        ctx.mine = mine
+        whole = rows.new_zeros(count, *rows.shape[1:])
+        whole[mine] = rows
+        return add(whole)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        return add(slope.clone(memory_format=torch.contiguous_format))[ctx.mine], None, None
+
+
+@contextlib.contextmanager
+def drawing_alike() -> Iterator[None]:
+    """Inside, every rank draws from torch's generators what rank 0 draws; afterwards the others go on with their own."""
+    if processes() == 1:
+        yield
+        return
+    own = _generators()
+    for number, state in enumerate(own):
+        held = state.to(device(), copy=True)
+        dist.broadcast(held, src=0)
+        _restore(number, state if first() else held.cpu())
+    try:
+        yield
+    finally:
+        if not first():
+            for number, state in enumerate(own):
+                _restore(number, state)
+
+
+def _generators() -> list[Tensor]:
+    """The states of the CPU's generator and, where a GPU takes part, of its own."""
+    states = [torch.get_rng_state()]
+    return states if device().type == "cpu" else [*states, torch.cuda.get_rng_state(device())]
+
+
+def _restore(number: int, state: Tensor) -> None:
+    if number == 0:
+        torch.set_rng_state(state)
+    else:
+        torch.cuda.set_rng_state(state, device())
 
 
 def in_shards(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trine import collective
 from trine.divergences._base import LearnedDivergence, Value
 from trine.divergences.learned._base import pair
 from trine.errors import ChoiceError
@@ -25,8 +26,8 @@ class Pooled(LearnedDivergence):
     model descends is of its present samples alone.
 
     Of a batch, at most ``size`` rows meet the pool, each a place of its own. The pool, and how many samples it holds, are buffers
-    of the criterion and so part of every checkpoint; what is drawn comes from torch's generator. Each of several processes has
-    a pool of its own rows.
+    of the criterion and so part of every checkpoint; what is drawn comes from torch's generator. Several processes have one pool:
+    each puts in the rows of all, and sees what the pool gives for its own.
 
     Args:
         divergence: the learned divergence, with its critic.
@@ -70,6 +71,11 @@ class Pooled(LearnedDivergence):
     @torch.no_grad()
     def mixed(self, samples: Tensor) -> Tensor:
         """The present samples, (batch, …), some of the pool's in the place of some; the pool takes those in."""
+        every, mine = collective.gather(samples)
+        with collective.drawing_alike():
+            return self._mixed(every)[mine]
+
+    def _mixed(self, samples: Tensor) -> Tensor:
         size = len(self.held)
         # Known without asking the device, which would wait for it at every step.
         full = size if self._full else int(self.count)

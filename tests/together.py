@@ -1,0 +1,90 @@
+"""A few processes that train together, forked from one that has trine imported: no launcher, and no seconds of imports."""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import pickle
+import tempfile
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+import trine
+from tests.stopping import stopped_and_resumed
+from trine.estimators import _workflow
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.miniatures", "torch._dynamo", "torch.distributed.tensor", "trine"])
+"""Forked from here, a process begins within tenths of a second."""
+PATIENCE = 120
+
+
+def together(count: int, function: Callable[..., Any], *arguments: Any, **named: Any) -> list[Any]:
+    """What ``function(*arguments, **named)`` gives on each of ``count`` ranks."""
+    call = pickle.dumps((function, arguments, named))
+    with tempfile.TemporaryDirectory() as place:
+        started = []
+        for rank in range(count):
+            ours, theirs = PROCESSES.Pipe(duplex=False)
+            process = PROCESSES.Process(target=_one, args=(call, rank, count, f"{place}/store", theirs), daemon=True)
+            process.start()
+            theirs.close()
+            started.append((process, ours))
+        answers = [
+            pickle.loads(ours.recv_bytes()) if ours.poll(PATIENCE) else ("no answer", None) for _, ours in started
+        ]
+        for process, _ in started:
+            process.join(10)
+            process.kill()
+    for rank, (problem, _) in enumerate(answers):
+        assert problem is None, f"rank {rank}: {problem}"
+    return [found for _, found in answers]
+
+
+def _one(call: bytes, rank: int, count: int, store: str, answer: Connection) -> None:
+    torch.set_num_threads(1)
+    patience = datetime.timedelta(seconds=PATIENCE)
+    dist.init_process_group("gloo", store=dist.FileStore(store, count), rank=rank, world_size=count, timeout=patience)
+    function, arguments, named = pickle.loads(call)
+    try:
+        found = function(*arguments, **named)
+    except BaseException:
+        answer.send_bytes(pickle.dumps((traceback.format_exc(), None)))
+        raise
+    answer.send_bytes(pickle.dumps((None, found)))
+    dist.destroy_process_group()
+
+
+def fitted(table: Any, out: str | None = None, stopped: int | None = None, **how: Any) -> dict[str, Tensor]:
+    """What ``trine.fit`` leaves on this rank: the model, and the critics with their pools.
+
+    Args:
+        out: the run. stopped: the step in which it is stopped, to be gone on with. how: as of ``trine.fit``.
+    """
+    derivations = []
+    with pytest.MonkeyPatch.context() as patch:
+        train = _workflow.train
+
+        def noted(prepared: Any, **more: Any) -> Any:
+            derivations.append(prepared.derivation)
+            return train(prepared, **more)
+
+        patch.setattr(_workflow, "train", noted)
+        how = {"threads": 1, "device": "cpu", "valid": 0, **how}
+        if stopped is None:
+            trine.fit(table, out=out, **how)
+        else:
+            stopped_and_resumed(
+                lambda: trine.fit(table, out=out, **how),
+                lambda: trine.resume(str(out), data=table, other=how.get("other")),
+                at=stopped,
+            )
+    model, criterion = derivations[-1].model, derivations[-1].criterion
+    return {**model.state_dict(), **{f"critic.{name}": value for name, value in criterion.state_dict().items()}}
