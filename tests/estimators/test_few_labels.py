@@ -12,9 +12,10 @@ from tests.stopping import stopped_and_resumed
 
 import trine
 from trine.criterion import WarmedTerm
-from trine.data import LabelledBatches, Store
+from trine.data import LabelledBatches, Store, read
 from trine.divergences.pseudo_labels import PseudoLabels
 from trine.errors import ChoiceError
+from trine.estimators._plan import Plan, prepare
 from trine.methods._shapes import RowKL
 from trine.models import GenerativeClassifier, Reconstructing, TwoViews
 from trine.report import report_run
@@ -161,6 +162,19 @@ def test_numbers_as_y_too() -> None:
     model = trine.fit(table, y="y", valid=0.0, epochs=10, seed=0)
     assert model.derivation_.choices.unlabelled == "reconstruct"
     assert np.corrcoef(model.predict(table), data.target)[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("weight", ["balanced", (("a", 30.0), ("b", 10.0), ("c", 20.0))], ids=["balanced", "told"])
+def test_a_row_without_a_label_weighs_as_the_labelled_in_the_mean(weight: Any) -> None:
+    data = load_wine()
+    labels = np.array(["a", "b", "c"], dtype=object)[data.target]
+    labels[np.random.default_rng(0).permutation(178)[20:]] = None
+    table = read({"x": data.data[:, 0], "kind": labels})
+    prepared = prepare(Plan(("kind",), class_weight=weight), table)
+    weights = prepared.store.fields["weight"].data.flatten()
+    assert weights[prepared.rows.unlabelled].unique().item() == pytest.approx(
+        weights[prepared.rows.train].mean().item(), rel=1e-6
+    )
 
 
 def test_few_rows_without_labels_are_left_out_as_ever() -> None:

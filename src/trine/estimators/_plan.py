@@ -284,8 +284,9 @@ def _weights(plan: Plan, table: Table, schema: Schema, rows: Rows, weight: np.nd
             "class_weight needs one categorical target; leave it out, or weigh the rows by sample_weight."
         )
     codes = domain.encode(table.column(name)).reshape(-1).astype(np.int64)
+    train = codes[rows.train]
     if isinstance(plan.class_weight, str):
-        counts = np.bincount(codes[rows.train].clip(0), minlength=len(domain.labels)).clip(1)
+        counts = np.bincount(train.clip(0), minlength=len(domain.labels)).clip(1)
         by_class = len(rows.train) / (len(domain.labels) * counts)
     else:
         given = dict(plan.class_weight)
@@ -293,5 +294,6 @@ def _weights(plan: Plan, table: Table, schema: Schema, rows: Rows, weight: np.nd
         if unknown:
             raise ChoiceError(f"class_weight names the class {unknown.pop()!r}; the classes are {list(domain.labels)}.")
         by_class = np.array([given.get(label, 1.0) for label in domain.labels])
-    weights = by_class[codes.clip(0)]
+    # A row without a label is of no class: it weighs what labelled ones do in the mean, so that only ratios of classes matter.
+    weights = np.where(codes >= 0, by_class[codes.clip(0)], by_class[train.clip(0)].mean())
     return np.asarray(weights if weight is None else weights * weight)
