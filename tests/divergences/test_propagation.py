@@ -31,6 +31,7 @@ def test_labels_follow_the_shape_of_the_data() -> None:
     assert ((sure >= 0) & (sure <= 1)).all()
     assert (sure[label >= 0] == 1).all()
     assert (sure[400:] == 0).all()  # what no label reaches
+    assert (found[400:] == -1).all()
 
 
 def test_it_is_the_own_sure_answer_until_labels_have_spread() -> None:

@@ -29,7 +29,8 @@ CHUNK = 1_000
 
 
 class Propagation(PseudoLabels):
-    r"""−log q(ŷ) times how sure ŷ is, a label that came over the graph of like rows; before that, the row's own sure answer.
+    r"""−log q(ŷ) times how sure ŷ is, a label that came over the graph of like rows; before that, and where none came, the row's
+    own sure answer.
 
     Between epochs the representation z of all rows is taken, each row is joined with its nearest by cosine, and labels spread:
     F ← α S F + (1 − α) Y with the symmetrically normalised weights S. How sure a row is: 1 − entropy / log(classes).
@@ -87,7 +88,10 @@ class Propagation(PseudoLabels):
 
 
 def propagated(z: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """(labels, how sure each is in [0, 1]), each (rows,), by z (rows, features) and labels (rows,), −1 where there is none."""
+    """(labels, how sure each is in [0, 1]), each (rows,), by z (rows, features) and labels (rows,), −1 where there is none.
+
+    A row that no label reaches has −1 still, and is as unsure as may be.
+    """
     near = normalize(z - z.mean(0))
     index, cosine = _nearest(near)
     graph = _graph(index, cosine.clamp_min(0) ** POWER)
@@ -101,8 +105,10 @@ def propagated(z: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     spread = spread / spread.sum(0).clamp_min(1e-12)
     share = spread / spread.sum(1, keepdim=True).clamp_min(1e-12)
     entropy = -(share * share.clamp_min(1e-12).log()).sum(1)
-    sure = (1 - entropy / math.log(max(classes, 2))).clamp(0, 1) * (share.sum(1) > 0.5)
-    return torch.where(known, label, share.argmax(1)), torch.where(known, 1.0, sure)
+    reached = share.sum(1) > 0.5
+    sure = (1 - entropy / math.log(max(classes, 2))).clamp(0, 1) * reached
+    found = torch.where(reached, share.argmax(1), -1)
+    return torch.where(known, label, found), torch.where(known, 1.0, sure)
 
 
 def _nearest(near: Tensor) -> tuple[Tensor, Tensor]:
