@@ -19,7 +19,8 @@ from tests.miniatures import METHODS, all_weights, digits, fit
 from torch import Tensor, nn
 
 from trine.criterion import Criterion, Term, WarmedTerm
-from trine.data import Batch, Batches, Store
+from trine.data import Batch, Batches, LabelledBatches, Store
+from trine.data._two_piles import PiledBatches, Piles
 from trine.divergences import KL, Divergence
 from trine.errors import ChoiceError, RunError, TrainingError
 from trine.procedures import Descent
@@ -474,6 +475,27 @@ def test_a_loss_that_is_not_finite_stops_with_the_rows_and_keeps_the_last_good_c
     kept = Run.open(tmp_path / "run").restore()
     assert kept["procedure"]["t"] == 7
     assert all(bool(value.isfinite().all()) for value in kept["model"].values())
+
+
+class Labelled(Breaking, LabelledBatches):
+    """Rows with a label beside others."""
+
+
+class Piled(Breaking, PiledBatches):
+    """Rows of two piles."""
+
+
+def test_the_rows_named_are_those_of_the_batch_however_batches_are_put_together() -> None:
+    store = a_feed().store
+    few = Labelled(store, torch.arange(5), torch.arange(5, store.rows), 2, 8)
+    several = Piled(Piles(store, Store.of(z=torch.zeros(9, 1))), batch_size=4)
+    for feed in (few, several):
+        rows = list(feed.index(feed.bad // feed.steps_per_epoch))[feed.bad % feed.steps_per_epoch] + 1
+        sides = [", ".join(str(int(row)) for row in side) for side in (rows[:, None] if rows.dim() == 1 else rows).T]
+        said = f"The batch has rows {' of A and '.join(sides)}{' of B' * (len(sides) - 1)}."
+        with pytest.raises(TrainingError) as raised:
+            train(Line(), Criterion(Term(KL(), "y_hat", "y")), Descent(), feed, epochs=3)
+        assert said in str(raised.value)
 
 
 def test_broken_weights_are_never_kept_even_where_no_loss_has_shown_it(tmp_path: Path) -> None:

@@ -54,13 +54,13 @@ class Shares:
             )
         self.steps_per_epoch = batches.steps_per_epoch - (batches.last < ranks)
 
-    def order(self, epoch: int) -> Tensor:
-        """(n,) int64: the rows of all ranks in the order of ``epoch``."""
-        return self.batches.order(epoch)
+    def index(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
+        """The rows of all ranks in each batch of ``epoch`` from number ``start`` on, (batch,) int64."""
+        wanted = max(0, self.steps_per_epoch - start)
+        return itertools.islice(self.batches.index(epoch, start), wanted)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Share]:
         """This rank's shares of the batches of ``epoch`` from number ``start`` on."""
-        wanted = max(0, self.steps_per_epoch - start)
-        parts, sizes = itertools.tee(itertools.islice(self.batches.index(epoch, start), wanted))
+        parts, sizes = itertools.tee(self.index(epoch, start))
         for batch, rows in zip(self.batches.cut(map(collective.share, parts)), sizes, strict=True):
             yield Share(batch.tensors, batch.views, len(rows))

@@ -467,10 +467,10 @@ class _Training:
         """The rows of the batch in hand, counted from 1, where it is surely the one that failed."""
         if self.device.type != "cpu":
             return ""
-        size = self.batches.batch_size
-        rows = self.batches.order(self.at.epoch)[self.at.index * size : (self.at.index + 1) * size]
-        shown = ", ".join(str(int(row) + 1) for row in rows[:8])
-        return f" The batch has rows {shown}{' …' if len(rows) > 8 else ''}."
+        rows = next(self.batches.index(self.at.epoch, self.at.index))
+        sides = [rows] if rows.dim() == 1 else rows.unbind(1)  # of two piles, a pair is a row of either
+        shown = [", ".join(str(int(row) + 1) for row in side[:8]) + " …" * (len(side) > 8) for side in sides]
+        return f" The batch has rows {shown[0] if len(shown) == 1 else f'{shown[0]} of A and {shown[1]} of B'}."
 
     def _kept(self) -> str:
         if self.run is None:
@@ -591,9 +591,9 @@ class _Shown:
             self.read += 1
             yield batch
 
-    def order(self, epoch: int) -> Tensor:
-        """The rows in the order of an epoch."""
-        return self.feed.order(epoch)
+    def index(self, epoch: int, start: int = 0) -> Iterator[Tensor]:
+        """The rows of each batch of an epoch."""
+        return self.feed.index(epoch, start)
 
 
 def _sizes(step: Step) -> dict[str, float]:
