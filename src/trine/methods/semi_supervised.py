@@ -11,6 +11,7 @@ from trine.blocks.corruption import Views
 from trine.choices import Choices
 from trine.criterion import Term
 from trine.data import Schema
+from trine.divergences.by_member import by_member
 from trine.divergences.propagation import Propagation
 from trine.divergences.pseudo_labels import PseudoLabels
 from trine.domains import Category, Image
@@ -22,6 +23,10 @@ WEIGHT = {"consistency": 1.0, "pseudo": 1.0, "propagation": 1.0, "reconstruct": 
 """Of what rows without y add, by default."""
 OF_CLASSES = ("consistency", "pseudo", "propagation")
 """Uses of rows without y that take an answer of the network's own for a label."""
+OF_CODES = ("reconstruct", "generative")
+"""Uses of rows without y that have x again from a code."""
+CODE = 16
+"""Numbers in a code, unless more is known."""
 
 
 def uses_unlabelled(choices: Choices, facts: Facts) -> bool:
@@ -55,15 +60,19 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     use = wanted or found["unlabelled"][0]
     if use == "none":
         return found
+    if use in OF_CODES:
+        _require_meaning(use, choices)
     found["unlabelled_weight"] = (WEIGHT[use], "of what rows without y add")
     found["unknown"] = (0.0, "labels are too few to teach what a row with nothing known is")
     own = min(32 if pictures else 8, facts.rows)
     few_told = "in every batch: few, so that they are not learned by heart before x is"
     found["labelled_size"] = (own, "in every batch, so that no step is without labels" if pictures else few_told)
     found["batch_size"] = (own + (64 if pictures else 256), "labelled rows and more without y")
+    if use == "reconstruct":
+        found["code"] = (CODE, "numbers that x is to be had from")
     if use == "generative":
         found["shape"] = ("kl", "row by row, of the style code and of the label code (M2)")
-        found["code"] = (16 if pictures else 8, "numbers of style, beside the label code")
+        found["code"] = (CODE if pictures else 8, "numbers of style, beside the label code")
         found["members"] = (1, "a row is made from one label code")
     if use in OF_CLASSES:
         found["confidence"] = (0.95, "an answer of the network's own counts from this probability on")
@@ -86,6 +95,19 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     return found
 
 
+def _require_meaning(use: str, choices: Choices) -> None:
+    """Refuse what is said of an autoencoder and has no meaning where labels are learned on the same encoder.
+
+    Raises:
+        ChoiceError: names the choice, and what to do.
+    """
+    if use == "generative" and (choices.members or 1) > 1:
+        raise ChoiceError(
+            f"members is {choices.members}, and under unlabelled=generative a row is made from one label code; choose members=1 "
+            "or unlabelled=reconstruct."
+        )
+
+
 def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised:
     """The network with what rows without y are asked of."""
     from trine.methods.autoencoder import network as autoencoder
@@ -100,14 +122,12 @@ def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised
     assert isinstance(encoder, Encoder)
     if choices.unlabelled in ("consistency", "propagation"):
         return TwoViews(encoder, rules, Views(encoder.reads))  # type: ignore[arg-type]
+    own = choices.replace(code=choices.code or CODE, members=1)
     if choices.unlabelled == "reconstruct":
-        made = autoencoder(schema, choices.replace(code=choices.code or 16, members=1), encoder)
-        return Reconstructing(encoder, rules, made)  # type: ignore[arg-type]
+        return Reconstructing(encoder, rules, autoencoder(schema, own, encoder))  # type: ignore[arg-type]
     if choices.unlabelled == "generative":
         shares = {name: _shares(domain) for name, domain in schema.y.items() if isinstance(domain, Category)}
-        made = autoencoder(
-            schema, choices.replace(code=choices.code or 16, members=1), encoder, sum(map(len, shares.values()))
-        )
+        made = autoencoder(schema, own, encoder, sum(map(len, shares.values())))
         return GenerativeClassifier(encoder, rules, made, shares)  # type: ignore[arg-type]
     return network
 
@@ -144,16 +164,25 @@ def terms(model: nn.Module, schema: Schema, choices: Choices, facts: Facts) -> l
             if isinstance(domain, Category)
         ]
     assert isinstance(model, Reconstructing | GenerativeClassifier)
-    found = reconstruction_terms(model.decoding)
-    shapes = shape_terms(choices)
-    for term in shapes:
-        term.predicted = "code.z" if term.predicted == "z" else term.predicted
+    own = choices.replace(code=choices.code or CODE)
+    of_codes = [_of_codes(term, choices.members or 1) for term in shape_terms(own)]
+    found = [*reconstruction_terms(model.decoding), *of_codes]
     if isinstance(model, GenerativeClassifier):
-        shapes += _label_terms(schema, choices)
-    for term in (*found, *shapes):
+        found += _label_terms(schema, choices)
+    for term in found:
         term.weight *= weight
         term.training_only = True
-    return [*found, *shapes]
+    return found
+
+
+def _of_codes(term: Term, members: int) -> Term:
+    """A term of an autoencoder by itself as one beside labels: its z is ``code.z``, and each member's codes are by themselves."""
+    for role in ("predicted", "target", "given"):
+        if getattr(term, role) == "z":
+            setattr(term, role, "code.z")
+    if members > 1 and {"code", "code.z"} & {term.predicted, term.target}:
+        term.divergence = by_member(term.divergence)
+    return term
 
 
 def _label_terms(schema: Schema, choices: Choices) -> list[Term]:

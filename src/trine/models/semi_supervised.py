@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, OneHotCategorical
+from torch.distributions import Categorical, Distribution, OneHotCategorical
 from torch.nn.functional import gumbel_softmax, one_hot
 
 from trine.data import Batch
-from trine.divergences import Value
+from trine.divergences import Value, log_score
 from trine.models.autoencoder import Autoencoder
 from trine.models.supervised import Supervised
 from trine.rules import Rule, map_arguments
@@ -146,7 +146,9 @@ class GenerativeClassifier(Supervised):
 class Reconstructing(Supervised):
     """A supervised network whose encoder is an autoencoder's too: every row, labelled or not, is to be had from its code.
 
-    Outputs: those of :class:`Supervised`, and in training those of :class:`Autoencoder` (its ``z`` is called ``code.z``).
+    Outputs: those of :class:`Supervised`, and those of :class:`Autoencoder` (its ``z`` is called ``code.z``). Each of several
+    weight-sharing members has a code of its own, from which x is to be had: outputs have a leading dimension more,
+    (members, batch, ...), as ``z`` has.
 
     Args:
         encoder, rules: as of :class:`Supervised`, on the encoder's features.
@@ -168,9 +170,58 @@ class Reconstructing(Supervised):
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         """Named outputs for the rows of ``batch``."""
         outputs = super().forward(batch)
-        z = outputs["z"]
-        assert isinstance(z, Tensor)
-        found = self.decoding.from_features(z, batch)
-        found["code.z"] = found.pop("z")
+        features = outputs["z"]
+        assert isinstance(features, Tensor)
+        # To the autoencoder the members' rows are rows.
+        found = self.decoding.from_features(features.flatten(0, -2), batch)
         found.pop("x_hat", None)
+        if features.dim() > 2:
+            found |= _of_members(found, features.shape[:2])
+        found["code.z"] = found.pop("z")
         return {**found, **outputs}
+
+
+def _of_members(outputs: Mapping[str, Value], shape: torch.Size) -> dict[str, Value]:
+    """Codes and distributions of x, of the rows of all members one after another, as of batch shape (members, batch)."""
+    parted: dict[str, Value] = {}
+    for name, value in outputs.items():
+        if name.startswith("x_hat."):
+            assert isinstance(value, Distribution)
+            parted[name] = OfMembers(value, shape)
+        elif name in ("code", "z"):
+            part = partial(torch.unflatten, dim=0, sizes=shape)
+            parted[name] = part(value) if isinstance(value, Tensor) else map_arguments(value, part)
+    return parted
+
+
+class OfMembers(Distribution):
+    """q of the rows of all members one after another, as one of batch shape (members, batch), whatever its arguments are.
+
+    Args:
+        rows: q, of batch shape (members · batch,). shape: (members, batch).
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+
+    def __init__(self, rows: Distribution, shape: torch.Size) -> None:
+        self.rows = rows
+        self.ragged = getattr(rows, "ragged", False)
+        super().__init__(shape, rows.event_shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """(members, batch) of values (batch, ...), the same for every member."""
+        found: Tensor = self.rows.log_prob(self._repeated(value))
+        return found.view(self.batch_shape)
+
+    def _repeated(self, value: Tensor) -> Tensor:
+        return value.repeat(self.batch_shape[0], *(1,) * (value.dim() - 1))
+
+
+@map_arguments.register
+def _(q: OfMembers, change: Callable[[Tensor], Tensor]) -> Distribution:
+    return OfMembers(map_arguments(q.rows, change), q.batch_shape)
+
+
+@log_score.register
+def _(q: OfMembers, y: Tensor) -> Tensor:
+    return log_score(q.rows, q._repeated(y)).view(q.batch_shape)

@@ -1,0 +1,179 @@
+"""Codes on the encoder of a network with few labels: each member's by itself, under every shape, prior and bound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, load_wine
+from torch.distributions import Distribution
+
+import trine
+from trine.choices import Choices
+from trine.data import Batch, read
+from trine.divergences import LearnedDivergence
+from trine.errors import ChoiceError
+from trine.estimators._plan import Plan, Prepared, prepare
+from trine.methods._shapes import known_shapes
+from trine.models import GenerativeClassifier, Reconstructing
+
+USES = ("reconstruct", "generative")
+PRIORS: list[dict[str, Any]] = [
+    {"shape": "kl", "code_prior": "mixture(3)"},
+    {"shape": "kl", "code_prior": "vamp(5)"},
+    {"shape": "kl", "code_prior": "categorical(2,3)"},
+    {"shape": "mmd", "code_prior": "ball"},
+    {"shape": "js", "code_prior": "mixture(2)"},
+    {"shape": "none", "code_prior": "vq(4,1)"},
+]
+BOUNDS: list[dict[str, Any]] = [
+    {"shape": "kl", "free_bits": 1e-9},
+    {"shape": "kl", "free_bits": 0.5},
+    {"sparsity": "topk(2)"},
+    {"sparsity": "lifetime(0.25)"},
+    {"shape": "cramer", "sparsity": "topk(1)"},
+]
+
+
+def told(choices: dict[str, Any]) -> str:
+    return " ".join(map(str, choices.values()))
+
+
+def wine(with_pictures: bool = False) -> dict[str, Any]:
+    """Three kinds of wine, twenty of them told."""
+    data = load_wine()
+    labels = np.array(["a", "b", "c"], dtype=object)[data.target]
+    labels[np.random.default_rng(0).permutation(178)[20:]] = None
+    table: dict[str, Any] = {f"x{i}": data.data[:, i] for i in range(6)} | {"kind": labels}
+    return {"image": load_digits().images[:178], **table} if with_pictures else table
+
+
+def prepared(**choices: Any) -> Prepared:
+    chosen = {"hidden": (16,), "code": 3, "dropout": 0.0, **choices}
+    return prepare(Plan(("kind",), choices=Choices.of(chosen)), read(wine()))
+
+
+def parts(found: Prepared) -> tuple[Any, Any, Batch]:
+    """(network, criterion, a batch of 32 rows), in training."""
+    derivation = found.derivation
+    return derivation.model.train(), derivation.criterion.train(), found.store.batch(torch.arange(32))
+
+
+def unwrapped(term: Any) -> Any:
+    return getattr(term.divergence, "divergence", term.divergence)
+
+
+@pytest.fixture
+def same_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn beside a code is the same for every row and member."""
+    noise = torch.randn(64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(torch, "randn_like", lambda like: noise[: like.shape[-1]].expand(like.shape))
+    monkeypatch.setattr(torch.Tensor, "exponential_", lambda self: self.fill_(1.0))  # Gumbel's
+
+
+@pytest.mark.usefixtures("same_noise")
+@pytest.mark.parametrize("choices", [*({"shape": shape} for shape in known_shapes()), *PRIORS, *BOUNDS], ids=told)
+def test_members_that_are_one_have_the_terms_of_one(choices: dict[str, Any]) -> None:
+    """Three members that see x alike are one network three times, and so is all that is said of their codes."""
+    torch.manual_seed(0)
+    three, criterion, batch = parts(prepared(**choices, unlabelled="reconstruct", members=3))
+    one, expected, _ = parts(prepared(**choices, unlabelled="reconstruct", members=1))
+    with torch.no_grad():
+        three.encoder.members.scale.fill_(1.0)
+    one.load_state_dict(
+        {
+            name: value
+            for name, value in three.state_dict().items()
+            if not name.startswith(("rules", "encoder.members"))
+        },
+        strict=False,
+    )
+    pairs = [(a, b) for a, b in zip(criterion.terms, expected.terms, strict=True) if a.training_only]
+    for a, b in pairs:
+        b.load_state_dict(
+            {name.replace("divergence.divergence.", "divergence."): v for name, v in a.state_dict().items()}
+        )
+        for term in (a, b):  # the same draws of the prior for each member
+            unwrapped(term).register_forward_pre_hook(lambda *_: torch.manual_seed(1) and None)
+    outputs, others = three(batch), one(batch)
+    assert outputs["code.z"].shape == (3, 32, three.decoding.latent.width)
+    torch.testing.assert_close(outputs["code.z"].mean(0), others["code.z"])
+    assert {a.name for a, _ in pairs} >= {"numbers"}
+    for a, b in pairs:
+        found = a.values(outputs, batch)
+        assert found.shape == (32,)
+        torch.testing.assert_close(found, b.values(others, batch), rtol=1e-4, atol=1e-5)
+        if isinstance(a.divergence, LearnedDivergence):
+            assert a.values(outputs, batch, tighten=True).shape == (32,)
+    loss = criterion(outputs, batch).total
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert three.decoding.trunk.layers[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("choices", [{"shape": "kl", "code_prior": "normal"}, *PRIORS], ids=told)
+def test_every_prior_has_a_meaning_under_both_uses(use: str, choices: dict[str, Any]) -> None:
+    model = trine.fit(wine(), y="kind", valid=0.0, epochs=1, seed=0, hidden=(16,), code=4, unlabelled=use, **choices)
+    network = model.derivation_.model
+    assert isinstance(network, Reconstructing | GenerativeClassifier)
+    assert np.isfinite(model.predict_proba(wine())).all()
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("prior", ["mixture(3)", "vamp(5)"])
+def test_a_code_is_priced_at_its_own_draw_and_not_at_the_encoder_s_features(use: str, prior: str) -> None:
+    """Features and code are as wide here, so that nothing but the value tells one from the other."""
+    network, criterion, batch = parts(
+        prepared(unlabelled=use, shape="kl", code_prior=prior, code=16, hidden=(16,), members=1)
+    )
+    outputs = network(batch)
+    code, z, p = outputs["code"], outputs["code.z"], outputs["prior"]
+    assert isinstance(code, Distribution)
+    assert z.shape == outputs["z"].shape
+    shape = next(term for term in criterion.terms if term.name == "shape")
+    torch.testing.assert_close(shape.values(outputs, batch), code.log_prob(z) - p.log_prob(z))
+
+
+@pytest.mark.parametrize("use", USES)
+def test_quantised_codes_are_committed_to_their_vectors(use: str) -> None:
+    network, criterion, batch = parts(
+        prepared(unlabelled=use, shape="none", code_prior="vq(4,1)", code=16, hidden=(16,), members=1)
+    )
+    outputs = network(batch)
+    term = next(term for term in criterion.terms if term.name == "commitment")
+    torch.testing.assert_close(term.values(outputs, batch), (outputs["code"] - outputs["code.z"]).square().sum(1))
+
+
+def test_only_so_many_numbers_of_a_code_are_kept_in_a_row() -> None:
+    network, _, batch = parts(prepared(unlabelled="reconstruct", members=3, code=6, sparsity="topk(2)"))
+    assert ((network(batch)["code.z"] != 0).sum(-1) == 2).all()
+    network, _, batch = parts(prepared(unlabelled="reconstruct", members=3, code=6, sparsity="lifetime(0.25)"))
+    assert ((network(batch)["code.z"] > 0).sum((0, 1)) <= 24).all()
+
+
+def test_pictures_and_numbers_together_come_back_from_the_code_of_each_member() -> None:
+    model = trine.fit(
+        wine(with_pictures=True), y="kind", valid=0.0, epochs=1, channels=4, seed=0, unlabelled="reconstruct", members=2
+    )
+    network = model.derivation_.model.train()
+    batch = model._encode(wine(with_pictures=True), targets=True)[0].batch(torch.arange(8))
+    network.eval()
+    outputs = network(batch)
+    each = torch.stack([network.decoding.draw(z)["image"].log_prob(batch["x.image"]) for z in outputs["code.z"]])
+    torch.testing.assert_close(outputs["x_hat.image"].log_prob(batch["x.image"]), each)
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"unlabelled": "generative", "members": 4}, "members is 4"),
+        ({"unlabelled": "reconstruct", "shape": "kl", "sparsity": "topk(2)"}, "sparsity is of codes that are numbers"),
+    ],
+    ids=lambda given: told(given) if isinstance(given, dict) else "",
+)
+def test_what_has_no_meaning_beside_labels_is_refused_in_words(choices: dict[str, Any], said: str) -> None:
+    with pytest.raises(ChoiceError, match=said):
+        prepared(**choices)
