@@ -16,7 +16,7 @@ from trine.blocks.sparse import Lifetime, TopK
 from trine.data import Batch
 from trine.domains import Category, Image, Real, Text
 from trine.errors import ChoiceError
-from trine.models.autoencoder import _slope
+from trine.models.autoencoder import slope
 
 FIELDS = (
     ("x.numbers", "numbers", Real()),
@@ -100,7 +100,7 @@ def test_the_slope_is_that_of_the_jacobian_on_average() -> None:
     scale = torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64)
     jacobian = torch.stack([torch.autograd.functional.jacobian(net, row) for row in x.detach()])
     exact = (jacobian * scale).square().sum((1, 2))
-    drawn = torch.stack([_slope(net(x), [(x, scale)]) for _ in range(4000)]).detach()
+    drawn = torch.stack([slope(net(x), [(x, scale)]) for _ in range(4000)]).detach()
     error = drawn.std(0) / math.sqrt(len(drawn))
     assert ((drawn.mean(0) - exact).abs() < 4 * error).all()
 

@@ -33,7 +33,8 @@ BOUNDS: list[dict[str, Any]] = [
     {"shape": "kl", "free_bits": 0.5},
     {"sparsity": "topk(2)"},
     {"sparsity": "lifetime(0.25)"},
-    {"shape": "cramer", "sparsity": "topk(1)"},
+    {"sparsity": "l1(0.1)"},
+    {"shape": "cramer", "sparsity": "topk(1)", "contraction": 0.1},
 ]
 
 
@@ -104,7 +105,8 @@ def test_members_that_are_one_have_the_terms_of_one(choices: dict[str, Any]) -> 
     for a, b in pairs:
         found = a.values(outputs, batch)
         assert found.shape == (32,)
-        torch.testing.assert_close(found, b.values(others, batch), rtol=1e-4, atol=1e-5)
+        if a.name != "contraction":  # whose directions are drawn
+            torch.testing.assert_close(found, b.values(others, batch), rtol=1e-4, atol=1e-5)
         if isinstance(a.divergence, LearnedDivergence):
             assert a.values(outputs, batch, tighten=True).shape == (32,)
     loss = criterion(outputs, batch).total
@@ -139,9 +141,7 @@ def test_a_code_is_priced_at_its_own_draw_and_not_at_the_encoder_s_features(use:
 
 @pytest.mark.parametrize("use", USES)
 def test_quantised_codes_are_committed_to_their_vectors(use: str) -> None:
-    network, criterion, batch = parts(
-        prepared(unlabelled=use, shape="none", code_prior="vq(4,1)", code=16, hidden=(16,), members=1)
-    )
+    network, criterion, batch = parts(prepared(unlabelled=use, code_prior="vq(4,1)", code=16, hidden=(16,), members=1))
     outputs = network(batch)
     term = next(term for term in criterion.terms if term.name == "commitment")
     torch.testing.assert_close(term.values(outputs, batch), (outputs["code"] - outputs["code.z"]).square().sum(1))
@@ -152,6 +152,29 @@ def test_only_so_many_numbers_of_a_code_are_kept_in_a_row() -> None:
     assert ((network(batch)["code.z"] != 0).sum(-1) == 2).all()
     network, _, batch = parts(prepared(unlabelled="reconstruct", members=3, code=6, sparsity="lifetime(0.25)"))
     assert ((network(batch)["code.z"] > 0).sum((0, 1)) <= 24).all()
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_slope_of_the_codes_of_a_row_is_that_of_its_members_in_the_mean(members: int) -> None:
+    network, criterion, batch = parts(prepared(unlabelled="reconstruct", members=members, contraction=0.5, hidden=(8,)))
+    batch = Batch({name: value[:4] for name, value in batch.tensors.items()}, batch.views)
+    torch.manual_seed(0)
+    draws = torch.stack([network(batch)["contraction"].detach() for _ in range(400)])
+
+    def codes(numbers: torch.Tensor) -> torch.Tensor:
+        z: torch.Tensor = network(Batch({**batch.tensors, "x.numbers": numbers}, batch.views))["code.z"]
+        return z
+
+    network.decoding.contracts = False
+    jacobian = torch.autograd.functional.jacobian(codes, batch["x.numbers"])  # (members, batch, code, batch, numbers)
+    rows = torch.arange(4)
+    jacobian = jacobian.reshape(members, 4, 3, 4, -1)[:, rows, :, rows]
+    expected = jacobian.square().sum((2, 3)).mean(1)
+    error = draws.std(0) / 20
+    assert ((draws.mean(0) - expected).abs() < 4 * error).all()
+    term = next(term for term in criterion.terms if term.name == "contraction")
+    assert term.weight == pytest.approx(0.05)
+    assert term.training_only
 
 
 def test_pictures_and_numbers_together_come_back_from_the_code_of_each_member() -> None:
@@ -166,10 +189,50 @@ def test_pictures_and_numbers_together_come_back_from_the_code_of_each_member() 
     torch.testing.assert_close(outputs["x_hat.image"].log_prob(batch["x.image"]), each)
 
 
+@pytest.mark.parametrize("shape", ["none", "kl"])
+def test_label_codes_have_their_prior_whatever_shapes_the_style(shape: str) -> None:
+    network, criterion, batch = parts(prepared(unlabelled="generative", shape=shape))
+    outputs = network(batch)
+    term = next(term for term in criterion.terms if term.name == "kind, shape")
+    q = outputs["y_hat.kind"].probs
+    known = batch["y.kind.present"]
+    expected = torch.where(known, 0.0, (q * (q / network.shares).log()).sum(1))
+    torch.testing.assert_close(term.values(outputs, batch), expected, rtol=1e-3, atol=1e-5)
+    assert term.weight == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("use", [*USES, "consistency", "pseudo", "propagation"])
+@pytest.mark.parametrize("asked", [{"unknown": 0.1}, {"prior": "normal(1)"}], ids=told)
+def test_rows_with_nothing_known_and_a_prior_of_the_weights_go_with_every_use(use: str, asked: dict[str, Any]) -> None:
+    found = prepared(unlabelled=use, **asked)
+    network, criterion, batch = parts(found)
+    store = found.store.batch(torch.arange(32))
+    batch = Batch({**store.tensors, "row": torch.arange(32)}, store.views)
+    outputs = network(batch)
+    criterion.check(outputs, batch)
+    loss = criterion(outputs, batch)
+    assert bool(loss.total.isfinite())
+    if "unknown" in asked:
+        assert outputs["blank.kind"].batch_shape[-1] == 32
+        assert "kind, nothing known" in loss.terms
+    else:
+        decoder = getattr(network, "decoding", None)
+        count = outputs["theta"].numel()
+        weights = [p for name, p in network.named_parameters() if p.dim() > 1 and not name.endswith("bias")]
+        assert count == sum(p.numel() for p in weights if p.dim() < 3 or p.numel() > len(p))
+        assert decoder is None or count > sum(p.numel() for p in decoder.parameters() if p.dim() > 1)
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
+        ({"unlabelled": "reconstruct", "corruption": 0.3}, "corruption is 0.3"),
+        ({"unlabelled": "generative", "corruption": 0.3}, "corruption is 0.3"),
+        ({"corruption": 0.3}, "unlabelled=reconstruct; leave corruption out"),
+        ({"unlabelled": "reconstruct", "shape": "kl", "draws": 5}, "draws is 5"),
+        ({"unlabelled": "generative", "contraction": 0.1}, "contraction is 0.1"),
         ({"unlabelled": "generative", "members": 4}, "members is 4"),
+        ({"unlabelled": "reconstruct", "image": "winners"}, "choose positional or dense"),
         ({"unlabelled": "reconstruct", "shape": "kl", "sparsity": "topk(2)"}, "sparsity is of codes that are numbers"),
     ],
     ids=lambda given: told(given) if isinstance(given, dict) else "",

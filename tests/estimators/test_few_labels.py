@@ -204,7 +204,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(tmp_path: Any) -> None:
         resumed = stopped_and_resumed(
             lambda: trine.fit(train, **own, unlabelled=use, out=tmp_path / use),  # noqa: B023
             lambda: trine.resume(tmp_path / use, data=train),  # noqa: B023
-            at=30,
+            at=20,
         )
         one, two = whole.derivation_.model.state_dict(), resumed.derivation_.model.state_dict()
         assert all(torch.equal(one[name], two[name]) for name in one)

@@ -72,6 +72,11 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         found["code"] = (CODE, "numbers that x is to be had from")
     if use == "generative":
         found["shape"] = ("kl", "row by row, of the style code and of the label code (M2)")
+        if (choices.code_prior or "").startswith("vq"):
+            found["shape"] = (
+                "none",
+                "of the style code, which is quantised; the label code is brought to its prior row by row",
+            )
         found["code"] = (CODE if pictures else 8, "numbers of style, beside the label code")
         found["members"] = (1, "a row is made from one label code")
     if use in OF_CLASSES:
@@ -101,7 +106,29 @@ def _require_meaning(use: str, choices: Choices) -> None:
     Raises:
         ChoiceError: names the choice, and what to do.
     """
-    if use == "generative" and (choices.members or 1) > 1:
+    if choices.corruption:
+        raise ChoiceError(
+            f"corruption is {choices.corruption:g}: what is read would be destroyed for the labels too, which are learned from the "
+            f"same reading under unlabelled={use}; leave corruption out."
+        )
+    if (choices.draws or 1) > 1 and choices.posterior in (None, "none"):
+        raise ChoiceError(
+            f"draws is {choices.draws}: the importance-weighted bound is of x alone, and under unlabelled={use} a row has one draw "
+            "of its code; leave draws out."
+        )
+    if choices.image == "winners":
+        raise ChoiceError(
+            f"image=winners has the encoder's own units for a code, and under unlabelled={use} the code is another; "
+            "choose positional or dense."
+        )
+    if use == "reconstruct":
+        return
+    if choices.contraction:
+        raise ChoiceError(
+            f"contraction is {choices.contraction:g}: it prices how a code follows x, and under unlabelled=generative the code "
+            "follows a label that is drawn as well; leave contraction out, or choose unlabelled=reconstruct."
+        )
+    if (choices.members or 1) > 1:
         raise ChoiceError(
             f"members is {choices.members}, and under unlabelled=generative a row is made from one label code; choose members=1 "
             "or unlabelled=reconstruct."
@@ -120,15 +147,16 @@ def wrapped(network: Supervised, schema: Schema, choices: Choices) -> Supervised
         )
     encoder = network.encoder
     assert isinstance(encoder, Encoder)
+    asked = {"blank": network.blank, "theta": bool(network.theta)}
     if choices.unlabelled in ("consistency", "propagation"):
-        return TwoViews(encoder, rules, Views(encoder.reads))  # type: ignore[arg-type]
+        return TwoViews(encoder, rules, Views(encoder.reads), **asked)  # type: ignore[arg-type]
     own = choices.replace(code=choices.code or CODE, members=1)
     if choices.unlabelled == "reconstruct":
-        return Reconstructing(encoder, rules, autoencoder(schema, own, encoder))  # type: ignore[arg-type]
+        return Reconstructing(encoder, rules, autoencoder(schema, own, encoder), **asked)  # type: ignore[arg-type]
     if choices.unlabelled == "generative":
         shares = {name: _shares(domain) for name, domain in schema.y.items() if isinstance(domain, Category)}
         made = autoencoder(schema, own, encoder, sum(map(len, shares.values())))
-        return GenerativeClassifier(encoder, rules, made, shares)  # type: ignore[arg-type]
+        return GenerativeClassifier(encoder, rules, made, shares, **asked)  # type: ignore[arg-type]
     return network
 
 
@@ -141,7 +169,7 @@ def _shares(domain: Category) -> list[float]:
 def terms(model: nn.Module, schema: Schema, choices: Choices, facts: Facts) -> list[Term]:
     """What rows without y add to the criterion, in training alone: the score that stops is of the labelled rows."""
     from trine.methods._shapes import shape_terms
-    from trine.methods.autoencoder import reconstruction_terms
+    from trine.methods.autoencoder import bounding_terms, reconstruction_terms
     from trine.models import GenerativeClassifier, Reconstructing
 
     weight = 1.0 if choices.unlabelled_weight is None else choices.unlabelled_weight
@@ -165,7 +193,7 @@ def terms(model: nn.Module, schema: Schema, choices: Choices, facts: Facts) -> l
         ]
     assert isinstance(model, Reconstructing | GenerativeClassifier)
     own = choices.replace(code=choices.code or CODE)
-    of_codes = [_of_codes(term, choices.members or 1) for term in shape_terms(own)]
+    of_codes = [_of_codes(term, choices.members or 1) for term in (*shape_terms(own), *bounding_terms(own))]
     found = [*reconstruction_terms(model.decoding), *of_codes]
     if isinstance(model, GenerativeClassifier):
         found += _label_terms(schema, choices)
@@ -186,15 +214,20 @@ def _of_codes(term: Term, members: int) -> Term:
 
 
 def _label_terms(schema: Schema, choices: Choices) -> list[Term]:
-    """What shapes label codes of rows without y to the shares of the classes, as style codes are shaped to their prior."""
+    """What shapes label codes of rows without y to the shares of the classes, as style codes are shaped to their prior; row by row
+    where nothing shapes those.
+    """
     from trine.methods._shapes import shape_terms
 
+    by_row = choices.shape in (None, "none", "kl")
+    plain = {} if choices.shape == "kl" else {"shape": "kl", "shape_weight": None, "warmup": None}
     found = []
     for target, domain in schema.y.items():
         assert isinstance(domain, Category)
-        for term in shape_terms(choices.replace(code=len(domain.labels), code_prior="normal", free_bits=0.0)):
+        own = choices.replace(code=len(domain.labels), code_prior="normal", free_bits=0.0, **(plain if by_row else {}))
+        for term in shape_terms(own):
             term.predicted, term.target = f"label.{target}", f"prior.{target}"
-            if choices.shape == "kl":  # prior and code by row, in closed form
+            if by_row:  # prior and code, in closed form
                 term.predicted, term.target, term.given = f"prior.{target}", f"free.{target}", None
             term.name = f"{target}, shape"
             found.append(term)

@@ -187,11 +187,11 @@ class Autoencoder(nn.Module):
         """Named outputs for the rows of ``batch``."""
         contracts = self.contracts and self.training
         if contracts:
-            batch, read = _watched(batch, self.encoder.reads)  # type: ignore[arg-type]
+            batch, read = watched(batch, self.encoder.reads)  # type: ignore[arg-type]
         code, z = self.encode(batch)
         outputs = self._outputs_of(code, z, batch)
         if contracts:
-            outputs["contraction"] = _slope(z, read)
+            outputs["contraction"] = slope(z, read)
         return outputs
 
     def from_features(
@@ -242,7 +242,7 @@ Read = list[tuple[Tensor, Tensor]]
 """Inputs that have a gradient, and the scale that each of their numbers is measured in."""
 
 
-def _watched(batch: Mapping[str, Tensor], fields: Sequence[tuple[str, str | None, Domain]]) -> tuple[Batch, Read]:
+def watched(batch: Mapping[str, Tensor], fields: Sequence[tuple[str, str | None, Domain]]) -> tuple[Batch, Read]:
     """The batch with gradients of its fields of numbers, and those fields with their scales; codes of categories have none."""
     changed: dict[str, Tensor] = {}
     read: Read = []
@@ -258,13 +258,16 @@ def _watched(batch: Mapping[str, Tensor], fields: Sequence[tuple[str, str | None
     return replaced(batch, changed), read
 
 
-def _slope(z: Tensor, read: Read) -> Tensor:
-    """(batch,) E over u ~ N(0, I) of ‖uᵀ ∂z/∂x‖², by one draw: ‖∂z/∂x‖² without bias (Hutchinson, 1990)."""
+def slope(z: Tensor, read: Read) -> Tensor:
+    """(batch,) E over u ~ N(0, I) of ‖uᵀ ∂z/∂x‖², by one draw: ‖∂z/∂x‖² without bias (Hutchinson, 1990).
+
+    Of members, z (members, batch, width), it is their mean: draws of different members have nothing in common.
+    """
     if not read or not torch.is_grad_enabled():
-        return torch.zeros_like(z[:, 0])
+        return z.new_zeros(z.shape[-2])
     slopes = torch.autograd.grad((z * torch.randn_like(z)).sum(), [values for values, _ in read], create_graph=True)
     parts = [
-        (slope * scale).nan_to_num(0.0).flatten(1).square().sum(1)
-        for slope, (_, scale) in zip(slopes, read, strict=True)
+        (each * scale).nan_to_num(0.0).flatten(1).square().sum(1) for each, (_, scale) in zip(slopes, read, strict=True)
     ]
-    return torch.stack(parts).sum(0)
+    found = torch.stack(parts).sum(0)
+    return found if z.dim() == 2 else found / z.shape[:-2].numel()

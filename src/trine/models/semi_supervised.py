@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, OneHotCategorical
 from torch.nn.functional import gumbel_softmax, one_hot
 
+from trine.blocks.weights import weights
 from trine.data import Batch
 from trine.divergences import Value, log_score
-from trine.models.autoencoder import Autoencoder
+from trine.models.autoencoder import Autoencoder, slope, watched
 from trine.models.supervised import Supervised
 from trine.rules import Rule, map_arguments
 
@@ -27,12 +28,19 @@ class TwoViews(Supervised):
     one pass, so that normalisation over the batch has the statistics of both.
 
     Args:
-        encoder, rules: as of :class:`Supervised`; no rule reads the memory of a sequence.
+        encoder, rules, blank, theta: as of :class:`Supervised`; no rule reads the memory of a sequence.
         views: batch → the same rows seen otherwise.
     """
 
-    def __init__(self, encoder: nn.Module, rules: Mapping[str, Rule], views: nn.Module) -> None:
-        super().__init__(encoder, rules)
+    def __init__(
+        self,
+        encoder: nn.Module,
+        rules: Mapping[str, Rule],
+        views: nn.Module,
+        blank: bool = False,
+        theta: bool = False,
+    ) -> None:
+        super().__init__(encoder, rules, blank, theta)
         self.views = views
 
     @property
@@ -56,7 +64,7 @@ class TwoViews(Supervised):
         outputs: dict[str, Value] = {}
         for name, value in found.items():
             if isinstance(value, Tensor):
-                outputs[name] = value.narrow(-2, 0, rows)
+                outputs[name] = value.narrow(-2, 0, rows) if name == "z" else value
                 continue
             at = len(value.batch_shape) - 1
             outputs[name] = map_arguments(value, partial(torch.narrow, dim=at, start=0, length=rows))
@@ -77,7 +85,8 @@ class GenerativeClassifier(Supervised):
     ``label.<target>``, (batch, classes), the label codes of the free rows, and draws of the prior in the place of the others.
 
     Args:
-        encoder, rules: as of :class:`Supervised`, on the encoder's features; of classes.
+        encoder, rules, blank, theta: as of :class:`Supervised`, on the encoder's features; of classes. The weights of theta are
+            the decoder's too.
         autoencoder: whose encoder is ``encoder``, and whose code and decoder read the label codes beside it.
         shares: target → shares of its classes, p(y).
 
@@ -93,10 +102,13 @@ class GenerativeClassifier(Supervised):
         rules: Mapping[str, Rule],
         autoencoder: Autoencoder,
         shares: Mapping[str, Sequence[float]],
+        blank: bool = False,
+        theta: bool = False,
     ) -> None:
-        super().__init__(encoder, rules)
+        super().__init__(encoder, rules, blank)
         autoencoder.encoder = nn.Identity()
         self.decoding = autoencoder
+        self.theta = weights(self) if theta else ()
         self.sizes = [len(shares[target]) for target in self.targets]
         self.register_buffer("shares", torch.cat([torch.tensor(shares[target]) for target in self.targets]))
 
@@ -151,15 +163,25 @@ class Reconstructing(Supervised):
     (members, batch, ...), as ``z`` has.
 
     Args:
-        encoder, rules: as of :class:`Supervised`, on the encoder's features.
+        encoder, rules, blank, theta: as of :class:`Supervised`, on the encoder's features. The weights of theta are the decoder's
+            too.
         autoencoder: whose encoder is ``encoder``.
     """
 
-    def __init__(self, encoder: nn.Module, rules: Mapping[str, Rule], autoencoder: Autoencoder) -> None:
-        super().__init__(encoder, rules)
+    def __init__(
+        self,
+        encoder: nn.Module,
+        rules: Mapping[str, Rule],
+        autoencoder: Autoencoder,
+        blank: bool = False,
+        theta: bool = False,
+    ) -> None:
+        super().__init__(encoder, rules, blank)
+        self.reading = tuple(encoder.reads) if autoencoder.contracts else ()  # type: ignore[arg-type]
         # Its encoder is this one: kept once, so that a state dict has it once.
         autoencoder.encoder = nn.Identity()
         self.decoding = autoencoder
+        self.theta = weights(self) if theta else ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -169,6 +191,9 @@ class Reconstructing(Supervised):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         """Named outputs for the rows of ``batch``."""
+        contracts = self.decoding.contracts and self.training
+        if contracts:
+            batch, read = watched(batch, self.reading)
         outputs = super().forward(batch)
         features = outputs["z"]
         assert isinstance(features, Tensor)
@@ -177,7 +202,10 @@ class Reconstructing(Supervised):
         found.pop("x_hat", None)
         if features.dim() > 2:
             found |= _of_members(found, features.shape[:2])
-        found["code.z"] = found.pop("z")
+        z = found["code.z"] = found.pop("z")
+        if contracts:
+            assert isinstance(z, Tensor)
+            found["contraction"] = slope(z, read)
         return {**found, **outputs}
 
 
