@@ -80,6 +80,12 @@ def test_an_array_row_without_numbers_is_missing() -> None:
     assert encoded.lengths.tolist() == [2, 0, 2]
 
 
+def test_a_row_of_which_some_numbers_are_missing_has_a_value() -> None:
+    column = Column("s", np.array([[1.0, np.nan, 3.0], [np.nan] * 3, [4.0, 5.0, 6.0]]))
+    assert Series().known(column).tolist() == [True, False, True]
+    assert Series().fit(column).encode_known(column)[1].tolist() == [True, False, True]
+
+
 def test_time_stamps_become_the_time_since_the_step_before() -> None:
     column = ragged([1, 2, 3], [4, 5], stamps=[0, 10, 30, 5, 15])
     domain = Series().fit(column)

@@ -220,6 +220,10 @@ class Domain(abc.ABC):
             DataError: a value does not belong to the domain; names column, row, value and remedy.
         """
 
+    def known(self, column: Column) -> np.ndarray:
+        """(n,) bool, which rows have a value, before anything is read or learned: a file may turn out to be unreadable."""
+        return ~column.missing
+
     def encode_known(self, column: Column) -> tuple[Any, np.ndarray]:
         """What :meth:`encode` gives, and (n,) bool, which rows have a value."""
         encoded = self.encode(column)

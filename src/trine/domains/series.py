@@ -123,6 +123,9 @@ class Series(Domain):
     def encode(self, column: Column) -> Sequences:
         return self.encode_known(column)[0]
 
+    def known(self, column: Column) -> np.ndarray:
+        return ~self._ragged(column).missing  # of a row of an array some numbers may be missing, and others not
+
     def encode_known(self, column: Column) -> tuple[Sequences, np.ndarray]:
         column = self._ragged(column)
         return self._encode(column), ~column.missing

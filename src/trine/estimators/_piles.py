@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from trine.choices import Choices
 from trine.data import Schema, Table, TwoPiles, read, reshape, split
-from trine.errors import ChoiceError, SchemaError
-from trine.estimators._plan import Plan, Prepared, Rows
+from trine.errors import ChoiceError, DataError, SchemaError
+from trine.estimators._plan import Plan, Prepared, Rows, needed_of, rows_with, whole
 from trine.estimators._scored.some_rows import some_rows
 from trine.estimators._scored.translations import score_told
 from trine.estimators._shown.samples import Look, record_of
 from trine.estimators._shown.translations import filmed, translations_film, translations_record
 from trine.estimators._training import Fitted, film_of
-from trine.methods import Facts, derive
+from trine.methods import Facts, derive, methods
 from trine.models import Translator
 
 FEWEST = 8
@@ -67,25 +67,36 @@ def prepare_piles(
     The rows of what is prepared are pairs, (n, 2): of A in the first column, of B in the second; those of the smaller pile come
     again and again.
     """
-    parts = [_divided(plan, rows, place) for place, rows in enumerate((piles.a.rows, piles.b.rows))]
-    fitted = piles.fit(parts[0][0], parts[1][0]) if schema is None else dataclasses.replace(piles, schema=schema)
+    needs = methods[plan.method]().needs(piles.schema)
+    needed = needed_of(piles.schema, needs)
+    known = [rows_with(table, needed) for table in (piles.a, piles.b)]
+    for pile, rows in zip("AB", known, strict=True):
+        if len(rows) < 2:
+            raise DataError(
+                f"Pile {pile}: {len(rows)} rows have a value of {' and of '.join(map(repr, needed))}; give at least 2, better "
+                "hundreds."
+            )
+    parts = [_divided(plan, rows, place) for place, rows in enumerate(known)]
+    fitted = piles.fit(parts[0].train, parts[1].train) if schema is None else dataclasses.replace(piles, schema=schema)
     store = fitted.stored(memory=plan.memory, verbose=verbose)
-    train, stop, held = (paired(one, other) for one, other in zip(*parts, strict=True))
+    there = [whole(own, needs, pile) for pile, own in (("A", store.a), ("B", store.b))]
+    a, b = (part.of(own) for part, own in zip(parts, there, strict=True))
+    train, stop, held = paired(a.train, b.train), paired(a.stop, b.stop), paired(a.held_out, b.held_out)
     if facts is None:
         facts = Facts(len(train), table_rows=store.rows)
     derivation = derive(plan.method, fitted.schema, choices or plan.choices, facts, plan.seed)
     return Prepared(plan, store, Rows(train, stop, held), derivation, pile_labels=fitted.labels)
 
 
-def _divided(plan: Plan, rows: int, place: int) -> tuple[Pairs, Pairs, Pairs]:
-    """Of one pile: rows to train on, those that decide when to stop, those held out."""
+def _divided(plan: Plan, rows: Pairs, place: int) -> Rows:
+    """What each of ``rows`` of one pile is for."""
     rest, held = split(rows, plan.held_out, plan.seed + 2 * place)
     train, stop = split(rest, plan.stop_fraction, plan.seed + 2 * place + 1)
     if len(stop) < FEWEST:
         train, stop = rest, stop[:0]
     if len(train) < 2:
-        train, stop, held = np.arange(rows), stop[:0], held[:0]
-    return train, stop, held
+        train, stop, held = rows, stop[:0], held[:0]
+    return Rows(train, stop, held)
 
 
 def paired(a: Pairs, b: Pairs) -> Pairs:

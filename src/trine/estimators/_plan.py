@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from trine.data import Schema, Store, Table, labels_of, remembered, reshape, spl
 from trine.domains import Category, Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._arguments import count, seconds, seed_of, share
-from trine.methods import Derivation, Facts, derive
+from trine.methods import Derivation, Facts, derive, methods
 from trine.methods.defaults import recipe
 from trine.methods.invariance import measure_invariances
 
@@ -136,6 +137,11 @@ class Rows:
     held_out: np.ndarray
     unlabelled: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
+    def of(self, whole: np.ndarray) -> Rows:
+        """Those of them that are ``whole``, (rows of the table,) bool."""
+        train, stop, held_out = (part[whole[part]] for part in (self.train, self.stop, self.held_out))
+        return Rows(train, stop, held_out, self.unlabelled)
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
@@ -215,8 +221,8 @@ def prepare(
             table, plan.y, plan.x, plan.domains, on_bad=plan.on_bad, fewest=plan.fewest, classes=classes
         ),
     )
-    labelled = _labelled(table, inferred)
-    rows = _divide(plan, table, inferred, labelled)
+    needs = methods[plan.method]().needs(inferred)
+    rows = _divide(plan, table, inferred, needs)
     chosen = {"schema": inferred.to_json(), "rows": hashlib.sha256(np.ascontiguousarray(rows.train).data).hexdigest()}
     use = plan.choices.unlabelled
     beside = len(rows.unlabelled) >= len(rows.train) if use is None else use != "none"
@@ -224,11 +230,48 @@ def prepare(
     fitted = schema or remembered(table, chosen, lambda: inferred.fit(table, rows.train, seen))
     weights = _weights(plan, table, fitted, rows, weight)
     store = stored(table, fitted, weight=weights, memory=plan.memory, verbose=verbose)
+    rows = rows.of(whole(store, needs))
     if facts is None:
         found = measure_invariances(store, fitted, rows.train, plan.choices, plan.seed)
         facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled), table_rows=table.rows)
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
     return Prepared(plan, store, rows, derivation, labels_of(table, plan.label))
+
+
+def whole(store: Store, needs: Sequence[str], pile: str = "", *, told: bool = True) -> np.ndarray:
+    """(rows,) bool, which rows have a value of every field that is needed; the others are counted in a warning.
+
+    Args:
+        needs: fields, of this store or of another. pile: that the store is of, where there are two. told: whether to warn.
+    """
+    known = np.ones(store.rows, dtype=bool)
+    lacked: list[str] = []
+    for name in needs:
+        present = store.fields[name].present if name in store.fields else None
+        if present is not None and not present.all():
+            known &= present.numpy()
+            lacked.append(name.partition(".")[2])
+    if lacked and told:
+        warnings.warn(
+            f"{f'Pile {pile}: ' if pile else ''}{store.rows - known.sum():,} of {store.rows:,} rows have no "
+            f"{' or no '.join(map(repr, lacked))} and are left out: it is made whole or not at all.",
+            stacklevel=3,
+        )
+    return known
+
+
+def rows_with(table: Table, domains: Mapping[str, Domain]) -> np.ndarray:
+    """Rows that have a value of each of these columns."""
+    known = np.ones(table.rows, dtype=bool)
+    for name, domain in domains.items():
+        known &= domain.known(table.column(name))
+    return np.flatnonzero(known)
+
+
+def needed_of(schema: Schema, needs: Iterable[str]) -> dict[str, Domain]:
+    """Column → domain of the fields that a row needs; of two piles, whose columns are alike, of A."""
+    domains = {**schema.y, **schema.x}
+    return {name: domains[name] for name in dict.fromkeys(field.partition(".")[2] for field in needs)}
 
 
 def _labelled(table: Table, schema: Schema) -> np.ndarray:
@@ -241,7 +284,10 @@ def _labelled(table: Table, schema: Schema) -> np.ndarray:
     return np.flatnonzero(known)
 
 
-def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> Rows:
+def _divide(plan: Plan, table: Table, schema: Schema, needs: Sequence[str]) -> Rows:
+    needed = needed_of(schema, needs)
+    with_y = _labelled(table, schema)
+    labelled = np.intersect1d(with_y, rows_with(table, needed)) if needed else with_y
     strata = _strata(table, schema, labelled)
     rest, held = split(len(labelled), plan.held_out, plan.seed, strata)
     train, stop = split(len(rest), plan.stop_fraction, plan.seed + 1, None if strata is None else strata[rest])
@@ -249,14 +295,14 @@ def _divide(plan: Plan, table: Table, schema: Schema, labelled: np.ndarray) -> R
     facts = Facts(len(rest))
     if len(stop) < max((recipe(domain, schema, facts).judges for domain in schema.x.values()), default=8):
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
-    unlabelled = np.setdiff1d(np.arange(table.rows), labelled) if schema.y else np.zeros(0, dtype=np.int64)
+    unlabelled = np.setdiff1d(np.arange(table.rows), with_y) if schema.y else np.zeros(0, dtype=np.int64)
     pictures = any(isinstance(domain, Image) for domain in schema.x.values())
     if pictures and len(unlabelled) >= len(rest) and len(stop) < FEW_JUDGES and plan.choices.unlabelled != "none":
         # A label teaches more than it tells when to stop.
         train, stop = np.arange(len(rest)), np.zeros(0, dtype=np.int64)
     rows = Rows(labelled[rest[train]], labelled[rest[stop]], labelled[held], unlabelled)
     if len(rows.train) < 2:
-        have = f"have a value of {' or '.join(map(repr, schema.y))}" if schema.y else "are there"
+        have = f"have a value of {' or '.join(map(repr, schema.y or needed))}" if schema.y or needed else "are there"
         raise DataError(
             f"{len(labelled)} rows {have}, of which {len(rows.train)} would be trained on; at least 2 are needed. Give more rows "
             "or hold out a smaller share."

@@ -17,7 +17,7 @@ from trine.estimators._arguments import count, seed_of
 from trine.estimators._estimator import estimators
 from trine.estimators._generating import AT_ONCE, Generating, unwrapped, with_columns
 from trine.estimators._picture_ways import TILE, Way, translated
-from trine.estimators._plan import Prepared
+from trine.estimators._plan import Prepared, whole
 from trine.estimators._scored.pairs import FEATURES, judged_as_pairs, pair_metrics, space_of
 from trine.estimators._scored.samples import evaluate_samples_of, seen_rows
 from trine.estimators._training import Fitted
@@ -247,9 +247,10 @@ class ConditionalGAN(Generating):
         """Refuse a category of the condition that training never saw, a number further from all that it saw than these are
         from each other, and a missing value where none was missing: what is made for it would be anything.
         """
+        needs = self.derivation_.needs  # rows without these were left out of training
         for name, domain in self.schema_.x.items():
             empty = np.flatnonzero(table.column(name).missing)
-            if len(empty) and getattr(domain, "missing", 0.0) == 0:
+            if len(empty) and (getattr(domain, "missing", 0.0) == 0 or f"x.{name}" in needs):
                 raise DataError(
                     f"The condition {name} has no value (row {empty[0] + 1}), and training saw no row without one; give a value."
                 )
@@ -288,7 +289,7 @@ class ConditionalGAN(Generating):
         own = self._network
         if not isinstance(own, PictureTranslation):
             return found
-        rows = np.arange(store.rows)
+        rows = np.flatnonzero(whole(store, self.derivation_.needs, told=False))  # they were just counted
         true = seen_rows(own, store, self.schema_, rows, next(own.parameters()).device)
         space = feature_space(true, own.made.shapes, FEATURES, self.plan_.seed)
         return judged_as_pairs(found, pair_metrics(own, store, self.schema_, rows, space))

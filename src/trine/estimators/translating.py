@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from trine.blocks.unpaired import PictureMap
-from trine.data import Schema, Table, TwoPiles, labels_of, matched, read, stored
+from trine.data import Schema, Store, Table, TwoPiles, labels_of, matched, read, stored
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
 from trine.estimators._arguments import count, seed_of
@@ -18,7 +18,7 @@ from trine.estimators._estimator import Estimator, estimators, series_of
 from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
 from trine.estimators._piles import paired, piles_of, prepare_piles
-from trine.estimators._plan import Prepared
+from trine.estimators._plan import Prepared, whole
 from trine.estimators._scored.translations import evaluate_translations, evaluate_translations_of
 from trine.estimators._training import Fitted, fit
 from trine.estimators._x_given_z import cut, together
@@ -212,6 +212,7 @@ class Translator(Estimator):
         table = self._source(rows, side)
         own = Schema(self.schema_.x, {}) if side == "b" else Schema({}, self.schema_.y)
         store = stored(table, own, memory=self.plan_.memory)
+        self._require_whole(store, table)
         network = self._network.eval()
         other: Any = network.to_b if side == "b" else network.to_a
         found = []
@@ -278,7 +279,9 @@ class Translator(Estimator):
         else:
             one, other = _texts(labels, (piles.a.rows, piles.b.rows))
         rng = np.random.default_rng(self.plan_.seed)
-        pairs = paired(rng.permutation(piles.a.rows), rng.permutation(piles.b.rows))
+        needs = self.derivation_.needs
+        known = [np.flatnonzero(whole(own, needs, pile)) for pile, own in (("A", piles.a), ("B", piles.b))]
+        pairs = paired(*(rng.permutation(rows) for rows in known))
         return evaluate_translations_of(
             self.derivation_, piles, pairs, self.plan_.seed, self.history_, (one, other), network
         )
@@ -294,6 +297,17 @@ class Translator(Estimator):
                 "A translator is evaluated against two piles: trine evaluate RUN A B, model.evaluate(A, B)."
             )
         return self.evaluate(*data, network)
+
+    def _require_whole(self, store: Store, table: Table) -> None:
+        """Refuse a row without a value of what is made whole or not at all."""
+        for name in self.derivation_.needs:
+            known = whole(store, [name], told=False)
+            if not known.all():
+                column = table.column(name.partition(".")[2])
+                raise DataError(
+                    f"Column {column.name!r}, row {column.row(int(np.argmin(known)))}: there is nothing to translate. Give a "
+                    "value, or leave the row out."
+                )
 
     def _source(self, rows: Any, side: str) -> Table:
         """Rows of the pile that is not ``side``, with the columns and channels that it had."""

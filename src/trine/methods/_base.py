@@ -57,6 +57,10 @@ class Method(abc.ABC):
     def build(self, schema: Schema, choices: Choices, facts: Facts) -> tuple[nn.Module, Criterion, Procedure]:
         """The three parts, from resolved choices; the same again in any process."""
 
+    def needs(self, schema: Schema) -> tuple[str, ...]:
+        """Fields, as a batch names them, of which a row has a value or teaches nothing; a y is asked for elsewhere. Here none."""
+        return ()
+
 
 @dataclasses.dataclass(frozen=True)
 class Derivation:
@@ -78,6 +82,11 @@ class Derivation:
     model: nn.Module
     criterion: Criterion
     procedure: Procedure
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Fields of which a row has a value or is left out."""
+        return methods[self.method]().needs(self.schema)
 
     def sections(self, sample: Batch | None = None) -> dict[str, list[str]]:
         """Title → lines: what was inferred, model, decision rule (where one decides), criterion, procedure, choices.
@@ -144,7 +153,7 @@ class Derivation:
         size, rows, beside = self.choices.batch_size, self.facts.rows, self.facts.unlabelled
         if not beside:
             return [f"batches of {min(size or rows, rows)} of {rows:,} training rows, {self.choices.epochs} epochs"]
-        if self.choices.unlabelled == "none":
+        if self.choices.unlabelled in (None, "none"):
             return [
                 f"batches of {min(size or rows, rows)} of {rows:,} training rows, {self.choices.epochs} epochs; {beside:,} rows "
                 "without y are left out"

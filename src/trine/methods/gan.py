@@ -103,6 +103,10 @@ class GanMethod(Method):
         terms += self._terms(schema, choices)
         return model, Criterion(*terms), adversarial(choices)
 
+    def needs(self, schema: Schema) -> tuple[str, ...]:
+        """What is made, but for packed columns: these alone are made as missing."""
+        return tuple(f"{self.side}.{name}" for name, domain in self._made(schema).items() if domain.pack is None)
+
     def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
         return derived(self._made(schema), choices, facts, self._condition(schema) is not None)
 
@@ -166,6 +170,11 @@ class ConditionalGanMethod(GanMethod):
     """Samples of y given x, for any x that has an encoder. A picture given a picture is made by a network that keeps places."""
 
     side = "y"
+
+    def needs(self, schema: Schema) -> tuple[str, ...]:
+        """What is made, and the picture that one is made of."""
+        pair = paired.pair_of(schema)
+        return (*super().needs(schema), *(() if pair is None else (f"x.{pair[0]}",)))
 
     def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
         pair = paired.pair_of(schema)

@@ -52,6 +52,11 @@ class UnpairedMethod(GanMethod):
             terms.append(Term(learned, f"fake_{side}", f"real_{side}", name=side.upper(), training_only=True))
         return model, Criterion(*terms, *_kept(model, choices)), adversarial(choices)
 
+    def needs(self, schema: Schema) -> tuple[str, ...]:
+        """What is made of either pile, as of a gan."""
+        sides = (("x", schema.x), ("y", schema.y))
+        return tuple(f"{side}.{name}" for side, own in sides for name, domain in own.items() if domain.pack is None)
+
     def _derived(self, schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[Any, str]]:
         found = derived(schema.y, choices, facts, True)
         pair = pictures_of(schema)

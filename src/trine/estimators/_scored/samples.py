@@ -19,7 +19,7 @@ from trine.divergences import LearnedDivergence
 from trine.domains import Category, Numeric
 from trine.errors import DataError
 from trine.estimators._batched import chunk_of
-from trine.estimators._plan import Prepared
+from trine.estimators._plan import Prepared, whole
 from trine.estimators._scored.given import Given, Matrix, nothing
 from trine.estimators._scored.judged import Kinds, Seen, judge_of, with_judge
 from trine.estimators._scored.named_features import with_network
@@ -326,13 +326,15 @@ def evaluate_samples_of(
     """
     own, schema, seed = estimator._network, estimator.schema_, estimator.plan_.seed
     place = next(own.parameters()).device
-    if store.rows < 4:
+    known = np.flatnonzero(whole(store, estimator.derivation_.needs))
+    count = len(known)
+    if count < 4:
         raise DataError(
-            f"Samples are compared with 2 or more true rows and as many again; there are {store.rows}; give more."
+            f"Samples are compared with 2 or more true rows and as many again; there are {count}; give more."
         )
-    part = store.rows // 3 if judgeable(own.made.shapes) and store.rows // 3 >= FEW else store.rows // 2
+    part = count // 3 if judgeable(own.made.shapes) and count // 3 >= FEW else count // 2
     # Of a sorted file the first rows are of one kind.
-    rows = np.random.default_rng(seed).permutation(store.rows)
+    rows = np.random.default_rng(seed).permutation(known)
     index, floor, others = rows[:part], rows[part : 2 * part], rows[2 * part :]
     index, floor = index[:JUDGED], floor[:JUDGED]
     with generators.seeded(SEED):
@@ -350,4 +352,4 @@ def evaluate_samples_of(
     if network is not None:
         found = with_network(found, network, estimator.made_, estimator._in_units, made, true, other)
     found = table_scores(estimator, lambda: made, other, true, found, training=False)
-    return diagnosis(estimator, store, np.arange(store.rows), found)
+    return diagnosis(estimator, store, known, found)
