@@ -16,6 +16,7 @@ from trine.blocks import ended
 from trine.blocks.corruption import corrupt, replaced
 from trine.data import Batch
 from trine.divergences import Value
+from trine.divergences.kl import log_score
 from trine.domains import Domain
 from trine.latents import Latent
 from trine.rules import KnownNormal, NormalColumns, Rule
@@ -151,17 +152,19 @@ class Autoencoder(nn.Module):
         return {**found, **{name: group.column(i) for i, name in enumerate(self.grouped)}}
 
     def log_prob(self, z: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """(batch,) log q(x given z) of the rows of ``batch``, summed over the columns that are known."""
+        """(batch,) log q(x given z) of the rows of ``batch``, summed over the columns that are known; as KL scores it, so that a
+        share of exactly 0 or 1, where a density may be infinite, counts as one just inside.
+        """
         total = torch.zeros(len(z), dtype=z.dtype, device=z.device)
         for name, q in self.draw(z).items():
             if name == f"({TOGETHER})":
-                total = total + q.log_prob(self._numbers(batch))
+                total = total - log_score(q, self._numbers(batch))
                 continue
             value, present = self.value(batch, name), batch.get(f"x.{name}.present")
             if present is not None:
                 own = present.view(-1, *(1,) * (value.dim() - 1))
                 value = torch.where(own, value, torch.ones_like(value) if value.is_floating_point() else 0)
-            each = q.log_prob(value)
+            each = -log_score(q, value)
             total = total + (each if present is None else torch.where(present, each, 0.0))
         return total
 
