@@ -124,6 +124,14 @@ def test_samples_of_a_plain_autoencoder_come_from_a_mixture_fitted_to_its_codes(
     assert (trine.load(model.save(tmp_path / "m.trine")).sample(5) == model.sample(5)).all()
 
 
+def test_samples_have_all_kinds_of_rows_where_these_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trine.estimators.autoencoding.DENSITY_ROWS", 50)
+    x = np.random.default_rng(0).normal(np.repeat([-5.0, 5.0], 150), 1.0)
+    table = {"a": x, "b": x + 1.0, "c": x - 1.0}
+    model = trine.fit(table, method="autoencoder", code=1, epochs=10, hidden=(16,), seed=0)
+    assert 0.3 < np.mean(model.sample(500, seed=0)["a"] > 0) < 0.7
+
+
 @pytest.mark.parametrize(
     ("prior", "shape", "said"),
     [

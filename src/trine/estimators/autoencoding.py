@@ -248,7 +248,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         most = parts_afterwards(choices.code_prior or "normal")
         if choices.shape not in (None, "none") or most is None:
             return {}
-        rows = torch.from_numpy(prepared.rows.train[:DENSITY_ROWS])
+        train = prepared.rows.train
+        # Of all kinds of rows, also where the file is sorted; in their order, which is theirs where all are taken.
+        some = np.random.default_rng(self.plan_.seed).permutation(len(train))[:DENSITY_ROWS]
+        rows = torch.from_numpy(train[np.sort(some)])
         with torch.inference_mode():
             parts = prepared.store.batches(torch.split(rows, chunk_of(prepared.store, prepared.schema)))
             codes = torch.cat([self._network.encode(batch)[1] for batch in parts]).double().numpy()
