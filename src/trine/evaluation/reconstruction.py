@@ -112,7 +112,7 @@ def evaluate_reconstruction(
     lower bound, both by a few draws of each row's code, and ``divergence`` = KL(code ‖ prior). ``reconstruction``: log q(x given
     z) at the code's mean, which is no likelihood of x. All are nats a row. ``unexplained``: squared error of all numbers, each
     column in units of its variance about the training mean, so that 1 is the trivial prediction. ``wrong``: share of categories
-    not recovered, and of the tokens of a text to be mended.
+    not recovered, and of the tokens of a text to be mended. Of each column the rows count that have a value.
 
     Args:
         found: ``reconstruction``; ``log_likelihood``, ``elbo`` and ``divergence`` where codes have them; ``nll:<term>``, and what
@@ -137,18 +137,21 @@ def evaluate_reconstruction(
         if f"error:{name}" not in found:
             continue
         known = found[f"known:{name}"]
-        error, trivial = found[f"error:{name}"] * known, found[f"trivial:{name}"] * known
-        base, count = trivial.sum(), max(known.sum(), 1.0)
+        if not known.any():
+            continue
+        # So that a mean over all rows is one over those that have a value.
+        known = known / known.mean()
+        error, base = found[f"error:{name}"] * known, float(np.mean(found[f"trivial:{name}"] * known))
         if isinstance(domain, Category | Text):
             wrongs.append(error)
-            misses.append(trivial)
-            columns.append(_column(name, domain, "accuracy", 1 - error.sum() / count, 1 - base / count))
+            misses.append(base)
+            columns.append(_column(name, domain, "accuracy", 1 - error.mean(), 1 - base))
         elif base > 0:
-            ratios.append((error, trivial / base * count, base / count))
-            columns.append(_column(name, domain, "variance explained", 1 - error.sum() / base, 0.0))
+            ratios.append(error / base)
+            columns.append(_column(name, domain, "variance explained", 1 - ratios[-1].mean(), 0.0))
     baselines: dict[str, float | None] = {}
     if ratios:
-        scores["unexplained"] = _score(np.mean([error / scale for error, _, scale in ratios], axis=0), unit="share")
+        scores["unexplained"] = _score(np.mean(ratios, axis=0), unit="share")
         baselines["unexplained"] = 1.0
     if wrongs:
         scores["wrong"] = _score(np.mean(wrongs, axis=0), unit="share")
