@@ -25,7 +25,7 @@ PRIORS: list[dict[str, Any]] = [
     {"shape": "kl", "code_prior": "vamp(5)"},
     {"shape": "kl", "code_prior": "categorical(2,3)"},
     {"shape": "mmd", "code_prior": "ball"},
-    {"shape": "js", "code_prior": "mixture(2)"},
+    {"shape": "js", "code_prior": "ball"},
     {"shape": "none", "code_prior": "vq(4,1)"},
 ]
 BOUNDS: list[dict[str, Any]] = [

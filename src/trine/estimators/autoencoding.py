@@ -57,7 +57,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         shape: None or ``none`` (plain), ``kl`` (row by row), or a divergence between all codes and the prior: ``mmd``,
             ``cramer``, ``wasserstein``, or with a critic ``js`` and its kin.
         prior: p(z): ``normal``, ``ball``, ``mixture(k)``, ``vamp(k)``, ``categorical(variables, classes)``, ``vq(k)``. Without a
-            shape ``mixture(k)``, fitted to the codes once training is over.
+            shape ``mixture(k)``, fitted to the codes once training is over. ``mixture`` and ``vamp`` are learned beside
+            ``shape="kl"`` alone.
         shape_weight: of the shape's term (β, λ).
         draws: with ``shape="kl"``, z's drawn for each row: more than 1 descend the importance-weighted bound
             −log 1/k Σ p(x, z)/q(z given x), which is tighter (Burda et al., 2016), at k times the decoder's cost.

@@ -35,7 +35,7 @@ def mixed(logits: Tensor, mean: Tensor, scale: Tensor) -> Distribution:
 
 @latents.register("mixture")
 class MixtureLatent(Latent):
-    """p(z) = Σ_k w_k N(m_k, diag s_k²), learned with the rest; by default of 10 parts.
+    """p(z) = Σ_k w_k N(m_k, diag s_k²), learned with the rest by its density at the codes; by default of 10 parts.
 
     References:
         Dilokthanakul et al., `Deep Unsupervised Clustering with Gaussian Mixture VAEs`, 2016; Jiang et al., `VaDE`, 2017.
@@ -46,7 +46,12 @@ class MixtureLatent(Latent):
     def __init__(self, features: int, code: int, stochastic: bool, numbers: tuple[float, ...] = ()) -> None:
         super().__init__(features, code, stochastic, numbers)
         k = parts("mixture", numbers, 10)
-        self.head = Gaussian(features, code, stochastic)
+        if not stochastic:
+            raise ChoiceError(
+                "A mixture is learned by its density, and shapes that compare codes with draws of the prior teach it nothing: with "
+                "code_prior=mixture choose shape=kl, or shape=none, where it is fitted to the codes afterwards."
+            )
+        self.head = Gaussian(features, code, True)
         self.logits = nn.Parameter(torch.zeros(k))
         self.mean = nn.Parameter(torch.randn(k, code))
         self.raw_scale = nn.Parameter(torch.full((k, code), 0.54))  # softplus gives 1
