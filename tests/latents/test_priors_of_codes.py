@@ -152,6 +152,12 @@ def test_priors_that_do_not_fit_are_refused(prior: str, shape: str | None, said:
         trine.Autoencoder(8, shape, prior, epochs=1).fit(X[:100])
 
 
+@pytest.mark.parametrize("sparsity", ["topk(2)", "lifetime(0.1)", "l1(0.1)"])
+def test_learned_vectors_are_not_made_sparse(sparsity: str) -> None:
+    with pytest.raises(ChoiceError, match=r"code_prior=vq .* leave sparsity out"):
+        trine.Autoencoder(8, prior="vq(8, 4)", sparsity=sparsity, epochs=1).fit(X[:100])
+
+
 def test_what_is_known_of_a_standard_prior_changes_no_divergence() -> None:
     torch.manual_seed(0)
     location, scale = torch.randn(40, 5, dtype=torch.float64), torch.rand(40, 5, dtype=torch.float64) + 0.05

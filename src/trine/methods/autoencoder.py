@@ -309,6 +309,11 @@ def sparsity_of(choices: Choices) -> tuple[nn.Module | None, float]:
         raise ChoiceError(
             f"sparsity is of codes that are numbers, and under shape={choices.shape} they are distributions."
         )
+    if (choices.code_prior or "").startswith("vq"):
+        raise ChoiceError(
+            f"sparsity is {word}, and a code under code_prior=vq is put together of learned vectors, which are used as they are; "
+            "leave sparsity out, or code_prior."
+        )
     try:
         number = float(found[2])
     except ValueError:
