@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 import trine
 from trine.errors import DataError
-from trine.evaluation.codes import active_units, diagnose, two_sample
+from trine.evaluation.codes import Finding, active_units, diagnose, ever_active, two_sample
 
 X = load_digits().data
 
@@ -40,8 +40,8 @@ def test_a_price_that_is_too_low_leaves_codes_off_their_prior() -> None:
     assert "raise shape_weight" in found["prior"].remedy  # type: ignore[attr-defined]
 
 
-def test_a_plain_code_has_no_prior_to_follow() -> None:
-    assert "prior" not in findings()
+def test_a_plain_code_has_no_prior_to_follow_and_no_scale() -> None:
+    assert set(findings()) == {"decoder"}
 
 
 def test_units_are_active_where_their_mean_varies() -> None:
@@ -56,13 +56,53 @@ def test_the_two_sample_test_keeps_its_level_and_sees_a_shift() -> None:
     assert two_sample(torch.randn(60, 2, generator=generator), torch.randn(60, 2, generator=generator) + 1)[1] < 0.01
 
 
-def test_the_decoder_is_judged_by_what_another_code_costs() -> None:
-    means, z = np.random.default_rng(0).normal(size=(50, 2)), torch.randn(50, 2)
-    by_name = {f.name: f for f in diagnose(means, z, z, -10.0, -10.05, stochastic=True, shaped=False)}
-    assert by_name["decoder"].wrong
-    by_name = {f.name: f for f in diagnose(means, z, z, -10.0, -15.0, stochastic=True, shaped=False)}
-    assert not by_name["decoder"].wrong
-    assert by_name["decoder"].remedy == ""
+def test_of_a_sparse_code_the_numbers_count_that_are_ever_used() -> None:
+    """Three of 64 a row, each by as many rows, of any size: all are used; of 16 rows no more than 48 can be."""
+    rng = np.random.default_rng(0)
+    order = np.array([rng.permutation(64)[:3] for _ in range(400)])
+    codes = np.zeros((400, 64))
+    np.put_along_axis(codes, order, 0.01, axis=1)
+
+    def found(codes: np.ndarray) -> Finding:
+        z, nats = torch.from_numpy(codes), np.zeros(len(codes))
+        by_name = {f.name: f for f in diagnose(codes, z, z, nats, nats, stochastic=False, shaped=False, sparse=True)}
+        return by_name["active units"]
+
+    assert (found(codes).value, found(codes).wrong) == (64, False)
+    assert not found(codes[:16]).wrong
+    few = np.where(np.arange(64) < 20, codes, 0.0)
+    assert (found(few).value, found(few).wrong) == (20, True)
+    assert "20 of 64" in found(few).sentence
+    assert "lifetime" in found(few).remedy
+    assert ever_active(np.array([[1.0, 0.0], [0.0, 0.0]])) == (1, 2 * (1 - 0.75**2))
+
+
+def test_sparse_codes_of_an_estimator_are_judged_so() -> None:
+    model = trine.Autoencoder(32, sparsity="lifetime(0.1)", epochs=2, hidden=(16,), numbers="plain", random_state=0)
+    found = {finding.name: finding for finding in model.fit(X[:300]).diagnose(X[300:])}
+    used = (model.transform(X[300:]) != 0).any(axis=0).sum()
+    assert found["active units"].sentence.startswith(f"{used} of 32 numbers of a code are ever other than 0")
+
+
+def test_the_decoder_is_judged_by_what_another_code_costs_wherever_densities_have_their_zero() -> None:
+    rng = np.random.default_rng(0)
+    means, z = rng.normal(size=(50, 2)), torch.randn(50, 2)
+    cost = rng.normal(size=50)
+    cost = (cost - cost.mean()) / cost.std(ddof=1)  # whose mean has a standard error of 0.14
+
+    def decoder(lost: float, spread: float, zero: float) -> Finding:
+        own = zero + rng.normal(size=50)
+        found = diagnose(means, z, z, own, own - lost - spread * cost, stochastic=True, shaped=False)
+        return found[-1]
+
+    for zero in (-1e4, -10.0, 0.0, 1e4):
+        assert decoder(0.2, 1.0, zero).wrong  # none that shows
+        assert decoder(0.05, 0.0, zero).wrong  # none that matters
+        assert not decoder(0.4, 1.0, zero).wrong
+        assert not decoder(0.2, 0.1, zero).wrong
+        assert decoder(0.4, 1.0, zero).value == pytest.approx(0.4)
+    assert "0.40 ± 0.28 nats" in decoder(0.4, 1.0, -10.0).sentence
+    assert decoder(0.4, 1.0, -10.0).remedy == ""
 
 
 def test_sorted_rows_are_judged_as_shuffled_ones() -> None:

@@ -29,6 +29,7 @@ from trine.evaluation import Evaluation
 from trine.evaluation.codes import Finding, diagnose
 from trine.evaluation.likelihood import LogLikelihood, bound, bounds_up_to, log_weights, summed
 from trine.evaluation.reconstruction import evaluate_reconstruction
+from trine.latents.unchanged import Unchanged
 from trine.models import Autoencoder as Network
 
 SHOWN_AT_ONCE, STEPS_AT_ONCE = 1024, 1_000_000
@@ -495,10 +496,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             torch.cat(means).numpy(),
             drawn,
             prior,
-            float(torch.cat(own).mean()),
-            float(torch.cat(other).mean()),
+            torch.cat(own).numpy(),
+            torch.cat(other).numpy(),
             stochastic=network.latent.stochastic,
             shaped=choices.shape not in (None, "none"),
+            sparse=network.sparsity is not None or isinstance(network.latent, Unchanged),
             seed=self.plan_.seed,
         )
 
