@@ -253,6 +253,34 @@ def test_a_saved_transfer_answers_as_before(head: str, artefact: Path, tmp_path:
     assert str(found.derivation_).splitlines()[0] == "what you have"
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"sparsity": "topk(2)"},
+        {"sparsity": "lifetime(0.2)"},
+        {"shape": "kl", "prior": "categorical(2, 3)"},
+        {"prior": "vq(4, 2)"},
+        {"shape": "kl"},
+    ],
+    ids=lambda choices: str(list(choices.values())[-1]),
+)
+def test_z_is_what_the_autoencoder_says_that_it_is(choices: dict[str, Any]) -> None:
+    made = trine.Autoencoder(6, **choices, epochs=2, hidden=(8,), numbers="plain", random_state=0).fit(X[TRAIN, 20:40])
+    model = trine.Transfer(made, "linear", random_state=0).fit(X[TRAIN, 20:40], Y[TRAIN])
+    z = made.transform(X[TEST, 20:40])
+    assert np.array_equal(model.represent(X[TEST, 20:40]), z)
+    if "categorical" in choices.get("prior", ""):
+        assert set(np.unique(z)) == {0.0, 1.0}
+        assert (z.reshape(-1, 2, 3).sum(2) == 1).all()
+    # Tuned, the encoder learns in training mode, and no row's z hangs on the rest of the batch.
+    network: Any = model.source_.network
+    batch = made.first(X[TEST, 20:40], 40)
+    assert np.array_equal(network.train()(batch).detach().numpy(), z[:40])
+    network(batch).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.latent.parameters() if p.dim() == 2)
+    network.eval()
+
+
 def test_a_tuned_transfer_is_kept(autoencoder: Any, tmp_path: Path) -> None:
     model = trine.Transfer(autoencoder, "mlp", "all", epochs=2, random_state=0).fit(PICTURES[TRAIN], Y[TRAIN])
     found = trine.load(model.save(tmp_path / "model.trine"))

@@ -228,7 +228,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def represent(self, data: Any) -> NDArray[np.float32]:
         """(rows, features) z of each row: what the decision rule reads; of weight-sharing members their mean.
 
-        Of an autoencoder it is the code's mean. Of many θ's, the representation under the one that is shown.
+        Of an autoencoder it is the code's mean, of a code of categories the likeliest. Of many θ's, the representation under the
+        one that is shown.
         """
         from sklearn.utils.validation import check_is_fitted
 

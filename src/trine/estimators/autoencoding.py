@@ -278,7 +278,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     # Codes -------------------------------------------------------------------------------------------------------
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """(rows, code) the code of each row; of a stochastic code its mean. float64 where X is, else float32."""
+        """(rows, code) the code of each row; of a stochastic code its mean, of categories the likeliest, as one-hot vectors.
+        float64 where X is, else float32.
+        """
         codes = self.represent(X)
         return codes.astype(np.float64) if getattr(X, "dtype", None) == np.float64 else codes
 

@@ -48,7 +48,9 @@ class Latent(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, features: Tensor) -> tuple[Value, Tensor]:
-        """(code, z) of (batch, features): z is a reparameterised draw in training and the code's mean in evaluation."""
+        """(code, z) of (batch, features): z is a reparameterised draw in training; in evaluation the code's mean, of categories
+        the likeliest.
+        """
 
     @abc.abstractmethod
     def prior(self) -> Distribution:

@@ -73,7 +73,8 @@ def _kl(p: OneHots, q: OneHots) -> Tensor:
 class CategoricalLatent(Latent):
     """Codes of ``variables`` independent categories of ``classes`` each, p(z) uniform; by default as many of 10 as ``code`` says.
 
-    z has variables · classes numbers: in training nearly one-hot draws, in evaluation the likeliest categories.
+    z has variables · classes numbers: in training nearly one-hot draws, in evaluation the likeliest categories, whose gradient is
+    that of the probabilities.
     """
 
     formula = "uniform over categories"
@@ -95,7 +96,7 @@ class CategoricalLatent(Latent):
 
     def forward(self, features: Tensor) -> tuple[Value, Tensor]:
         code = OneHots(self.linear(features).unflatten(-1, self.sizes))
-        return code, code.relaxed() if self.training else code.mode
+        return code, code.relaxed() if self.training else code.mode + (code.mean - code.mean.detach())
 
     def prior(self) -> Distribution:
         return OneHots(self.even)

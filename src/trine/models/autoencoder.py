@@ -28,9 +28,9 @@ TOGETHER = "numbers"
 class Autoencoder(nn.Module):
     """q(x given z, θ) with z from x, or from anywhere else.
 
-    Outputs: ``code``, q(z given x) or the codes themselves; ``z``, (batch, width), a draw of it in training and its mean in
-    evaluation; ``prior``, p(z); ``x_hat.<column>``, a distribution over the column's encoded values; of one column also
-    ``x_hat``. Columns of real numbers that share a rule are given by one distribution over all of them,
+    Outputs: ``code``, q(z given x) or the codes themselves; ``z``, (batch, width), a draw of it in training, in evaluation its
+    mean, of categories the likeliest; ``prior``, p(z); ``x_hat.<column>``, a distribution over the column's encoded values; of
+    one column also ``x_hat``. Columns of real numbers that share a rule are given by one distribution over all of them,
     ``x_hat.(numbers)``, whose target is the output ``x.(numbers)``. Likewise the target of a series or a sound is an output,
     ``x.<column>``, which tells where each row ends.
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from trine.errors import DataError
 from trine.latents import Latent
@@ -16,36 +15,32 @@ INPUT, MASK = "x.input", "x.mask"
 """Fields of a batch that a network reads which is not of trine: what goes in, and of texts which tokens are there."""
 
 
-class CodeMean(nn.Module):
-    """The encoder of an autoencoder and its code, whose mean is z, in training as in evaluation.
+class CodeOf(nn.Module):
+    """The encoder of an autoencoder and its code: z as the autoencoder has it in evaluation, in training too.
+
+    Of normal codes it is their mean, of categories the likeliest, of sparse codes what is left of them.
 
     Args:
-        encoder: batch → (batch, features). latent: features → code.
+        encoder: batch → (batch, features). latent: features → code. sparsity: codes → codes of which few numbers are not 0.
     """
 
-    def __init__(self, encoder: nn.Module, latent: Latent) -> None:
+    def __init__(self, encoder: nn.Module, latent: Latent, sparsity: nn.Module | None = None) -> None:
         super().__init__()
-        self.encoder, self.latent = encoder, latent
+        self.encoder, self.latent, self.sparsity = encoder, latent, sparsity
         self.features = latent.width
 
-    def train(self, mode: bool = True) -> CodeMean:
-        """A code is drawn in training; its mean is what :meth:`forward` gives in evaluation."""
+    def train(self, mode: bool = True) -> CodeOf:
+        """A code is drawn in training, and cut by what else is in the batch; not here."""
         super().train(mode)
         self.latent.eval()
+        if self.sparsity is not None:
+            self.sparsity.eval()
         return self
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """(batch, width of the code)."""
-        code, z = self.latent(self.encoder(batch).float())
-        return code.mean if isinstance(code, Distribution) and z.is_floating_point() and _like(code, z) else z
-
-
-def _like(code: Distribution, z: Tensor) -> bool:
-    """Whether the code's own mean is what z is a draw of; of codes of categories z is more than that."""
-    try:
-        return code.mean.shape == z.shape
-    except NotImplementedError:
-        return False
+        z: Tensor = self.latent(self.encoder(batch).float())[1]
+        return z if self.sparsity is None else self.sparsity(z)
 
 
 class Foreign(nn.Module):

@@ -15,7 +15,7 @@ from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError, nearest
 from trine.estimators._estimator import Estimator
 from trine.models import Autoencoder, Posterior
-from trine.models.foreign import CodeMean
+from trine.models.foreign import CodeOf
 
 from ._source import Inputs, Source
 
@@ -41,7 +41,7 @@ class Fitted(Source):
         model = self.estimator.derivation_.model
         model = model.network if isinstance(model, Posterior) else model
         if isinstance(model, Autoencoder):
-            return CodeMean(model.encoder, model.latent).eval()
+            return CodeOf(model.encoder, model.latent, model.sparsity).eval()
         encoder = model.encoder
         assert isinstance(encoder, nn.Module)
         return encoder
