@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from torch import nn
 import trine
 from trine.blocks.corruption import Views, bent, corrupt
 from trine.blocks.sparse import Lifetime, TopK
+from trine.blocks.spreads import spread_of, spreads
 from trine.data import Batch
-from trine.domains import Category, Image, Real, Text
+from trine.domains import Audio, Category, Image, Real, Text
 from trine.errors import ChoiceError
+from trine.models import Autoencoder
 from trine.models.autoencoder import slope
 
 FIELDS = (
@@ -139,6 +142,75 @@ def test_contraction_makes_codes_follow_x_less_steeply() -> None:
         return float(np.square(model.transform(moved) - model.transform(X)).mean())
 
     assert steepness(1.0) < 0.3 * steepness(None)
+
+
+def test_each_column_contracts_in_its_own_standard_deviations() -> None:
+    """Of a linear map the slope is known: a heavy-tailed column is encoded by its quartiles and spreads by more than 1."""
+    rng = np.random.default_rng(0)
+    n = 200
+    table = {
+        "class": np.array(["u", "v"])[np.arange(n) % 2],
+        "narrow": rng.normal(size=n),
+        "day": np.datetime64("2020-01-01") + rng.integers(0, 900, n).astype("timedelta64[D]"),
+        "tailed": rng.standard_t(1.2, n),
+    }
+    model = trine.fit(
+        table, method="autoencoder", code=2, contraction=1.0, epochs=1, hidden=(4,), numbers="plain", seed=0
+    )
+    x, network = model.schema_.x, model.derivation_.model
+    stds = [x["narrow"].std, *x["day"].std, x["tailed"].std]  # type: ignore[attr-defined]
+    assert stds[-1] > 2
+    batch = model.first(table, n)
+    assert torch.allclose(batch["x.numbers"].std(0, correction=0)[:-1], torch.tensor(stds)[:-1], rtol=0.2)
+    torch.manual_seed(0)
+    weights = torch.randn(2, len(stds))
+
+    class Linear(torch.nn.Module):
+        reads = network.encoder.reads  # type: ignore[union-attr]
+
+        def forward(self, batch: Any) -> torch.Tensor:
+            return batch["x.numbers"] @ weights.T
+
+    model = Autoencoder(Linear(), Plain(2), torch.nn.Identity(), {}, contracts=spreads(x))  # type: ignore[arg-type]
+    drawn = torch.stack([model(batch)["contraction"][0] for _ in range(800)])
+    exact = (weights * torch.tensor(stds)).square().sum()
+    assert abs(float(drawn.mean() - exact)) < 4 * float(drawn.std()) / math.sqrt(len(drawn))
+
+
+class Plain(torch.nn.Module):
+    """Codes as they are, without a prior."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return features, features
+
+    def prior(self) -> None:
+        return None
+
+
+def test_series_and_sounds_contract_in_theirs_too() -> None:
+    rng = np.random.default_rng(0)
+    series = np.empty(40, dtype=object)
+    series[:] = [np.array([[5.0, 300.0]]) * rng.normal(size=(n, 2)) for n in rng.integers(4, 8, 40)]
+    model = trine.fit(
+        {"series": series}, method="autoencoder", code=2, contraction=0.1, epochs=1, channels=4, units=8, valid=0.0
+    )
+    assert np.isfinite(model.history_[-1]["train"]["contraction"])
+    assert spreads(model.schema_.x)["x.series"] == 1
+    assert torch.equal(spread_of(Image(std=(0.1, 0.2))), torch.tensor([0.1, 0.2])[:, None, None])
+    assert spread_of(Audio(rate=1000, channels=1, loudness=0.25)) == 0.25
+
+
+def test_contraction_is_of_numbers() -> None:
+    table = {
+        "colour": np.array(["red", "blue"])[np.arange(40) % 2],
+        "form": np.array(["round", "flat", "long"])[np.arange(40) % 3],
+    }
+    with pytest.raises(ChoiceError, match=r"follow the numbers of x, and x has none \(colour, form\)"):
+        trine.fit(table, method="autoencoder", code=1, contraction=0.1, epochs=1)
 
 
 def test_words_that_are_none_are_refused() -> None:

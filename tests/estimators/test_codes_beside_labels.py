@@ -156,7 +156,8 @@ def test_only_so_many_numbers_of_a_code_are_kept_in_a_row() -> None:
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_the_slope_of_the_codes_of_a_row_is_that_of_its_members_in_the_mean(members: int) -> None:
-    network, criterion, batch = parts(prepared(unlabelled="reconstruct", members=members, contraction=0.5, hidden=(8,)))
+    found = prepared(unlabelled="reconstruct", members=members, contraction=0.5, hidden=(8,))
+    network, criterion, batch = parts(found)
     batch = Batch({name: value[:4] for name, value in batch.tensors.items()}, batch.views)
     torch.manual_seed(0)
     draws = torch.stack([network(batch)["contraction"].detach() for _ in range(400)])
@@ -165,11 +166,12 @@ def test_the_slope_of_the_codes_of_a_row_is_that_of_its_members_in_the_mean(memb
         z: torch.Tensor = network(Batch({**batch.tensors, "x.numbers": numbers}, batch.views))["code.z"]
         return z
 
-    network.decoding.contracts = False
+    network.decoding.contracts = ()
     jacobian = torch.autograd.functional.jacobian(codes, batch["x.numbers"])  # (members, batch, code, batch, numbers)
     rows = torch.arange(4)
     jacobian = jacobian.reshape(members, 4, 3, 4, -1)[:, rows, :, rows]
-    expected = jacobian.square().sum((2, 3)).mean(1)
+    stds = torch.tensor([domain.std for domain in found.derivation.schema.x.values()])  # type: ignore[attr-defined]
+    expected = (jacobian * stds).square().sum((2, 3)).mean(1)
     error = draws.std(0) / 20
     assert ((draws.mean(0) - expected).abs() < 4 * error).all()
     term = next(term for term in criterion.terms if term.name == "contraction")

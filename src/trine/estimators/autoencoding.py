@@ -67,7 +67,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         warmup: share of the steps in which its weight grows from 0.
         sparsity: ``topk(k)``, ``lifetime(share)`` or ``l1(weight)``.
         corruption: share of the inputs destroyed in training, which the network has to restore.
-        contraction: weight of ‖∂z/∂x‖².
+        contraction: weight of ‖∂z/∂x‖², numbers of x in standard deviations.
         image: ``positional`` (convolutional) or ``dense``.
         reconstruction: decision rule of x's columns by name, or a mapping from column to name.
         hidden: widths of the dense layers of the encoder; the decoder has them in reverse.

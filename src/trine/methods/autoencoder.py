@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trine.blocks import Dense, Encoder
 from trine.blocks.sparse import Lifetime, TopK
+from trine.blocks.spreads import spreads
 from trine.blocks.winners import MAPS, maps_of
 from trine.choices import Choices
 from trine.criterion import Criterion, Term
@@ -179,9 +180,24 @@ def network(schema: Schema, choices: Choices, encoder: Encoder | None = None, be
         together,
         corruption=choices.corruption or 0.0,
         sparsity=sparsity_of(choices)[0],
-        contracts=bool(choices.contraction),
+        contracts=_contracted(schema, choices),
         draws=draws_of(choices) if own else 1,
     )
+
+
+def _contracted(schema: Schema, choices: Choices) -> Mapping[str, Tensor]:
+    """Field → standard deviations of the numbers whose slope ``contraction`` prices; nothing where it is not asked for.
+
+    Raises:
+        ChoiceError: x has no numbers.
+    """
+    found = spreads(schema.x) if choices.contraction else {}
+    if choices.contraction and not found:
+        raise ChoiceError(
+            f"contraction is {choices.contraction:g}: it bounds how steeply codes follow the numbers of x, and x has none "
+            f"({', '.join(schema.x)}); leave contraction out, or bound codes by sparsity='topk(3)'."
+        )
+    return found
 
 
 def parts_afterwards(word: str) -> int | None:

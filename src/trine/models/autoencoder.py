@@ -17,7 +17,6 @@ from trine.blocks.corruption import corrupt, replaced
 from trine.data import Batch
 from trine.divergences import Value
 from trine.divergences.kl import log_score
-from trine.domains import Domain
 from trine.latents import Latent
 from trine.rules import KnownNormal, NormalColumns, Rule
 
@@ -43,8 +42,9 @@ class Autoencoder(nn.Module):
             field ``x.numbers``; None where there are none.
         corruption: share of the inputs that are destroyed before they are read, in training.
         sparsity: codes → codes of which few numbers are not 0; None leaves them.
-        contracts: whether training has the output ``contraction``, (batch,): an unbiased estimate of ‖∂z/∂x‖² for x in
-            standard deviations.
+        contracts: field of the batch → standard deviations of its numbers, in a shape that they broadcast to without the rows:
+            those whose slope the output ``contraction``, (batch,), of training tells, an unbiased estimate of ‖∂z/∂x‖² for x in
+            standard deviations; empty: there is none.
         draws: of z for each row; where there are more than 1, training gives ``bound``, (batch,), in place of ``x_hat``: the
             importance-weighted bound of −log p(x), and evaluation gives both.
     """
@@ -58,7 +58,7 @@ class Autoencoder(nn.Module):
         together: tuple[NormalColumns, Sequence[str], Sequence[int]] | None = None,
         corruption: float = 0.0,
         sparsity: nn.Module | None = None,
-        contracts: bool = False,
+        contracts: Mapping[str, Tensor] | None = None,
         draws: int = 1,
     ) -> None:
         super().__init__()
@@ -67,7 +67,10 @@ class Autoencoder(nn.Module):
         # A list, because a user's column may hold a dot, which a ModuleDict refuses.
         self.drawn = nn.ModuleList(rules.values())
         self.together = None if together is None else together[0]
-        self.corruption, self.sparsity, self.contracts, self.draws = corruption, sparsity, contracts, draws
+        self.corruption, self.sparsity, self.draws = corruption, sparsity, draws
+        self.contracts = tuple(contracts or ())
+        for i, spread in enumerate((contracts or {}).values()):
+            self.register_buffer(f"spread{i}", spread, persistent=False)
         self.grouped = () if together is None else tuple(together[1])
         places = torch.tensor([] if together is None else list(together[2]), dtype=torch.int64)
         self.register_buffer("places", places, persistent=False)
@@ -188,14 +191,19 @@ class Autoencoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Value]:
         """Named outputs for the rows of ``batch``."""
-        contracts = self.contracts and self.training
-        if contracts:
-            batch, read = watched(batch, self.encoder.reads)  # type: ignore[arg-type]
+        if not (self.contracts and self.training):
+            return self._outputs_of(*self.encode(batch), batch)
+        batch, read = self.watched(batch)
         code, z = self.encode(batch)
         outputs = self._outputs_of(code, z, batch)
-        if contracts:
-            outputs["contraction"] = slope(z, read)
+        outputs["contraction"] = slope(z, read)
         return outputs
+
+    def watched(self, batch: Mapping[str, Tensor]) -> tuple[Batch, Read]:
+        """The batch with gradients of its fields of numbers, and those fields with what their numbers are measured in."""
+        values = {field: batch[field].detach().requires_grad_(True) for field in self.contracts}
+        spreads = [self.get_buffer(f"spread{i}") for i in range(len(self.contracts))]
+        return replaced(batch, values), list(zip(values.values(), spreads, strict=True))
 
     def from_features(
         self, features: Tensor, batch: Mapping[str, Tensor], beside: Tensor | None = None
@@ -245,28 +253,12 @@ Read = list[tuple[Tensor, Tensor]]
 """Inputs that have a gradient, and the scale that each of their numbers is measured in."""
 
 
-def watched(batch: Mapping[str, Tensor], fields: Sequence[tuple[str, str | None, Domain]]) -> tuple[Batch, Read]:
-    """The batch with gradients of its fields of numbers, and those fields with their scales; codes of categories have none."""
-    changed: dict[str, Tensor] = {}
-    read: Read = []
-    for field, pack, domain in fields:
-        if batch[field].is_floating_point():
-            values = changed[field] = batch[field].detach().requires_grad_(True)
-            scale = torch.ones((), device=values.device)
-            std: Any = getattr(domain, "std", None) if pack is None else None
-            if std:
-                scale = torch.as_tensor(std, dtype=values.dtype, device=values.device)
-                scale = scale.view(1, -1, *(1,) * (values.dim() - 2)) if scale.dim() else scale
-            read.append((values, scale))
-    return replaced(batch, changed), read
-
-
 def slope(z: Tensor, read: Read) -> Tensor:
     """(batch,) E over u ~ N(0, I) of ‖uᵀ ∂z/∂x‖², by one draw: ‖∂z/∂x‖² without bias (Hutchinson, 1990).
 
     Of members, z (members, batch, width), it is their mean: draws of different members have nothing in common.
     """
-    if not read or not torch.is_grad_enabled():
+    if not torch.is_grad_enabled():
         return z.new_zeros(z.shape[-2])
     slopes = torch.autograd.grad((z * torch.randn_like(z)).sum(), [values for values, _ in read], create_graph=True)
     parts = [

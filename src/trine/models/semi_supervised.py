@@ -13,7 +13,7 @@ from torch.nn.functional import gumbel_softmax, one_hot
 from trine.blocks.weights import weights
 from trine.data import Batch
 from trine.divergences import Value, log_score
-from trine.models.autoencoder import Autoencoder, slope, watched
+from trine.models.autoencoder import Autoencoder, slope
 from trine.models.supervised import Supervised
 from trine.rules import Rule, map_arguments
 
@@ -177,7 +177,6 @@ class Reconstructing(Supervised):
         theta: bool = False,
     ) -> None:
         super().__init__(encoder, rules, blank)
-        self.reading = tuple(encoder.reads) if autoencoder.contracts else ()  # type: ignore[arg-type]
         # Its encoder is this one: kept once, so that a state dict has it once.
         autoencoder.encoder = nn.Identity()
         self.decoding = autoencoder
@@ -193,7 +192,7 @@ class Reconstructing(Supervised):
         """Named outputs for the rows of ``batch``."""
         contracts = self.decoding.contracts and self.training
         if contracts:
-            batch, read = watched(batch, self.reading)
+            batch, read = self.decoding.watched(batch)
         outputs = super().forward(batch)
         features = outputs["z"]
         assert isinstance(features, Tensor)
