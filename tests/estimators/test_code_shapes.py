@@ -19,7 +19,7 @@ from trine.criterion import WarmedTerm
 from trine.divergences import KL
 from trine.divergences.two_sample import energy_distance, mmd, sliced_wasserstein
 from trine.errors import ChoiceError, DataError
-from trine.methods._shapes import FreeBits, RowKL, Samples, known_shapes, shape_terms
+from trine.methods._shapes import SCALES, FreeBits, RowKL, Samples, known_shapes, shape_terms
 
 X = load_digits().data
 
@@ -48,6 +48,19 @@ def test_samples_are_compared_with_as_many_draws_of_the_prior() -> None:
         found = Samples(kind)(z, prior)
         torch.manual_seed(1)
         assert torch.allclose(found, by_hand(prior.sample((50,))).expand(50))
+    torch.manual_seed(1)
+    drawn = prior.sample((50,))
+
+    def k(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        square = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
+        return torch.stack([(c / (c + square)).sqrt() for c in (6 * s for s in SCALES)]).mean(0)  # C = 2 · 3 · scale
+
+    def between(a: torch.Tensor) -> torch.Tensor:
+        return (k(a, a).sum() - len(a)) / (len(a) * (len(a) - 1))
+
+    torch.manual_seed(1)
+    found = Samples("mmd")(z, prior)[0]
+    assert float(found) == pytest.approx(float(between(z) + between(drawn) - 2 * k(z, drawn).mean()), abs=1e-5)
     torch.manual_seed(1)
     found = Samples("wasserstein")(z, prior)
     torch.manual_seed(1)

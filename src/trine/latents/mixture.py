@@ -66,16 +66,17 @@ class MixtureLatent(Latent):
 
 @latents.register("vamp")
 class VampLatent(Latent):
-    """p(z) = (1/k) Σ_k q(z given u_k), u_k learned: the prior that the encoder itself would give to k examples; by default 100.
+    """p(z) = (1/k) Σ_k q(z given max(u_k, 0)), u_k learned: the prior that the encoder itself would give to k examples; by
+    default 100.
 
     The u_k are learned as features of the encoder, not as x: so they serve x of any domain, categories and texts too, where the
-    paper learns pictures.
+    paper learns pictures. Rectified, they are such features as an encoder gives that ends in a ReLU.
 
     References:
         Tomczak and Welling, `VAE with a VampPrior`, 2018.
     """
 
-    formula = "1/k Σ_k q(z | u_k), u_k learned"
+    formula = "1/k Σ_k q(z | max(u_k, 0)), u_k learned"
 
     def __init__(self, features: int, code: int, stochastic: bool, numbers: tuple[float, ...] = ()) -> None:
         super().__init__(features, code, stochastic, numbers)

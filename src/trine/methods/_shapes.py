@@ -24,7 +24,7 @@ WEIGHT = {"mmd": 1000.0, "cramer": 100.0, "wasserstein": 100.0}
 CRITIC = 10.0
 """Default weight of what a critic says: its slope fades where it cannot tell codes from the prior."""
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Of the kernels of MMD, times 2 · width of a code (Tolstikhin et al., 2018, section 4)."""
+"""C of the kernels of MMD, times 2 · width of a code, as Tolstikhin et al., 2018, section 4, have it."""
 
 
 def known_shapes() -> list[str]:
@@ -101,8 +101,9 @@ def _require_no_more(choices: Choices) -> None:
 class Samples(Divergence):
     """A distance between the codes of a batch, taken as samples, and as many draws of the prior; alike for every row.
 
-    ``mmd`` with inverse multiquadratic kernels of several widths, ``cramer`` the energy distance, both without bias;
-    ``wasserstein`` the sliced W₂², by as many directions as a code has numbers, and at least 32.
+    ``mmd`` with the mean of the inverse multiquadratic kernels √(C / (C + d²)), of several C (``SCALES``), where the paper has
+    the sum of C / (C + d²), whose tails are lighter; ``cramer`` the energy distance, both without bias; ``wasserstein`` the
+    sliced W₂², by as many directions as a code has numbers, and at least 32.
 
     Args:
         kind: one of the three.
