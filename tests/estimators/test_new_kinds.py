@@ -11,7 +11,10 @@ from sklearn.datasets import load_digits, load_wine
 from tests.stopping import stopped_and_resumed
 
 import trine
+from trine.data import Schema, read, stored
+from trine.domains import Category
 from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, TrineError
+from trine.estimators._kinds.look import Look
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,21 @@ def test_a_table_of_numbers_and_words_is_iterated_in_its_own_units() -> None:
     assert model.types_[0].nearest == "(all)"
     assert model.classifier_ is None
     assert "objectness" not in model.scores_
+
+
+def test_a_category_that_is_missing_or_unseen_is_as_far_from_one_as_from_another() -> None:
+    table = read({"kind": np.array(["a", "b", "c", None, "a"], dtype=object)})
+    domain = Category().fit(table.column("kind"))
+    schema = Schema(x={"kind": domain}, y={})
+    known = stored(table, schema)
+    look = Look.of(known, schema.x, None)
+    rows = look.flat(known)
+    assert np.linalg.norm(rows[0] - rows[1]) == pytest.approx(1.0)
+    new = look.flat(stored(read({"kind": np.array(["z", "c"], dtype=object)}), schema))
+    for row in (rows[3], new[0]):
+        away = np.linalg.norm(rows[:3] - row, axis=1)
+        assert away == pytest.approx(away[0])
+        assert 0.5 < away[0] < 1.0
 
 
 def test_pictures_may_be_read_densely_and_in_grey(digits: Any) -> None:

@@ -102,10 +102,11 @@ class Look:
 
 
 def _one_hot(codes: Tensor, field: Field) -> Tensor:
-    """(rows, columns) codes → 0 and 1 for each code that known rows have."""
-    most = int(field.data.max()) + 1
-    flat = codes.flatten(1).long().clamp(0, most - 1)
-    return F.one_hot(flat, most).to(torch.float32) / math.sqrt(2.0)
+    """(rows, columns) codes → 0 and 1 for each code that known rows have; of what is missing, and of other codes, 0 for all."""
+    most = max(int(field.data.max()) + 1, 1)
+    flat = codes.flatten(1).long()
+    known = (flat >= 0) & (flat < most)
+    return F.one_hot(flat.clamp(0, most - 1), most) * known.unsqueeze(2) / math.sqrt(2.0)
 
 
 def _centred(pictures: Tensor) -> Tensor:
