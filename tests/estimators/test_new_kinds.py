@@ -11,10 +11,11 @@ from sklearn.datasets import load_digits, load_wine
 from tests.stopping import stopped_and_resumed
 
 import trine
-from trine.data import Schema, read, stored
-from trine.domains import Category
+from trine.data import Schema, read, stored, table_of
+from trine.domains import Category, Labels
 from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, TrineError
 from trine.estimators._kinds.look import Look
+from trine.estimators._kinds.noise import noise
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,93 @@ def test_a_table_of_numbers_and_words_is_iterated_in_its_own_units() -> None:
     assert model.types_[0].nearest == "(all)"
     assert model.classifier_ is None
     assert "objectness" not in model.scores_
+
+
+def rows_of(values: Any) -> np.ndarray:
+    """An object array of rows, which stay one column."""
+    found = np.empty(len(values), dtype=object)
+    found[:] = list(values)
+    return found
+
+
+def texts(rng: np.random.Generator) -> np.ndarray:
+    parts = (["good", "bad", "dull"], ["film", "book", "song"], ["in", "at"], ["rome", "lima", "oslo"])
+    return rows_of([" ".join(rng.choice(part) for part in parts) for _ in range(60)])
+
+
+def clips(rng: np.random.Generator) -> np.ndarray:
+    made = []
+    for hertz, samples in zip(rng.choice([200, 400, 800], 30), rng.integers(300, 400, 30), strict=True):
+        made.append((0.05 * np.sin(2 * np.pi * hertz * np.arange(samples) / 8000)).astype(np.float32))
+    return rows_of(made)
+
+
+def vectors(rng: np.random.Generator) -> np.ndarray:
+    return rows_of(rng.normal(size=(80, 2)) @ rng.normal(size=(2, 12)) + 0.05 * rng.normal(size=(80, 12)))
+
+
+KINDS = {"text": ("text", texts), "sound": ("audio(rate=8000)", clips), "vector": ("vector", vectors)}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def searched(request: Any) -> Any:
+    """(known values, a search of objects like them)."""
+    domain, made = KINDS[request.param]
+    known = made(np.random.default_rng(0))
+    autoencoder = trine.fit(
+        {"it": known},
+        method="autoencoder",
+        domains={"it": domain},
+        valid=0.0,
+        code=16,
+        sparsity="topk(2)",
+        epochs=2,
+        threads=1,
+    )
+    return known, trine.Novelty(starts=20, steps=12, random_state=0, threads=1).fit(
+        {"it": known}, autoencoder=autoencoder
+    )
+
+
+def test_a_search_starts_from_noise_and_from_no_known_row(searched: Any) -> None:
+    known, model = searched
+    start = model._noise(20, 5).column("it")
+    domain = model.schema_.x["it"]
+    encoded, like = domain.encode(start), domain.encode(read({"it": known}).column("it"))
+    lengths = {len(like[i]) for i in range(len(known))}
+    for i in range(20):
+        assert len(encoded[i]) in lengths
+        assert not any(np.array_equal(encoded[i], like[j]) for j in range(len(known)))
+    if domain.kind != "text":
+        values, spread = np.concatenate(list(encoded)), np.concatenate(list(like))
+        assert values.std() == pytest.approx(spread.std(), rel=0.3)
+    else:
+        assert len({code for i in range(20) for code in encoded[i]}) > 10
+
+
+def test_a_search_of_texts_sound_and_vectors_comes_to_objects(searched: Any) -> None:
+    known, model = searched
+    made = model.generate(20, seed=3)["it"]
+    assert len(made) == len({str(np.asarray(value).tolist()) for value in made})
+    assert model.scores_["objects"] >= 1
+    again = model.generate(start=table_of({"it": made}))["it"]
+    assert 1 <= len(again) <= len(made)
+    assert type(made[0]) is type(known[0])
+
+
+def test_noise_of_sets_of_labels_breaks_them_up() -> None:
+    known = table_of({"it": rows_of(["red; round", "blue; square"] * 10)}).column("it")
+    domain = Labels().fit(known)
+    made = noise(domain, lambda: domain.decode(domain.encode(known)), 50, np.random.default_rng(0))
+    assert {"red; square", "blue; round"} & {"; ".join(sorted(text.split("; "))) for text in made}
+    assert domain.encode(table_of({"it": made}).column("it")).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_what_never_rests_is_told() -> None:
+    known = {"it": vectors(np.random.default_rng(0))}
+    autoencoder = trine.Autoencoder(code=16, sparsity="topk(2)", epochs=1, random_state=0, threads=1).fit(known)
+    with pytest.raises(DataError, match="Of 10 objects none came to rest in 1 steps; give more steps"):
+        trine.Novelty(starts=10, steps=1, random_state=0).fit(known, autoencoder=autoencoder)
 
 
 def test_a_category_that_is_missing_or_unseen_is_as_far_from_one_as_from_another() -> None:

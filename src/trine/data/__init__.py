@@ -9,6 +9,7 @@ from ._encode import encode as encode
 from ._guess import guess_target as guess_target
 from ._memory import bytes_of as bytes_of
 from ._read import read as read
+from ._read import table_of as table_of
 from ._schema import Schema as Schema
 from ._shape import reshape as reshape
 from ._share import Share as Share

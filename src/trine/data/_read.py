@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trine.data._columns import column_from_numpy
 from trine.data._pairs import read_pairs, read_two
 from trine.data._skip import without_unreadable
 from trine.data._table import Table
 from trine.data.formats import readers
+from trine.data.formats.arrays import as_array
 from trine.data.formats.folders import CONTENTS
 from trine.errors import ChoiceError, DataError, nearest
 
@@ -65,6 +67,15 @@ def read(
     if table.key in CONTENTS and table.default_target in names:
         _several_classes(table, str(table.default_target))
     return table
+
+
+def table_of(columns: Mapping[str, Any]) -> Table:
+    """A column for each name, whatever its values are; :func:`read` takes an (n, d) array for d columns.
+
+    Raises:
+        DataError: values that no column holds, or columns of different lengths.
+    """
+    return Table.of([column_from_numpy(name, as_array(values)) for name, values in columns.items()])
 
 
 def _of_pairs(data: Any, on_bad: str, named: Sequence[str]) -> Table | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trine import artefact
-from trine.data import Schema, Store, Table, read
+from trine.data import Schema, Store, Table, read, table_of
 from trine.domains import Image
 from trine.errors import ArtefactError, ChoiceError, DataError
 from trine.estimators._arguments import count, seed_of, yes_or_no
@@ -302,7 +302,7 @@ class Novelty(Estimator):
 
     def _noise(self, n: int, seed: int) -> Table:
         rng = np.random.default_rng(seed)
-        return read(
+        return table_of(
             {
                 name: noise(domain, functools.partial(self._column, self.known_, name), n, rng)
                 for name, domain in self.schema_.x.items()
@@ -336,7 +336,7 @@ class Novelty(Estimator):
             raise DataError(
                 f"Of {n} objects none came to rest in {self.steps} steps; give more steps, more epochs, or a sparser code."
             )
-        table = read({name: self._column(store, name, rows) for name in self.schema_.x})
+        table = table_of({name: self._column(store, name, rows) for name in self.schema_.x})
         self.objects_: Store = model._encode(table)[0]
         known, new = reduced(self._look.flat(self.known_, True), self._look.flat(self.objects_, True), seed)
         found = clusters(new, seed, self.most_types, self.least)
@@ -449,7 +449,7 @@ class Novelty(Estimator):
         return table
 
     def _known_table(self) -> Table:
-        return read({name: self._column(self.known_, name) for name in self.schema_.x})
+        return table_of({name: self._column(self.known_, name) for name in self.schema_.x})
 
     # Saving and loading ------------------------------------------------------------------------------------------
 

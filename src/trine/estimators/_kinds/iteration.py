@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trine.data import Store, Table, read
+from trine.data import Store, Table, table_of
 from trine.errors import SchemaError
 from trine.estimators._kinds.look import AT_ONCE, Look
 from trine.estimators._x_given_z import values_of
@@ -55,7 +55,7 @@ def iterated(
                 used = z if before is None or not damped else 0.5 * (z + before[rows])
                 parts.append(_given_back(model, look, network.decode(used)))
             columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            moved = model._encode(read(columns))[0]
+            moved = model._encode(table_of(columns))[0]
             flat = look.flat(moved)
             change = np.abs(flat - current[active]).mean(axis=1)
             trace.append({"change": float(change.sum() / n), "fixed": 0.0})
@@ -73,10 +73,10 @@ def iterated(
             active = active[going]
             if not len(active):
                 break
-            store = model._encode(read({name: values[going] for name, values in columns.items()}))[0]
+            store = model._encode(table_of({name: values[going] for name, values in columns.items()}))[0]
     done = np.ones(n, dtype=bool)
     done[active] = still[active] >= (2 if steps > 1 else 1)
-    return model._encode(read(latest))[0], done, trace
+    return model._encode(table_of(latest))[0], done, trace
 
 
 def _given_back(model: Autoencoder, look: Look, found: Mapping[str, Any]) -> dict[str, Any]:

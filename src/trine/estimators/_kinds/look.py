@@ -15,10 +15,12 @@ from torch.nn import functional as F
 
 from trine.data import Store
 from trine.data._store import Field
-from trine.domains import Domain, Image
+from trine.domains import Audio, Domain, Image
 
 AT_ONCE = 500
 """Objects that are looked at at a time."""
+TOKEN = 16
+"""Numbers that a token of a text is compared by."""
 TWO_LEVELS = 0.75
 """Share of the pixels' variance between dark and light above which pictures are taken for ink on paper."""
 
@@ -30,11 +32,13 @@ class Look:
     Attributes:
         known: the known rows. scales: field of numbers → mean and standard deviation of each column.
         ink: column of pictures that are ink on paper → share of their pixels that are ink.
+        loudness: field of sound → root mean square of its samples.
     """
 
     known: Store
     scales: dict[str, tuple[Tensor, Tensor]]
     ink: dict[str, float]
+    loudness: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, known: Store, x: Mapping[str, Domain], binarise: bool | None) -> Self:
@@ -65,10 +69,12 @@ class Look:
             explained = 1.0 - float((pixels - levels).square().mean() / pixels.var().clamp_min(1e-12))
             if binarise or (domain.channels == 1 and explained > TWO_LEVELS):
                 ink[column] = share
-        return cls(known, scales, ink)
+        loudness = {f"x.{name}": domain.loudness or 1.0 for name, domain in x.items() if isinstance(domain, Audio)}
+        return cls(known, scales, ink, loudness)
 
     def flat(self, store: Store, smooth: bool = False) -> NDArray[np.float64]:
-        """(rows, numbers) objects side by side: numbers in standard deviations, categories as 0 and 1, pixels in [0, 1].
+        """(rows, numbers) objects side by side: numbers, series and sound in standard deviations, categories as 0 and 1, tokens
+        as signs, pixels in [0, 1].
 
         With ``smooth`` as types are compared: ink with its centre in the middle, for a shape is the same wherever it stands, and
         pixels as means of their neighbours.
@@ -82,10 +88,12 @@ class Look:
                 if name in self.scales:
                     mean, std = self.scales[name]
                     values = ((values - mean) / std).nan_to_num(0.0)
+                elif not values.is_floating_point() and field.lengths is not None:
+                    values = _tokens(_of_length(values, int(field.lengths.max()), -1))
                 elif not values.is_floating_point():
                     values = _one_hot(values, field)
                 elif field.lengths is not None:
-                    values = _of_length(values, int(field.lengths.float().median()))
+                    values = _of_length(values, int(field.lengths.float().median())) / self.loudness.get(name, 1.0)
                 elif smooth and values.dim() == 4:
                     ink = name.removeprefix("x.") in self.ink
                     values = F.avg_pool2d(_centred(values) if ink else values, 3, 1, 1)
@@ -109,6 +117,16 @@ def _one_hot(codes: Tensor, field: Field) -> Tensor:
     return F.one_hot(flat.clamp(0, most - 1), most) * known.unsqueeze(2) / math.sqrt(2.0)
 
 
+def _tokens(codes: Tensor) -> Tensor:
+    """(rows, steps) codes, −1 beyond a row's end → (rows, steps, TOKEN) signs drawn once for each code, 0 where there is none.
+
+    A vocabulary is too large for a number each; by signs at random two tokens are about as far apart as any other two.
+    """
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (int(codes.max().clamp(min=0)) + 1, TOKEN), generator=generator) * 2.0 - 1.0
+    return signs[codes.long().clamp(min=0)] * (codes >= 0).unsqueeze(2) / math.sqrt(2.0 * TOKEN)
+
+
 def _centred(pictures: Tensor) -> Tensor:
     """(rows, channels, h, w) pictures of light ink on dark, moved by whole pixels so that the ink's centre is in the middle."""
     rows, _, h, w = pictures.shape
@@ -124,8 +142,9 @@ def _centred(pictures: Tensor) -> Tensor:
     return torch.where(inside[:, None], moved.permute(0, 3, 1, 2), 0.0)
 
 
-def _of_length(values: Tensor, steps: int) -> Tensor:
-    """(rows, steps, ...) cut, or padded by 0."""
+def _of_length(values: Tensor, steps: int, padding: int = 0) -> Tensor:
+    """(rows, steps, ...) cut, or padded."""
     if values.shape[1] >= steps:
         return values[:, :steps]
-    return torch.cat([values, values.new_zeros((len(values), steps - values.shape[1], *values.shape[2:]))], 1)
+    more = values.new_full((len(values), steps - values.shape[1], *values.shape[2:]), padding)
+    return torch.cat([values, more], 1)
