@@ -97,3 +97,9 @@ def test_the_plane_keeps_neighbours_and_its_ends() -> None:
     assert 0.0 <= min(known.min(), new.min()) <= max(known.max(), new.max()) <= 1.0
     nearest = ((new[:, None] - known[None]) ** 2).sum(2).argmin(1)
     assert (which[::2][nearest] == which[1::2]).mean() > 0.95
+
+
+def test_rows_that_are_all_alike_lie_on_one_place_of_the_plane() -> None:
+    known, new = plane(np.ones((20, 3)), np.ones((9, 3)))
+    assert known.shape == (20, 2)
+    assert not np.ptp(np.concatenate([known, new]), axis=0).any()

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits, load_wine
 
 import trine
 from trine.domains import Image as ImageDomain
+from trine.estimators._shown.codes import _plane
 from trine.estimators._shown.sheets import contact_sheet, eight_bits
 from trine.report import report_run
 
@@ -57,6 +58,13 @@ def test_a_table_is_shown_as_tables_and_its_codes_as_a_map(tmp_path: Path) -> No
     assert "variance explained" in page
     assert "The manifold" not in page
     assert "Worst mistakes" not in page
+
+
+def test_codes_that_are_all_alike_have_no_map() -> None:
+    """Of a code that says nothing; t-SNE would take the process with it."""
+    table = trine.data.read({"a": np.arange(40.0)})
+    assert _plane(np.ones((40, 3)), table, None, 0) == {}
+    assert len(_plane(np.eye(40, 3), table, None, 0)["points"]) == 40
 
 
 def test_another_run_has_no_codes(tmp_path: Path) -> None:

@@ -189,6 +189,8 @@ def plane(known: Matrix, new: Matrix, seed: int = 0, perplexity: float = 30.0) -
     joined = np.concatenate([known, new]).astype(np.float32)
     if len(joined) < 5:
         flat = joined[:, :2] if joined.shape[1] > 1 else np.repeat(joined, 2, axis=1)
+    elif not np.ptp(joined, axis=0).any():  # t-SNE would start from 0 / 0
+        flat = np.zeros((len(joined), 2), dtype=np.float32)
     else:
         within = min(perplexity, (len(joined) - 1) / 3)
         start = "pca" if joined.shape[1] > 1 else "random"

@@ -125,7 +125,7 @@ def _plane(codes: NDArray[Any], table: Table, label: str | None, seed: int) -> d
         from sklearn.manifold import TSNE
 
         perplexity = min(NEIGHBOURS, max((len(codes) - 1) / 3, 1.0))
-        if len(codes) < 4:
+        if len(codes) < 4 or not np.ptp(codes, axis=0).any():  # t-SNE of equal codes would start from 0 / 0
             return {}
         points = TSNE(2, perplexity=perplexity, random_state=seed, init="pca", learning_rate="auto").fit_transform(
             codes
