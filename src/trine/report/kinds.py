@@ -43,6 +43,8 @@ WORDS = {
     "types_taken_for_new": ("types taken for new", "types whose likeliest class, on the mean, was held out"),
     "new_classes_reached": ("new classes reached", "held-out classes that some type is taken for"),
 }
+SEVERAL = 6
+"""Numbers of a vector, a series or a sound that are written out."""
 PERCENT = ("fixed", "unique", "unsure", "out_of_class_count", "out_of_class_max", "out_of_class_first")
 
 
@@ -175,7 +177,12 @@ def _values(model: Novelty, kind: Kind) -> dict[str, str]:
     shown = {}
     for name, column in found.items():
         value = column[0]
-        shown[name] = figure(float(value)) if isinstance(value, float | np.floating) else str(value)
+        several = np.ravel(value) if isinstance(value, np.ndarray) else np.zeros(0)
+        if len(several):
+            more = f" … of {len(several):,}" if len(several) > SEVERAL else ""
+            shown[name] = " ".join(figure(float(number)) for number in several[:SEVERAL]) + more
+        else:
+            shown[name] = figure(float(value)) if isinstance(value, float | np.floating) else str(value)
     return shown
 
 
