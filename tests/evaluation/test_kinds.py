@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,20 @@ def test_distance_from_a_class_is_in_units_of_the_class_own_spacing() -> None:
     assert found[:, 0].tolist() == [3.0, 66.0, 0.0]
     assert found[:, 1].tolist() == pytest.approx([20.6, 3.0, 18.6])
     assert np.isnan(found[:, 2]).all()
+
+
+def test_rows_that_come_again_do_not_make_a_spacing_of_nothing() -> None:
+    """Of tables of few categories nearly every row is there twice."""
+    known = np.repeat([[0.0, 0.0], [0.0, 2.0], [2.0, 0.0]], [50, 1, 30], axis=0)
+    noisy = known + 1e-12 * np.random.default_rng(0).normal(size=known.shape)  # as principal components give them
+    x = np.array([[0.0, -3.0], [2.0, 2.0], [0.0, 0.0]])
+    for rows in (known, noisy):
+        assert apart(x, rows, np.zeros(81, dtype=np.int64), 1)[:, 0] == pytest.approx([1.5, 1.0, 0.0], abs=1e-9)
+    assert np.isnan(apart(x, known[:50], np.zeros(50, dtype=np.int64), 1)).all()
+    made = kinds(x[:2], clusters(x[:2], least=1), np.full((2, 1), np.nan), ["a"])
+    assert made[0].nearest is None
+    assert np.isnan(made[0].distance)
+    assert made[0].from_json(json.loads(json.dumps(made[0].to_json(), allow_nan=False))) == made[0]
 
 
 def test_objectness_is_one_where_all_are_alike_and_the_number_of_classes_where_each_is_sure() -> None:

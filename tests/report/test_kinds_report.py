@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits, load_wine
 
 import trine
 from trine.cli import main
+from trine.cli._new_kinds import _summary
 from trine.errors import ChoiceError
 from trine.report.kinds import contact_sheet, page, write_kinds
 
@@ -83,6 +84,19 @@ def test_a_table_has_a_page_of_values_and_no_sheet(tmp_path: Path) -> None:
     assert "<dt>alcohol</dt>" in page(model)
     with pytest.raises(ChoiceError, match="pictures or series"):
         contact_sheet(model, tmp_path / "sheet.png")
+
+
+def test_known_rows_that_are_all_alike_give_no_unit_of_distance(tmp_path: Path) -> None:
+    known = {"a": np.array(["x"] * 40 + ["z"]), "b": np.arange(41) % 2.0}
+    autoencoder = trine.fit(known, method="autoencoder", code=1, epochs=3, valid=0.0, threads=1)
+    model = trine.Novelty(starts=10, least=1, random_state=0).fit(
+        {"a": known["a"][:40:2], "b": known["b"][:40:2]}, autoencoder=autoencoder
+    )
+    assert np.isnan(model.scores_["distance"])
+    found = write_kinds(model, tmp_path / "kinds")
+    assert "NaN" not in found["types"].read_text(encoding="utf-8")
+    assert "nan" not in page(model).replace("nano", "")
+    assert "has no unit, as the known rows are all alike" in _summary(model)
 
 
 def test_three_kinds_of_series_are_found_again_and_drawn(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,9 +117,14 @@ def _summary(model: Any) -> str:
     """What was found, in words."""
     s = model.scores_
     coherent = f", coherence {s['coherence']:.2f}" if model.types_ else ""
+    away = (
+        "how far objects are from the known has no unit, as the known rows are all alike"
+        if math.isnan(s["distance"])
+        else f"objects are {s['distance']:.1f} times as far from the known as these from each other"
+    )
     lines = [
         f"{s['objects']:,.0f} objects from {model.starts:,} starts: {s['fixed']:.1%} came to rest in at most {model.steps} steps",
-        f"{s['types']:.0f} types{coherent}; objects are {s['distance']:.1f} times as far from the known as these from each other",
+        f"{s['types']:.0f} types{coherent}; {away}",
     ]
     if "out_of_class_count" in s:
         lines.append(
@@ -129,7 +135,7 @@ def _summary(model: Any) -> str:
         lines.append(f"{s['unsure']:.1%} of the objects are like no known class")
     head = f"{'type':>6} {'objects':>8} {'coherence':>10} {'distance':>9}  nearest"
     rows = [
-        f"{kind.name:>6} {kind.size:>8} {kind.coherence:>10.2f} {kind.distance:>9.2f}  {kind.nearest}"
+        f"{kind.name:>6} {kind.size:>8} {kind.coherence:>10.2f} {kind.distance:>9.2f}  {kind.nearest or ''}"
         + (f", taken for {kind.taken_for} ({kind.probability:.0%})" if kind.taken_for is not None else "")
         for kind in model.types_[:12]
     ]

@@ -7,6 +7,7 @@ These are measures of objects that no data hold. Whether a row of data is unlike
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,21 +138,27 @@ def _by_size(assigned: NDArray[np.int64], each: Matrix, tried: dict[int, float],
 def apart(x: Matrix, known: Matrix, classes: NDArray[np.int64], count: int) -> Matrix:
     """(rows, count) how far each row is from each known class, in units of how far that class's own rows are from each other.
 
-    The distance to the nearest row of the class over the median, over its rows, of the distance to the nearest other. 1 is
-    as near as the class's own rows are; NaN of a class with fewer than 2 rows.
+    The distance to the nearest row of the class over the median, over its distinct rows, of the distance to the nearest
+    other. 1 is as near as the class's own rows are; NaN of a class with fewer than 2 distinct rows, which has no spacing.
     """
     from sklearn.neighbors import NearestNeighbors
 
     found = np.full((len(x), count), np.nan)
     for c in range(count):
         own = known[classes == c]
+        own = own[np.sort(np.unique(_rounded(own), axis=0, return_index=True)[1])]
         if len(own) < 2:
             continue
         near = NearestNeighbors(n_neighbors=2).fit(own)
-        within = float(np.median(near.kneighbors(own)[0][:, 1]))
         if len(x):
-            found[:, c] = near.kneighbors(x, 1)[0][:, 0] / max(within, 1e-12)
+            found[:, c] = near.kneighbors(x, 1)[0][:, 0] / float(np.median(near.kneighbors(own)[0][:, 1]))
     return found
+
+
+def _rounded(x: Matrix) -> Matrix:
+    """Rows that are equal but for the rounding of a product, as equal rows: to a millionth of their spread."""
+    spread = float(np.abs(x - x.mean(axis=0)).max()) if len(x) else 0.0
+    return np.rint((x - x[:1]) * (1e6 / spread)) if spread > 0 else np.zeros_like(x)
 
 
 def objectness(p: Matrix) -> float:
@@ -211,7 +218,7 @@ class Kind:
         coherence: mean silhouette, in [−1, 1]: above 0 where its objects are nearer each other than to any other type.
         apart: known class → median distance of its objects from that class, in units of the class's own spacing, in x.
         apart_features: the same in the features of a classifier; empty without one.
-        nearest: the known class that is least apart.
+        nearest: the known class that is least apart; None where none has two rows that differ.
         taken_for: the class that a classifier gives the largest mean probability; None without one.
         probability: that mean. sure: share of its objects that the classifier gives more than 0.9 to one class.
         new: share of its objects whose probabilities of classes held out sum to more than 0.9; None without such classes.
@@ -224,7 +231,7 @@ class Kind:
     coherence: float
     apart: Mapping[str, float]
     apart_features: Mapping[str, float]
-    nearest: str
+    nearest: str | None
     taken_for: str | None
     probability: float | None
     sure: float | None
@@ -232,12 +239,14 @@ class Kind:
 
     @property
     def distance(self) -> float:
-        """From the nearest known class, in units of its own spacing: above 1 is farther than its rows are from each other."""
-        return self.apart[self.nearest]
+        """From the nearest known class, in units of its own spacing: above 1 is farther than its rows are from each other; NaN
+        where no class has a spacing.
+        """
+        return math.nan if self.nearest is None else self.apart[self.nearest]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        found = {**dataclasses.asdict(self), "distance": self.distance}
+        found = {**dataclasses.asdict(self), "distance": None if self.nearest is None else self.distance}
         return {
             **found,
             "members": list(self.members),
@@ -292,7 +301,7 @@ def kinds(
                 coherence=coherence,
                 apart=median,
                 apart_features={name: value for name, value in deep.items() if np.isfinite(value)},
-                nearest=min(median, key=lambda name: median[name]),
+                nearest=min(median, key=lambda name: median[name], default=None),
                 taken_for=taken,
                 probability=probability,
                 sure=sure,

@@ -129,7 +129,10 @@ def _write_table(path: Path, kinds: Sequence[Kind]) -> Path:
             ]
             cells = [*row, kind.new, *(kind.apart[name] for name in classes)]
             writer.writerow(
-                ["" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells]
+                [
+                    "" if cell is None or cell != cell else f"{cell:.6g}" if isinstance(cell, float) else cell
+                    for cell in cells
+                ]
             )
     return path
 

@@ -121,9 +121,9 @@ def said(kind: Kind) -> str:
     """A type in one line."""
     parts = [f"{kind.size} objects"]
     near = f"{kind.distance:.1f} × the spacing"
-    parts.append(
-        f"{near} from the known" if kind.nearest == NEVER else f"{near} from {label(kind.nearest, 14)}, the nearest"
-    )
+    if kind.nearest is not None:
+        known = kind.nearest == NEVER
+        parts.append(f"{near} from the known" if known else f"{near} from {label(kind.nearest, 14)}, the nearest")
     if kind.taken_for is not None and kind.probability is not None:
         parts.append(f"taken for {label(kind.taken_for, 14)} ({kind.probability:.0%})")
     return " · ".join(parts)
