@@ -13,7 +13,7 @@ from tests.stopping import stopped_and_resumed
 import trine
 from trine.data import Schema, read, stored, table_of
 from trine.domains import Category, Labels
-from trine.errors import ArtefactError, ChoiceError, DataError, SchemaError, TrineError
+from trine.errors import ArtefactError, ChoiceError, DataError, RunError, SchemaError, TrineError
 from trine.estimators._kinds.look import Look
 from trine.estimators._kinds.noise import noise
 
@@ -96,6 +96,24 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(digits: Any, tmp_path: Pat
     for name, tensor in whole.autoencoder_.tensors().items():
         assert tensor.equal(tensors[name]), name
     assert np.array_equal(again.generate(20, seed=2), whole.generate(20, seed=2))
+
+
+def test_a_directory_with_another_autoencoder_is_refused(tmp_path: Path) -> None:
+    rows = np.stack(list(vectors(np.random.default_rng(0))))
+    asked: dict[str, Any] = {"starts": 30, "epochs": 3, "random_state": 1, "threads": 1, "sparsity": "topk(2)"}
+
+    def fit(rows: Any, **changes: Any) -> Any:
+        return trine.Novelty(**{**asked, **changes}).fit(rows, out=tmp_path / "n")
+
+    first = fit(rows).autoencoder_
+    with pytest.raises(
+        RunError, match=r"hidden=\(derived\), epochs=3, code=128, seed=1; asked for: hidden=\[16\], epochs=9"
+    ):
+        fit(rows, epochs=9, random_state=7, code=64, hidden=(16,))
+    with pytest.raises(RunError, match="learns other rows than those that are given now"):
+        fit(rows[:50])
+    again = fit(rows, starts=36).autoencoder_  # the same autoencoder, looked at from other noise
+    assert all(tensor.equal(first.tensors()[name]) for name, tensor in again.tensors().items())
 
 
 def test_a_table_of_numbers_and_words_is_iterated_in_its_own_units() -> None:

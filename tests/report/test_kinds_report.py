@@ -40,7 +40,8 @@ def test_the_command_writes_types_sheet_map_objects_and_page(
 ) -> None:
     out = tmp_path / "kinds"
     words = [str(digits), "--label", "digit", "--new", "7,8,9", "--out", str(out), "--starts", "80", "--threads", "1"]
-    assert run(*words, "--set", "epochs=4") == 0
+    words += ["--set", "epochs=4"]
+    assert run(*words) == 0
     assert "came to rest" in capsys.readouterr().out
     about = json.loads((out / "types.json").read_text(encoding="utf-8"))
     with (out / "types.csv").open(encoding="utf-8") as stream:
@@ -60,6 +61,9 @@ def test_the_command_writes_types_sheet_map_objects_and_page(
     assert run(*words) == 0  # the autoencoder's run is there, and finished: it is not trained anew
     kept = trine.load(out / "novelty.trine").autoencoder_.tensors()
     assert all(tensor.equal(kept[name]) for name, tensor in model.autoencoder_.tensors().items())
+    capsys.readouterr()
+    assert run(*words[:-1], "epochs=5") == 2
+    assert "has epochs=4; asked for: epochs=5." in capsys.readouterr().err
 
 
 def test_a_run_of_an_autoencoder_is_iterated_with_its_own_data(

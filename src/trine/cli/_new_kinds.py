@@ -58,7 +58,7 @@ def novelty(
 ) -> None:
     """Find kinds of x that the data do not hold: what a sparse autoencoder, iterated from noise, gives back as it is.
 
-    Goes on with the autoencoder's run where DIR has one that was stopped.
+    Goes on with the autoencoder's run where DIR has one; it is to be of the same data, choices and seed.
     """
     from trine.estimators.new_kinds import Novelty
     from trine.report.kinds import require_libraries, write_kinds

@@ -223,7 +223,7 @@ def resume(
     """
     opened = distributed.open_run(run)
     with opened:
-        with _taken_at_its_word(opened.directory):
+        with taken_at_its_word(opened.directory):
             record = opened.data
             plan = Plan.from_json(record["plan"])
             plan = plan if device is None else dataclasses.replace(plan, device=device)
@@ -354,7 +354,7 @@ def describe_run(path: str | os.PathLike[str]) -> dict[str, Any]:
     state: dict[str, Any] = {}
     if directory.is_dir():
         data = Run.read(directory)
-        with _taken_at_its_word(directory):
+        with taken_at_its_word(directory):
             state = {"run": str(directory), "status": data["status"], "source": data["source"]["data"]}
             if not (directory / ARTEFACT).is_file():
                 return {**state, "target": data["plan"]["y"], "next": f"trine resume {directory}"}
@@ -438,7 +438,7 @@ def targets_of(table: Table, y: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _taken_at_its_word(run: Path) -> Iterator[None]:
+def taken_at_its_word(run: Path) -> Iterator[None]:
     """Inside, what ``run.json`` holds is used unchecked: it is our own, unless it was edited.
 
     Raises:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trine import artefact
+from trine.choices import Choices
 from trine.data import Schema, Store, Table, read, table_of
 from trine.domains import Image
-from trine.errors import ArtefactError, ChoiceError, DataError
+from trine.errors import ArtefactError, ChoiceError, DataError, RunError
 from trine.estimators._arguments import count, seed_of, yes_or_no
 from trine.estimators._estimator import Estimator, estimators, versions
 from trine.estimators._kinds.iteration import iterated
@@ -26,8 +27,9 @@ from trine.estimators._kinds.kept_rows import restored, to_json, to_tensors
 from trine.estimators._kinds.known_classes import classes, held_out, labelled
 from trine.estimators._kinds.look import Look
 from trine.estimators._kinds.noise import noise as noise
+from trine.estimators._plan import Plan
 from trine.estimators._workflow import fit as train
-from trine.estimators._workflow import resume
+from trine.estimators._workflow import resume, taken_at_its_word
 from trine.estimators.autoencoding import Autoencoder
 from trine.evaluation.kinds import (
     Kind,
@@ -39,6 +41,7 @@ from trine.evaluation.kinds import (
     plane,
     reduced,
 )
+from trine.training import Run
 
 KNOWN = 1500
 """Known rows, at most, that types are compared with and mapped among."""
@@ -149,7 +152,8 @@ class Novelty(Estimator):
             autoencoder: fitted on rows of the same columns; None trains one on the rows that are not ``new``.
             classifier: fitted on the same columns, with ``predict_proba``, ``represent`` and ``classes_``; None trains one on all
                 rows, where they have labels.
-            out: directory for the autoencoder's run, so that it can be resumed: the same call goes on with it.
+            out: directory for the autoencoder's run, so that it can be resumed: the same call goes on with it, and one that asks
+                for another autoencoder is refused.
 
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
@@ -205,10 +209,11 @@ class Novelty(Estimator):
     def _train(self, known: Table, seed: int, out: str | os.PathLike[str] | None) -> Autoencoder:
         """The sparse autoencoder of the known rows."""
         directory = None if out is None else Path(out) / RUN
+        choices = self._derived(known)
         if directory is not None and (directory / "run.json").is_file():
+            _require_same(directory, known, Choices.of(choices), seed)
             found: Autoencoder = resume(directory, data=known, verbose=self.verbose)
             return found
-        choices = self._derived(known)
         model: Autoencoder = train(
             known, method="autoencoder", valid=0.0, seed=seed, threads=self.threads, out=directory, verbose=self.verbose,
             **choices,
@@ -540,6 +545,30 @@ class Novelty(Estimator):
         model.novelty_, model.calibrations_, model.evaluations_, model.history_ = None, {}, {}, []
         model.metrics_ = {"novelty": {name: {"value": value} for name, value in model.scores_.items()}}
         return model
+
+
+def _require_same(directory: Path, known: Table, choices: Choices, seed: int) -> None:
+    """Refuse to go on with a run of another autoencoder than the one that is asked for.
+
+    Raises:
+        RunError: its rows, choices or seed are others; names those that differ.
+    """
+    with taken_at_its_word(directory):
+        record = Run.read(directory)
+        plan = Plan.from_json(record["plan"])
+        same_rows = record["fingerprint"] == known.fingerprint()
+    advice = "Make the call as it was made then, or name another directory."
+    if not same_rows:
+        raise RunError(f"The autoencoder in {directory} learns other rows than those that are given now. {advice}")
+    there, asked = {**plan.choices.to_json(), "seed": plan.seed}, {**choices.to_json(), "seed": seed}
+    names = [name for name in asked if asked[name] != there[name]]
+    if names:
+        has, wants = (", ".join(f"{name}={_said(found[name])}" for name in names) for found in (there, asked))
+        raise RunError(f"The autoencoder in {directory} has {has}; asked for: {wants}. {advice}")
+
+
+def _said(value: Any) -> str:
+    return "(derived)" if value is None else str(value)
 
 
 def _short(value: Any) -> str:
