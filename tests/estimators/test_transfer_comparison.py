@@ -64,6 +64,27 @@ def test_a_representation_that_holds_nothing_is_said_to_be_behind() -> None:
     assert "behind" in found.verdicts[0]
 
 
+def test_an_encoder_that_knows_the_answers_of_held_out_rows_is_told(tmp_path: Path) -> None:
+    data, y = load_breast_cancer(return_X_y=True)
+    table = {**{f"x{i}": data[:, i] for i in range(4)}, "y": np.array(["a", "b"])[y]}
+    other = {name: values[:300] for name, values in table.items()}
+    run = trine.fit(table, "y", epochs=1, valid=0.2, threads=1, seed=0, out=tmp_path / "run")
+    fitted = trine.Classifier(epochs=1, threads=1).fit(data[:, :4], y)
+    alone = trine.fit({n: v for n, v in table.items() if n != "y"}, method="autoencoder", code=2, epochs=1, valid=0.0)
+
+    def told(encoder: Any, data: Any, y: Any = "y") -> Any:
+        return compare(encoder, data, y, labels=[20], draws=1, ways=["z + linear"])
+
+    same = told(str(tmp_path / "run"), table)
+    assert "trained to predict 'y' from these same data" in same.given_away
+    assert same.given_away in same.summary()
+    assert same.given_away == same.to_json()["given_away"]
+    assert told(run, other).given_away is None
+    assert "if it learned from any of the held-out rows" in told(fitted, data[:, :4], y).given_away
+    assert told(alone, table).given_away is None
+    assert "and the intervals do not count that choice" in same.summary()
+
+
 def test_numbers_are_compared_by_their_error_and_own_ways_beside() -> None:
     data, y = load_diabetes(return_X_y=True)
     encoder = nn.Sequential(nn.Linear(10, 16), nn.Tanh())

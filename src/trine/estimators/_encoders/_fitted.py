@@ -33,6 +33,8 @@ class Fitted(Source):
         self.name = name or type(estimator).__name__
         self.kept = name is not None
         self.choices = estimator.derivation_.choices
+        self.targets = tuple(estimator.plan_.y)
+        self.learned_from = estimator.provenance_.get("fingerprint")
         if not estimator.schema_.x:
             raise ChoiceError(f"The model {self.name} reads no x and so represents nothing; give one that has inputs.")
 

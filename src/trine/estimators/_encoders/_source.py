@@ -45,12 +45,16 @@ class Source(abc.ABC):
     Attributes:
         name: what it is called in messages and derivations. kept: whether it lies on disk, so that what is computed from it is
             worth keeping there. choices: of the network, as far as they are known.
+        targets: columns that it was trained to predict. learned_from: fingerprint of the table that it was trained on, where
+            that is known.
     """
 
     kind: ClassVar[str]
     name: str
     kept = False
     choices = Choices()
+    targets: tuple[str, ...] = ()
+    learned_from: str | None = None
 
     @property
     @abc.abstractmethod

@@ -43,6 +43,7 @@ class Comparison:
         features: numbers in z. seconds: that z took, for all rows. results: one for each way and number of labels.
         left_out: way → why it is not there. verdicts: for each number of labels, whether the representation pays.
         details: what else there is to know, as JSON values.
+        given_away: a sentence where the encoder was trained to predict the target itself, maybe from the held-out rows.
     """
 
     metric: str
@@ -55,6 +56,7 @@ class Comparison:
     left_out: Mapping[str, str]
     verdicts: tuple[str, ...]
     details: Mapping[str, Any]
+    given_away: str | None = None
 
     def of(self, way: str, labels: int) -> Result:
         """The result of a way with so many labels."""
@@ -84,7 +86,13 @@ class Comparison:
             cells.append([way, *(self._cell(way, n) for n in self.labels)])
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
         lines += ["   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-        lines += ["", "the best way on z against the best without it, both as found on these rows:", *self.verdicts]
+        lines += [
+            "",
+            "the best way on z against the best without it; each is the best on these same held-out rows, and the intervals do not "
+            "count that choice:",
+            *self.verdicts,
+        ]
+        lines += [] if self.given_away is None else ["", self.given_away]
         lines += [f"left out: {way}: {why}" for way, why in self.left_out.items()]
         return "\n".join(lines)
 
@@ -149,7 +157,10 @@ def concluded(
 def _verdict(
     results: Sequence[Result], of: Mapping[tuple[str, int], NDArray[np.float64]], count: int, is_class: bool
 ) -> str:
-    """Whether the best way on z beats the best without it, by paired resamples."""
+    """Whether the best way on z beats the best without it, by paired resamples.
+
+    Both are chosen on the rows that the interval is then taken of, so that it is narrower than of two ways named beforehand.
+    """
     here = [found for found in results if found.labels == count]
     sign = 1.0 if is_class else -1.0
     on_z = [found for found in here if found.way.startswith("z")]

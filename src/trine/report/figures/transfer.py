@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,12 @@ def draw_comparison(path: Path, comparison: Any, title: str | None = None) -> No
             fontweight="bold",
             color=INK,
         )
+        if comparison.given_away is not None:
+            figure.text(
+                0.01, -0.02, textwrap.fill(comparison.given_away, 110), fontsize=8, color=SOFT, va="top", ha="left"
+            )
         figure.legend(loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
         try:
-            figure.savefig(path, dpi=130)
+            figure.savefig(path, dpi=130, bbox_inches="tight" if comparison.given_away else None)
         except OSError as error:
             raise ChoiceError(f"The figure {path} cannot be written: {error.strerror or error}.") from None
