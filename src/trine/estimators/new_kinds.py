@@ -73,7 +73,7 @@ class Novelty(Estimator):
 
     Attributes (after ``fit``):
         types_: list of :class:`~trine.evaluation.kinds.Kind`. scores_: of all objects together. trace_: of each step of the
-            iteration, ``change`` (mean absolute, in standard deviations) and ``fixed`` (share).
+            iteration, ``change`` (mean absolute; of pixels in [0, 1], of numbers in standard deviations) and ``fixed`` (share).
         autoencoder_, classifier_: fitted estimators; the latter None where rows have no labels.
         assigned_: (objects,) the type of each object, −1 of none. map_: (known, 2) and (objects, 2) places.
 

@@ -17,7 +17,7 @@ from trine.estimators._x_given_z import values_of
 from trine.estimators.autoencoding import Autoencoder
 
 STILL = 1e-3
-"""Mean change of an object in a step, in standard deviations, below which it is taken to be fixed."""
+"""Mean change of an object in a step, in the units of :meth:`Look.flat`, below which it is taken to be fixed."""
 
 
 def iterated(
@@ -29,8 +29,8 @@ def iterated(
     ends cycles of two.
 
     Returns:
-        The objects after the last step; (rows,) which of them are fixed; and of each step ``change``, the mean absolute change in
-        standard deviations, and ``fixed``, the share that has come to rest.
+        The objects after the last step; (rows,) which of them are fixed; and of each step ``change``, the mean absolute change (of
+        numbers, series and sound in standard deviations, of pixels in [0, 1]), and ``fixed``, the share that has come to rest.
 
     Raises:
         SchemaError: a column is read and not given back.
@@ -75,7 +75,7 @@ def iterated(
                 break
             store = model._encode(table_of({name: values[going] for name, values in columns.items()}))[0]
     done = np.ones(n, dtype=bool)
-    done[active] = still[active] >= (2 if steps > 1 else 1)
+    done[active] = False
     return model._encode(table_of(latest))[0], done, trace
 
 
