@@ -10,13 +10,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints, register_kl
 from torch.nn.functional import gumbel_softmax, log_softmax, one_hot
 
+from trine.blocks.draws import TEMPERATURE
 from trine.divergences import Value
 from trine.errors import ChoiceError
 
 from ._base import Latent, latents
-
-TEMPERATURE = 0.5
-"""Of the relaxation in training: low enough to be nearly one category, high enough for a gradient of little variance."""
 
 
 class OneHots(Distribution):

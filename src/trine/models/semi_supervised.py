@@ -10,15 +10,13 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, OneHotCategorical
 from torch.nn.functional import gumbel_softmax, one_hot
 
+from trine.blocks.draws import TEMPERATURE
 from trine.blocks.weights import weights
 from trine.data import Batch
 from trine.divergences import Value, log_score
 from trine.models.autoencoder import Autoencoder, slope
 from trine.models.supervised import Supervised
 from trine.rules import Rule, map_arguments
-
-TEMPERATURE = 0.5
-"""Of the relaxed draws that gradients of label codes are taken at."""
 
 
 class TwoViews(Supervised):
