@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 
+import trine
 from trine.cli import main
 from trine.cli._values import choice
 
@@ -84,6 +85,13 @@ def test_samples_and_what_lies_between(place: Path, tmp_path: Path) -> None:
     run(["interpolate", str(place / "run"), str(place / "digits"), "--between", "3", "17", "--steps", "5", "--out",
           str(tmp_path / "way")])  # fmt: skip
     assert len(list((tmp_path / "way").glob("image_[0-9]*.png"))) == 5
+    run(["interpolate", str(place / "table"), str(place / "wine.csv"), "--between", "3", "17", "--steps", "5", "--out",
+         str(tmp_path / "way.csv")])  # fmt: skip
+    model, rows = trine.load(place / "table"), pd.read_csv(place / "wine.csv")
+    between = model.columns_of(model._between(rows.iloc[[2]], rows.iloc[[16]], 5))
+    way = pd.read_csv(tmp_path / "way.csv")
+    assert np.allclose(way["alcohol"], between["alcohol"], rtol=1e-5)
+    assert list(way["kind"]) == list(between["kind"])
 
 
 def test_a_table_comes_back_in_its_own_units_and_labels(place: Path, tmp_path: Path) -> None:

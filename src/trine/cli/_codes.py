@@ -56,13 +56,12 @@ def interpolate(run: Path, data: str, between: tuple[int, int], steps: int, out:
     """Write what lies between two rows, counted from 1; see the command."""
     keep_apart(out, data)
     model = autoencoder(run)
-    codes = model.transform(data)
+    table = model.plan_.shaped(read(data))
     for row in between:
-        if not 1 <= row <= len(codes):
-            raise ChoiceError(f"--between names row {row}, and {data} has rows 1 to {len(codes):,}.")
-    along = np.linspace(0, 1, steps)[:, None]
-    way = (1 - along) * codes[between[0] - 1] + along * codes[between[1] - 1]
-    save(out, model.schema_.x, model.columns_of(way), "steps")
+        if not 1 <= row <= table.rows:
+            raise ChoiceError(f"--between names row {row}, and {data} has rows 1 to {table.rows:,}.")
+    first, last = (table.take(np.array([row - 1])) for row in between)
+    save(out, model.schema_.x, model.columns_of(model._between(first, last, steps)), "steps")
 
 
 def autoencoder(run: Path) -> Autoencoder:

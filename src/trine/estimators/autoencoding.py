@@ -348,12 +348,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         Raises:
             DataError: ``a`` and ``b`` have different numbers of rows. ChoiceError: fewer than 2 steps.
         """
+        return self.inverse_transform(self._between(a, b, steps))
+
+    def _between(self, a: Any, b: Any, steps: int) -> NDArray[np.float32]:
+        """The codes that :meth:`interpolate` decodes."""
         first, last = torch.from_numpy(self.represent(a)), torch.from_numpy(self.represent(b))
         if len(first) != len(last):
             raise DataError(f"a has {len(first)} rows and b {len(last)}; give them in pairs.")
         steps = count("steps", steps, "a way has at least 2, its ends", 2)
         along = torch.linspace(0, 1, steps).view(1, -1, 1)
-        return self.inverse_transform(torch.lerp(first[:, None], last[:, None], along).flatten(0, 1).numpy())
+        found: NDArray[np.float32] = torch.lerp(first[:, None], last[:, None], along).flatten(0, 1).numpy()
+        return found
 
     def _codes(self, Z: ArrayLike) -> Tensor:
         try:
