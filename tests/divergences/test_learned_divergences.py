@@ -24,6 +24,7 @@ from trine.divergences.learned import (
     KullbackLeibler,
     LeastSquares,
     MaxMin,
+    MinMax,
     Pearson,
     ReverseKullbackLeibler,
     Wasserstein,
@@ -84,6 +85,7 @@ F_DIVERGENCES: dict[type[Dual], Callable[[float, float], float]] = {
     LeastSquares: lambda t, p: 0.5 * (t - p) ** 2 / (t + p),
     Hinge: lambda t, p: 0.5 * abs(t - p),
 }
+F_DIVERGENCES[MinMax] = F_DIVERGENCES[JensenShannon]
 RATIO: Callable[[Tensor], Tensor] = lambda x: 0.5 - x  # noqa: E731  log t − log p
 OPTIMAL: dict[type[Dual], Callable[[Tensor], Tensor]] = {
     Pearson: lambda x: RATIO(x).expm1(),
@@ -139,6 +141,7 @@ def test_hand_computed_points() -> None:
     relu, exp, log2 = torch.relu, torch.exp, math.log(2)
     expected: list[tuple[LearnedDivergence, Tensor, Tensor, float, float]] = [
         (JensenShannon(same), (1 + exp(-a)).log() + (1 + exp(b)).log(), (1 + exp(-b)).log(), 2 * log2, log2),
+        (MinMax(same), (1 + exp(-a)).log() + (1 + exp(b)).log(), -0.5 * (1 + exp(b)).log(), 2 * log2, -0.5 * log2),
         (LeastSquares(same), 0.5 * (a - 1) ** 2 + 0.5 * b**2, 0.5 * (b - 1) ** 2, 0.5, 0.5),
         (Hinge(same), relu(1 - a) + relu(1 + b), -b, 2.0, 0.0),
         (Wasserstein(same), b - a, -b, 0.0, 0.0),
@@ -170,6 +173,25 @@ def test_the_saturating_form_has_the_gradient_of_the_divergence(kind: type[Dual]
     assert rise.item() == pytest.approx(exact, rel=5e-3)
     (other,) = torch.autograd.grad(kind(Known(OPTIMAL.get(kind, RATIO)))(fake, fake.detach()).mean(), m)
     assert other.item() > 0
+
+
+@pytest.mark.parametrize("m", [0.5, 1.0, 2.5])
+def test_the_game_of_2014_has_the_gradient_of_jensen_shannon_under_its_best_critic(m: float) -> None:
+    """The slope of JS(N(0, 1), N(m, 1)) in m, by quadrature; the form that does not saturate has a gradient of its own."""
+
+    def js(m: float) -> float:
+        t, p = scipy.stats.norm(0, 1), scipy.stats.norm(m, 1)
+        value = F_DIVERGENCES[JensenShannon]
+        return scipy.integrate.quad(lambda x: value(t.pdf(x), p.pdf(x)), -12, 14, epsabs=1e-12, limit=200)[0]
+
+    exact = (js(m + 1e-3) - js(m - 1e-3)) / 2e-3
+    shift = torch.tensor(m, dtype=torch.float64, requires_grad=True)
+    fake = stratified(0.0, 1.0, 100_000, torch.float64) + shift
+    best = Known(lambda x: m**2 / 2 - m * x)
+    (rise,) = torch.autograd.grad(MinMax(best)(fake, fake.detach()).mean(), shift)
+    assert rise.item() == pytest.approx(exact, rel=1e-3)
+    (other,) = torch.autograd.grad(JensenShannon(best)(fake.detach() - m + shift, fake.detach()).mean(), shift)
+    assert other.item() > 1.5 * exact
 
 
 def test_a_critic_that_is_too_sure_has_finite_gradients() -> None:
@@ -380,7 +402,20 @@ def test_cramers_gradient_over_minibatches_is_unbiased_and_wassersteins_is_not()
 
 
 @pytest.mark.parametrize(
-    "name", ["chi2", "cramer", "hellinger", "hinge", "js", "kl", "least_squares", "reverse_kl", "wasserstein"]
+    "name",
+    [
+        "chi2",
+        "cramer",
+        "hellinger",
+        "hinge",
+        "js",
+        "kl",
+        "least_squares",
+        "minimax",
+        "relativistic",
+        "reverse_kl",
+        "wasserstein",
+    ],
 )
 def test_every_learned_divergence_trains_a_generator_by_the_one_loop(name: str) -> None:
     """From N(0, 1) to N(2, 1): the model moves towards the data under every one of them."""

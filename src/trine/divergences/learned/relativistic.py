@@ -19,8 +19,10 @@ class Relativistic(Dual):
 
     .. math:: \sup_v \; 2 \log 2 + 2 \, E \log \sigma(v(t) - v(p))
 
-    of pairs of one sample of the target and one of the model, drawn apart from each other. It is nothing where the two are one
-    distribution and only there. The critic ranks each true sample above a generated one, and the model descends the mirrored loss
+    of pairs of one sample of the target and one of the model, drawn apart from each other: 2 JS(t ⊗ p, p ⊗ t), reached at
+    v = log t − log p, to which a constant may be added. It is nothing where the two are one distribution and only there, and its
+    root is a metric: it is 2 log 2 less a product of features, as a kernel of log t(x)/t(y) with the transform
+    π/(cosh(πω)(ω² + ¼)) shows. The critic ranks each true sample above a generated one, and the model descends the mirrored loss
     softplus(v(t) − v(p)); a mode that is left out is then always ranked above, so that there is no good place to collapse to.
     With ``r1`` and ``r2`` it is R3GAN's loss.
 
@@ -30,9 +32,9 @@ class Relativistic(Dual):
     """
 
     formula = "RpJS({p}, {t}) = sup_v 2 log 2 + 2 E log σ(v({t}) − v({p}))"
-    statement = Statement("samples", symmetric=True, metric="no", finite_on_disjoint=True, unbiased=True)
+    statement = Statement("samples", symmetric=True, metric="root", finite_on_disjoint=True, unbiased=True)
     top, share = 2 * math.log(2), 2.0
-    optimum = "increasing in t/p"
+    optimum = "log t − log p + a constant"
 
     def on_target(self, value: Tensor) -> Tensor:
         """Not apart from the other side: the loss of a pair is of the difference of its values."""
