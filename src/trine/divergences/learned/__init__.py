@@ -1,6 +1,7 @@
 """Divergences known only as the supremum of a bound over critics."""
 
 from ._base import Dual as Dual
+from ._base import Penalised as Penalised
 from ._base import learned as learned
 from .cramer import Cramer as Cramer
 from .f_divergences import Hellinger as Hellinger

@@ -17,18 +17,8 @@ learned: Registry[type[LearnedDivergence]] = Registry("learned divergence", "tri
 """The learned forms, under the names of the divergences they estimate; each is built of a critic."""
 
 
-class Dual(LearnedDivergence):
-    r"""A divergence D(t ‖ p) as the supremum over critics v of a sum of two means,
-
-    .. math:: D(t \| p) = \sup_v \; \mathrm{top} - \mathrm{share} \cdot
-              \bigl(E_t \, \ell_t(v(x)) + E_p \, \ell_p(v(x))\bigr)
-
-    The critic descends ℓ_t + ℓ_p (``tighten``) and the model what :meth:`descended` makes of the critic's values on its
-    samples (``forward``). ``bound`` is the expression itself, without the penalty: below D, up to the error of the
-    samples, whatever the critic is.
-
-    Domain: samples, (batch, ...), or distributions, which are sampled; a prior without batch shape is sampled as often
-    as the other side has rows. ``statement`` is about D, the supremum; its gradient is unbiased for the critic at hand.
+class Penalised(LearnedDivergence):
+    r"""A learned divergence with one critic, whose slope may be penalised on samples of either side.
 
     Args:
         critic: (batch, ...) → one number each, (batch,), or one for each patch, (batch, ...); takes the condition as a
@@ -61,26 +51,8 @@ class Dual(LearnedDivergence):
         self.register_buffer("looked", torch.zeros((), dtype=torch.int64), persistent=every > 1)
 
     @abc.abstractmethod
-    def on_target(self, value: Tensor) -> Tensor:
-        """ℓ_t, element by element."""
-
-    @abc.abstractmethod
-    def on_predicted(self, value: Tensor) -> Tensor:
-        """ℓ_p, element by element."""
-
-    @abc.abstractmethod
-    def descended(self, value: Tensor) -> Tensor:
-        """What the model descends, element by element, of the critic's value on its own samples."""
-
-    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        fake, _ = pair(predicted, target)
-        return per_example(self.descended(judge(self.critic, fake, given)))
-
-    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        fake, real = (side.detach() for side in pair(predicted, target))
-        on_real, on_fake, penalty = self._judged(fake, real, given)
-        values = per_example(self.on_target(on_real)) + per_example(self.on_predicted(on_fake))
-        return values if penalty is None else values + penalty
+    def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        """The bound on the divergence, without a penalty, in its units: (batch,), whose mean is to be taken."""
 
     def penalised(self) -> str:
         """The penalties on slopes, by side."""
@@ -111,8 +83,46 @@ class Dual(LearnedDivergence):
             self.looked += 1
         return weight
 
+
+class Dual(Penalised):
+    r"""A divergence D(t ‖ p) as the supremum over critics v of a sum of two means,
+
+    .. math:: D(t \| p) = \sup_v \; \mathrm{top} - \mathrm{share} \cdot
+              \bigl(E_t \, \ell_t(v(x)) + E_p \, \ell_p(v(x))\bigr)
+
+    The critic descends ℓ_t + ℓ_p (``tighten``) and the model what :meth:`descended` makes of the critic's values on its
+    samples (``forward``). ``bound`` is the expression itself, without the penalty: below D, up to the error of the
+    samples, whatever the critic is.
+
+    Domain: samples, (batch, ...), or distributions, which are sampled; a prior without batch shape is sampled as often
+    as the other side has rows. ``statement`` is about D, the supremum; its gradient is unbiased for the critic at hand.
+
+    Arguments: as of :class:`Penalised`.
+    """
+
+    @abc.abstractmethod
+    def on_target(self, value: Tensor) -> Tensor:
+        """ℓ_t, element by element."""
+
+    @abc.abstractmethod
+    def on_predicted(self, value: Tensor) -> Tensor:
+        """ℓ_p, element by element."""
+
+    @abc.abstractmethod
+    def descended(self, value: Tensor) -> Tensor:
+        """What the model descends, element by element, of the critic's value on its own samples."""
+
+    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        fake, _ = pair(predicted, target)
+        return per_example(self.descended(judge(self.critic, fake, given)))
+
+    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+        fake, real = (side.detach() for side in pair(predicted, target))
+        on_real, on_fake, penalty = self._judged(fake, real, given)
+        values = per_example(self.on_target(on_real)) + per_example(self.on_predicted(on_fake))
+        return values if penalty is None else values + penalty
+
     def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        """The bound on D(target ‖ predicted), in its units: (batch,), whose mean is to be taken."""
         fake, real = pair(predicted, target)
         true = per_example(self.on_target(judge(self.critic, real, given)))
         return self.top - self.share * (true + per_example(self.on_predicted(judge(self.critic, fake, given))))

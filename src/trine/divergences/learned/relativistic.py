@@ -10,11 +10,11 @@ from torch.nn.functional import softplus
 
 from trine.divergences._base import Statement, Value
 
-from ._base import Dual, judge, learned, pair, per_example
+from ._base import Penalised, judge, learned, pair, per_example
 
 
 @learned.register("relativistic")
-class Relativistic(Dual):
+class Relativistic(Penalised):
     r"""The relativistic pairing divergence, in [0, 2 log 2],
 
     .. math:: \sup_v \; 2 \log 2 + 2 \, E \log \sigma(v(t) - v(p))
@@ -26,6 +26,9 @@ class Relativistic(Dual):
     softplus(v(t) − v(p)); a mode that is left out is then always ranked above, so that there is no good place to collapse to.
     With ``r1`` and ``r2`` it is R3GAN's loss.
 
+    Domain: as of every :class:`~trine.divergences.learned._base.Dual`. Arguments: as of
+    :class:`~trine.divergences.learned._base.Penalised`.
+
     References:
         Jolicoeur-Martineau, `On Relativistic f-Divergences`, 2020. Huang et al., `The GAN is dead; long live the GAN! A Modern
         GAN Baseline`, 2024, section 2.
@@ -36,31 +39,19 @@ class Relativistic(Dual):
     top, share = 2 * math.log(2), 2.0
     optimum = "log t − log p + a constant"
 
-    def on_target(self, value: Tensor) -> Tensor:
-        """Not apart from the other side: the loss of a pair is of the difference of its values."""
-        return softplus(-value)
-
-    def on_predicted(self, value: Tensor) -> Tensor:
-        """Likewise."""
-        return torch.zeros_like(value)
-
-    def descended(self, value: Tensor) -> Tensor:
-        """Of the difference v(p) − v(t)."""
-        return softplus(-value)
-
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         fake, real = pair(predicted, target)
         with torch.set_grad_enabled(real.requires_grad and torch.is_grad_enabled()):
             above = judge(self.critic, real, given)
-        return per_example(self.descended(judge(self.critic, fake, given) - above))
+        return per_example(softplus(above - judge(self.critic, fake, given)))
 
     def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         fake, real = (side.detach() for side in pair(predicted, target))
         on_real, on_fake, penalty = self._judged(fake, real, given)
-        values = per_example(self.on_target(on_real - on_fake))
+        values = per_example(softplus(on_fake - on_real))
         return values if penalty is None else values + penalty
 
     def bound(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         fake, real = pair(predicted, target)
-        values = judge(self.critic, real, given) - judge(self.critic, fake, given)
-        return self.top - self.share * per_example(self.on_target(values))
+        above = judge(self.critic, real, given) - judge(self.critic, fake, given)
+        return self.top - self.share * per_example(softplus(-above))
