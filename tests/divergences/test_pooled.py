@@ -173,6 +173,21 @@ def test_contrast_has_no_gradient_through_what_was_there_before():
     assert source.grad is None
 
 
+def test_layers_of_other_numbers_of_places_have_each_their_own_contrast():
+    torch.manual_seed(0)
+    many, few = (torch.randn(2, 2, places, 4) for places in (6, 3))  # made and source
+    filled = torch.cat([few, torch.full((2, 2, 3, 4), float("nan"))], 2)
+    made, source = torch.stack([many, filled], 2)
+    made.requires_grad_()
+    together = PatchNCE()(made, source)
+    alone = (PatchNCE()(many[0], many[1]) + PatchNCE()(few[0], few[1])) / 2
+    torch.testing.assert_close(together, alone)
+    together.sum().backward()
+    assert made.grad.isfinite().all()
+    assert (made.grad[:, 1, :3].abs().sum(-1) > 0).all()
+    assert not made.grad[:, 1, 3:].any()
+
+
 def test_contrast_of_one_place_or_of_other_shapes_is_refused():
     for made, source in ((torch.ones(2, 1, 4), torch.ones(2, 1, 4)), (torch.ones(2, 5, 4), torch.ones(2, 6, 4))):
         with pytest.raises(ChoiceError, match="places"):

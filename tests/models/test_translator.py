@@ -155,6 +155,7 @@ def test_features_of_the_same_places_are_contrasted():
     model, batch = contrasted(same=True)
     out = model(batch)
     assert out["patches_b"].shape == out["source_b"].shape == (ROWS, 3, 10, 5)
+    assert not out["patches_b"].isnan().any()
     with torch.no_grad():
         layers = model.contrast.layers["b"]
         z = torch.randn(ROWS, NOISE[1])
@@ -167,6 +168,19 @@ def test_features_of_the_same_places_are_contrasted():
         places = torch.randperm(64)[:10]
         by_hand = layers[0](maps[0].flatten(2)[:, :, places].transpose(1, 2))
         assert torch.allclose(by_hand, same[:, 0], atol=1e-6)
+
+
+def test_a_layer_with_fewer_places_gives_all_of_its_own_and_takes_none_from_the_others():
+    torch.manual_seed(0)
+    contrast = Contrast([3, 3], 5, 64).eval()
+    maps = [torch.randn(2, 3, 8, 8), torch.randn(2, 3, 2, 2)]
+    patches, sources = contrast("a", maps, maps)
+    assert patches.shape == (2, 2, 64, 5)
+    there = ~patches.isnan().any(-1)
+    assert there.sum(-1).tolist() == [[64, 4]] * 2
+    assert torch.equal(there, ~sources.isnan().any(-1))
+    every = contrast.layers["a"][1](maps[1].flatten(2).transpose(1, 2))
+    torch.testing.assert_close(patches[0, 1, :4].sort(0).values, every[0].sort(0).values)
 
 
 def test_what_is_drawn_in_training_is_the_runs_own():

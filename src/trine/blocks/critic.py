@@ -21,7 +21,7 @@ HIDDEN = (256, 256)
 
 
 class Critic(nn.Module):
-    """(batch, *shape)[, a condition] → (batch,): v = w · h(x) + b, and of a condition c also ⟨h(x), V e(c)⟩ (projection).
+    """(batch, *shape)[, a condition] → (batch,): v = w · h(x) + b, and of a condition c also ⟨h(x), V e(c)⟩/√width (projection).
 
     Where a divergence compares rows by several numbers, (batch, numbers): W h(x) + b, of a condition W (h(x) ⊙ (1 + V e(c))) + b.
 

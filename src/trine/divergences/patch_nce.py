@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from trine.divergences._base import Divergence, Value
 from trine.errors import ChoiceError
@@ -23,8 +25,8 @@ class PatchNCE(Divergence):
     a bound on what the two tell of each other: log n less the value bounds their mutual information from below (van den Oord et
     al., 2018). It is between 0 and, at chance, log n; no cycle and no second generator are needed. No gradient passes through u.
 
-    Domain: features, (batch, ..., places, width), not all zero, of several layers in the dimensions between; the value is their
-    mean, (batch,).
+    Domain: features, (batch, ..., places, width), not all zero, of several layers in the dimensions between; the value is the mean
+    of the layers' own, (batch,). Where a layer has fewer places NaN fills it up, alike in both and in every row, which is no place.
 
     Args:
         temperature: τ, positive.
@@ -52,12 +54,15 @@ class PatchNCE(Divergence):
                 f"Features of shape {tuple(predicted.shape)} and {tuple(target.shape)} are contrasted; both are (batch, ..., "
                 "places, width), of at least 2 places."
             )
-        made, source = (torch.nn.functional.normalize(v, dim=-1) for v in (predicted, target.detach()))
+        place = ~predicted.detach().isnan().any(-1)
+        made, source = (normalize(v.nan_to_num(), dim=-1) for v in (predicted, target.detach()))
         logits = made @ source.mT / self.temperature
-        places = logits.shape[-1]
-        own = torch.arange(places, device=logits.device).expand(logits.shape[:-1])
-        values = cross_entropy(logits.flatten(0, -2), own.flatten(), reduction="none")
-        return values.view(len(predicted), -1).mean(1)
+        # What fills up is never taken for a place, and its own row, which has none to be taken for, is 0 whatever it holds.
+        logits = logits.masked_fill(~place.unsqueeze(-2), -math.inf).masked_fill(~place.unsqueeze(-1), 0.0)
+        own = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:-1])
+        values = cross_entropy(logits.flatten(0, -2), own.flatten(), reduction="none").view(place.shape)
+        each = torch.where(place, values, 0.0).sum(-1) / place.sum(-1)
+        return each.view(len(predicted), -1).mean(1)
 
     def describe(self, predicted: str, target: str) -> str:
         """As a formula, with τ."""

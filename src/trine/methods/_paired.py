@@ -94,8 +94,9 @@ def critic(pair: Pair, choices: Choices) -> nn.Module:
 def terms(pair: Pair, choices: Choices) -> list[Term]:
     """−log q(y given what was made), a number, and what keeps the answers of one picture as far apart as the data do.
 
-    With a likelihood the two make a proper score, so that neither works against the other; without one, answers are kept
-    a share of other pictures' distance apart.
+    With a likelihood the two make, at diversity 1, a proper score, so that neither works against the other; at less, as by
+    default, answers are nearer to the median than the data are. Without one, they are kept a share of other pictures' distance
+    apart.
     """
     weight = LIKELIHOOD if choices.likelihood is None else choices.likelihood
     apart = DIVERSITY if choices.diversity is None else choices.diversity

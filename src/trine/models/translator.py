@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Laplace, Normal
+from torch.nn.functional import pad
 
 from trine.errors import ChoiceError
 from trine.models.generator import Noise
@@ -196,7 +197,7 @@ class Contrast(nn.Module):
     """Features of both pictures at the same places, projected: what :class:`~trine.divergences.patch_nce.PatchNCE` compares.
 
     Each layer has two dense layers of its own, for each direction. Places are drawn anew for every batch, alike for all its rows
-    and, in training, in every process that has a share of it; a layer with fewer places gives all of them, some more than once.
+    and, in training, in every process that has a share of it; a layer with fewer places gives all of them, and is NaN beyond.
 
     Args:
         channels: of the layers of each generator's encoder. width: of what is compared. places: in each layer.
@@ -234,8 +235,9 @@ class Contrast(nn.Module):
             drawn = torch.randperm(count, generator=generator)[: self.places].to(made.device)
             both = torch.cat([made.flatten(2), source.detach().flatten(2)])[:, :, drawn]
             found.append(layer(both.transpose(1, 2)))
-        places = min(values.shape[1] for values in found)
-        patches, sources = torch.stack([values[:, :places] for values in found], 1).chunk(2)
+        most = max(values.shape[1] for values in found)
+        filled = [pad(values, (0, 0, 0, most - values.shape[1]), value=math.nan) for values in found]
+        patches, sources = torch.stack(filled, 1).chunk(2)
         return patches, sources
 
 
