@@ -4,6 +4,7 @@
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games line
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games gradient
     taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games stacked --seconds 300
+    taskset -c 0 env OMP_NUM_THREADS=1 python -m benchmarks.known_games answers
 
 ``gaussians``: 8 Gaussians of deviation 0.02 on a ring of radius 2, and 25 of deviation 0.05 on a grid of distance 2; 20,000
 points are seen, 2,500 are made by ``trine.GAN(divergence, likelihood=0)``, so that what is learned is the divergence alone, with
@@ -13,8 +14,10 @@ found 8 and 24.6 modes, and a plain GAN 1 and 3.3). ``line``: critics alone, bet
 non-saturating one. ``stacked``: three random MNIST training digits as the channels of a picture, 128,000 of them, by
 ``trine.GAN()`` for so many seconds each, rows by themselves and in packs of two; 26,000 made ones, each channel read by a
 classifier, are put to the 1,000 triples: modes seen, and KL(made ‖ uniform), beside those of as many true ones (PacGAN's
-protocol, where DCGAN has 99 / 3.40, PacDCGAN2 1000 / 0.06 after 50 epochs on a GPU; R3GAN 1000 / 0.029). Kept in
-``results/known_games.json``, ``.md``, ``stacked.png``.
+protocol, where DCGAN has 99 / 3.40, PacDCGAN2 1000 / 0.06 after 50 epochs on a GPU; R3GAN 1000 / 0.029). ``answers``: 400 pairs of
+a number x and 3 sin 2x ± 1, by ``trine.ConditionalGAN(diversity=…, noise=1)`` of two layers of 32 and 40 epochs, ten seeds: how
+far 100 answers to each of 20 x's are apart, and their W1 from the two true ones. Kept in ``results/known_games.json``, ``.md``,
+``stacked.png``.
 """
 
 from __future__ import annotations
@@ -270,6 +273,50 @@ def stacked(seconds: float) -> None:
     Image.fromarray(np.concatenate(shown, 0)).save(RESULTS / "stacked.png", optimize=True)
 
 
+# Answers to one condition ---------------------------------------------------------------------------------------------
+
+WEIGHTS = (None, 0.0, 0.1, 1.0)
+"""Of what keeps answers apart; None: the default."""
+
+
+def wave(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the two answers to x lie about, one above and one below by 1."""
+    found: NDArray[np.float64] = 3 * np.sin(2 * x)
+    return found
+
+
+def answers(seeds: int = 10) -> None:
+    """The term that keeps answers apart against the same training without it."""
+    asked = np.linspace(-1, 1, 20)
+    found: dict[str, Any] = {}
+    for weight in WEIGHTS:
+        apart, away = [], []
+        for seed in range(seeds):
+            rng = np.random.default_rng(seed)
+            x = rng.normal(size=400)
+            y = wave(x) + rng.choice([-1.0, 1.0], 400) + 0.05 * rng.normal(size=400)
+            model = trine.ConditionalGAN(
+                diversity=weight,
+                noise=1,
+                epochs=40,
+                hidden=(32, 32),
+                validation_fraction=0.0,
+                random_state=seed,
+                threads=1,
+            ).fit(x[:, None], y)
+            made = np.sort(np.asarray(model.sample(asked[:, None], 100, seed=1)).reshape(20, 100), axis=1)
+            true = np.repeat([-1.0, 1.0], 50) + wave(asked)[:, None]
+            apart.append(float(made.std(1).mean()))
+            away.append(float(np.abs(made - true).mean()))
+        used = model.derivation_.choices.diversity
+        name = f"{used:g}" + (" (the default)" if weight is None else "")
+        found[name] = {"deviation": apart, "w1": away}
+        print(name, np.round(apart, 2), np.round(away, 2), flush=True)
+    results = load("known_games") | {"answers": found, "conditions": conditions()}
+    keep("known_games", results)
+    write(results)
+
+
 def write(results: dict[str, Any]) -> None:
     """The tables as Markdown."""
     lines = ["# Games whose answer is known", "", __doc__ or ""]
@@ -316,13 +363,24 @@ def write(results: dict[str, Any]) -> None:
             "Made, the upper two rows by themselves, the lower two in packs of two:",
             "", "![Made stacks of digits](stacked.png)", "", f"Conditions of stacked MNIST: {found['conditions']}", "",
         ]  # fmt: skip
+    if "answers" in results:
+        lines += [
+            "| diversity | deviation of answers (1 in the data): mean, least, most | W1 from the true ones |",
+            "|---|---|---|",
+        ]
+        for name, part in results["answers"].items():
+            apart = part["deviation"]
+            lines.append(
+                f"| {name} | {np.mean(apart):.2f}, {min(apart):.2f}, {max(apart):.2f} | {np.mean(part['w1']):.2f} |"
+            )
+        lines.append("")
     lines.append(f"Conditions: {results['conditions']}")
     (RESULTS / "known_games.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("gaussians", "line", "gradient", "stacked"))
+    parser.add_argument("what", choices=("gaussians", "line", "gradient", "stacked", "answers"))
     parser.add_argument("--seconds", type=float, default=300.0, help="of each game of stacked")
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--names", nargs="*", default=None, choices=list(learned))
@@ -332,7 +390,7 @@ def main() -> None:
     elif given.what == "stacked":
         stacked(given.seconds)
     else:
-        {"line": line, "gradient": gradient}[given.what]()
+        {"line": line, "gradient": gradient, "answers": answers}[given.what]()
 
 
 if __name__ == "__main__":
