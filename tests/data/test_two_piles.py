@@ -191,3 +191,15 @@ def test_folders_of_pictures_of_other_sizes_and_channels_meet(tmp_path):
     assert batch["x"].shape == batch["y"].shape == (4, 3, 16, 16)
     with pytest.warns(UserWarning, match="hold the same rows"):
         tables(tmp_path / "a", tmp_path / "a").fit().stored()
+
+
+def test_piles_that_differ_in_what_is_left_out_are_not_one(recwarn):
+    values = np.arange(60.0) % 7
+    a = {"x": values, "kind": np.arange(60.0) % 5}
+    tables(a, {"x": values, "kind": np.full(60, 9.0)}).fit().stored()
+    assert not [told for told in recwarn if "hold the same rows" in str(told.message)]
+
+
+def test_without_a_column_in_common_none_is_suggested():
+    with pytest.raises(DataError, match=r"same columns\.$"):
+        tables({"a": np.arange(9.0), "c": np.arange(9.0)}, {"b": np.arange(9.0), "d": np.arange(9.0)})

@@ -171,7 +171,10 @@ class TwoPiles:
             return False
         rows = np.unique(np.linspace(0, self.a.rows - 1, min(self.a.rows, COMPARED)).astype(int))
         a, b = self.a.take(rows), self.b.take(rows)
-        return all(_same_values(a.column(name), b.column(name), self.schema.x[name]) for name in self.schema.x)
+        # What is left out, say because it is constant in one pile, may be what the piles differ in.
+        left = [name for name in self.schema.ignored if name != self.schema.key and name in a and name in b]
+        columns = {**dict.fromkeys(left), **self.schema.x}
+        return all(_same_values(a.column(name), b.column(name), domain) for name, domain in columns.items())
 
 
 class Piles(Store):
@@ -342,10 +345,11 @@ def _same_columns(a: Table, b: Table, columns: Sequence[str] | None) -> tuple[Ta
     for has, has_not, one, other in ((ours, theirs, "A", "B"), (theirs, ours, "B", "A")):
         alone = [name for name in has if name not in has_not]
         if alone:
+            both = " ".join(f"--x {name}" for name in [name for name in ours if name in theirs][:3])
             raise DataError(
                 f"Column {alone[0]!r} is in pile {one} and not in pile {other}.{nearest(alone[0], has_not)} "
-                f"{other} has {', '.join(has_not[:12])}. Give both piles the same columns, or name those to translate: "
-                f"`{' '.join(f'--x {name}' for name in [name for name in ours if name in theirs][:3])}`."
+                f"{other} has {', '.join(has_not[:12])}. Give both piles the same columns"
+                f"{f', or name those to translate: `{both}`' if both else ''}."
             )
     return a.select(ours), b.select(ours)
 
@@ -404,7 +408,7 @@ def _in_colour(table: Table, name: str) -> Table:
     return table.reshaped({**others, name: column}, table.rows, table.key)
 
 
-def _same_values(a: Column, b: Column, domain: Domain) -> bool:
+def _same_values(a: Column, b: Column, domain: Domain | None) -> bool:
     """Whether two columns hold the same, row by row; files of pictures are told by their paths."""
     if a.offsets is not None or b.offsets is not None:
         same = a.offsets is not None and b.offsets is not None and np.array_equal(a.offsets, b.offsets)
