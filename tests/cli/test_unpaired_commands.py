@@ -103,3 +103,17 @@ def test_a_run_file_and_a_pile_that_has_moved(tmp_path: Path, capsys: pytest.Cap
     again = trine.load(tmp_path / "run")
     given = np.linspace(-1, 1, 5)
     assert (whole.translate({"n": given}, seed=0)["n"] == again.translate({"n": given}, seed=0)["n"]).all()
+
+
+@pytest.mark.parametrize(("rows", "scored"), [(3, 0), (8, 2)])
+def test_of_a_pile_of_few_rows_two_are_held_out_or_none(rows: int, scored: int, tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": np.linspace(0, 1, 30), "b": np.linspace(3, 1, 30) ** 2})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    (table.iloc[:rows] + 0.5).to_csv(tmp_path / "b.csv", index=False)
+    out = tmp_path / "run"
+    options = ("--method", "unpaired", "--out", out, "--no-report", "--set", "epochs=1", "--threads", "1", "-q")
+    with pytest.warns(UserWarning, match="too few rows to hold two out|has 8 rows"):
+        assert run("fit", tmp_path / "a.csv", tmp_path / "b.csv", *options) == 0
+    assert (out / "model.trine").is_file()
+    metrics = json.loads((out / "run.json").read_text())["metrics"]
+    assert bool(metrics) == bool(scored)

@@ -23,6 +23,8 @@ from trine.models import Translator
 
 FEWEST = 8
 """Rows of a pile below which none are kept from training to decide when to stop: a score over a handful stops at random."""
+FEW = 4
+"""Rows of a pile up to which none are held out: two would be half of all."""
 
 Pairs = NDArray[np.int64]
 
@@ -91,6 +93,9 @@ def prepare_piles(
 def _divided(plan: Plan, rows: Pairs, place: int) -> Rows:
     """What each of ``rows`` of one pile is for."""
     rest, held = split(rows, plan.held_out, plan.seed + 2 * place)
+    if len(held) == 1:  # which shows no population
+        some = 2 / rows if rows > FEW else 0.0
+        rest, held = split(rows, some, plan.seed + 2 * place)
     train, stop = split(rest, plan.stop_fraction, plan.seed + 2 * place + 1)
     if len(stop) < FEWEST:
         train, stop = rest, stop[:0]

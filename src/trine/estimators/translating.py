@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -160,7 +161,10 @@ class Translator(Estimator):
         super()._finish(prepared, fitted)
         self.evaluations_: dict[str, Evaluation] = {}
         held = prepared.rows.held_out if len(prepared.rows.held_out) else prepared.rows.stop
-        if len(held) > 1:
+        alone = min((len(np.unique(column)) for column in held.T), default=0) < 2
+        if alone and prepared.plan.held_out:
+            warnings.warn("A pile has too few rows to hold two out: translations are not scored.", stacklevel=2)
+        if not alone:
             self.evaluations_ = evaluate_translations(prepared, self._network, held, self.history_)
             self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
         return self
