@@ -263,3 +263,11 @@ def test_the_report_tells_of_the_rows_without_labels(tmp_path: Any, use: str) ->
     assert "and 89 without y beside them" in page
     own = model.derivation_.choices.labelled_size
     assert f"batches of {own} of {told['train']} labelled rows beside 89 of 89 without y; 1 pass over" in page
+
+
+def test_where_no_column_of_x_comes_back_rows_without_y_are_used_in_another_way() -> None:
+    days = (np.datetime64("2020-01-01") + np.arange(80)).astype(str)
+    kinds = np.array([None] * 60 + ["a", "b"] * 10, dtype=object)
+    assert trine.derive({"day": days, "y": kinds}, y="y")[0].choices.unlabelled == "pseudo"
+    numbers = np.array([np.nan] * 60 + list(range(20))) / 7
+    assert trine.derive({"day": days, "y": numbers}, y="y")[0].choices.unlabelled == "none"

@@ -15,7 +15,7 @@ from trine.divergences.by_member import by_member
 from trine.divergences.propagation import Propagation
 from trine.divergences.pseudo_labels import PseudoLabels
 from trine.domains import Category, Image
-from trine.errors import ChoiceError
+from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts
 from trine.models import Supervised
 
@@ -51,12 +51,16 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
     if wanted in (*OF_CLASSES, "generative") and not classes:
         raise ChoiceError(f"unlabelled={wanted} makes labels of classes, and y is none; choose unlabelled=reconstruct.")
     pictures = any(isinstance(domain, Image) for domain in schema.x.values())
+    of_x = "reconstruct" if _comes_back(schema, choices) else "pseudo" if classes else "none"
     found: dict[str, tuple[Any, str]] = {}
     if wanted is None:
         few = facts.unlabelled >= facts.rows
         told = f"{facts.unlabelled:,} rows have no y, and {facts.rows:,} have one"
-        use = ("propagation" if classes and pictures else "reconstruct") if few else "none"
-        found["unlabelled"] = (use, told if few else f"{told}: too few to matter")
+        use = ("propagation" if classes and pictures else of_x) if few else "none"
+        why = (
+            told if use in ("propagation", "reconstruct") else f"{told}; no column of x can be given again from a code"
+        )
+        found["unlabelled"] = (use, why if few else f"{told}: too few to matter")
     use = wanted or found["unlabelled"][0]
     if use == "none":
         return found
@@ -98,6 +102,16 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         found["epochs"] = (epochs, "to see about 160,000 rows without y, in at most 150 epochs")
         found["patience"] = (max(2, epochs // 5), "epochs without a better score of the labelled rows held out")
     return found
+
+
+def _comes_back(schema: Schema, choices: Choices) -> bool:
+    """Whether a column of x can be given again from a code."""
+    from trine.methods.autoencoder import reconstructed
+
+    try:
+        return bool(reconstructed(schema, choices))
+    except SchemaError:
+        return False
 
 
 def _require_meaning(use: str, choices: Choices) -> None:
