@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -188,3 +189,12 @@ def test_the_bound_of_the_likelihood_is_one() -> None:
     # What the code's mean gives, less the divergence, lies above, and so is no bound.
     assert found["reconstruction"] - found["divergence"] > found["elbo"] + 0.2
     assert set(trine.Autoencoder(4, epochs=2).fit(X).evaluate(X).metrics) == {"reconstruction", "unexplained"}
+
+
+def test_a_run_with_a_column_that_is_read_and_does_not_come_back_is_finished(tmp_path: Path) -> None:
+    days = (np.datetime64("2020-01-01") + np.arange(60)).astype(str)
+    table = {"a": np.linspace(0, 1, 60), "b": np.linspace(2, 0, 60) ** 2, "day": days}
+    trine.fit(table, method="autoencoder", epochs=1, out=tmp_path / "run", threads=1)
+    (pair, *_) = json.loads((tmp_path / "run" / "record.json").read_text())["codes"]["reconstructions"]
+    assert "day" in pair["row"]["values"]
+    assert "day" not in pair["back"]["values"]

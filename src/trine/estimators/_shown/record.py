@@ -158,19 +158,22 @@ def _look(
 ) -> dict[str, Any]:
     """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, all of its pictures side by side.
 
-    ``beside``: a row of another table that it is compared with by eye; the lines of both have the same axes.
+    ``beside``: a row of another table that it is compared with by eye; the lines of both have the same axes. A column that a table
+    lacks, since it is read and does not come back, is left out.
     """
     row = table.take(np.array([index]))
     other = None if beside is None else beside[0].take(np.array([beside[1]]))
     shown: dict[str, Any] = {"values": {}, "image": None}
     pictures: list[np.ndarray] = []
     for name, domain in domains.items():
+        if name not in row:
+            continue
         drawn = picture.dispatch(type(domain)) is not picture.dispatch(Domain)
         if not drawn and len(shown["values"]) >= SHOWN_VALUES:
             continue  # the columns of a file are read whole
         column = row.column(name)
         if drawn and len(pictures) < SHOWN_PICTURES and not column.missing[0]:
-            pixels = picture(domain, column, None if other is None else other.column(name))
+            pixels = picture(domain, column, None if other is None or name not in other else other.column(name))
             pictures += [] if pixels is None else [pixels]
         if not isinstance(domain, Image) and len(shown["values"]) < SHOWN_VALUES:
             shown["values"][name] = _value(column)
