@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import trine
 from trine.artefact import load, save
 from trine.cli import main
+from trine.cli._interruption import interruptible
 
 ROWS = [f"{i * 0.37 % 1:.3f},{i % 5},{'pq'[i % 2]}" for i in range(60)]
 QUICK = ["--out", "out", "--set", "epochs=1", "--no-report", "-q"]
@@ -477,3 +479,10 @@ def test_one_row_is_too_few(said: Callable[..., str]) -> None:
     table("one.csv", ROWS[:1])
     for more in (["--y", "y"], ["--method", "autoencoder"]):
         assert "one.csv has 1 row, and at least 2 are needed" in said("fit", "one.csv", *more, *QUICK)
+
+
+def test_ctrl_c_before_there_is_a_run_says_that_nothing_was_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    for raised, told in ((KeyboardInterrupt(), "nothing was kept"), (KeyboardInterrupt("kept at step 3"), "step 3")):
+        with pytest.raises(typer.Exit), interruptible():
+            raise raised
+        assert told in capsys.readouterr().err

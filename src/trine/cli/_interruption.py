@@ -19,6 +19,7 @@ def interruptible() -> Iterator[None]:
 
         if distributed.launched_first():
             print(
-                f"\ntrine: {interrupt or 'interrupted before the training began; nothing was kept.'}", file=sys.stderr
+                f"\ntrine: {str(interrupt) or 'interrupted before the training began; nothing was kept.'}",
+                file=sys.stderr,
             )
         raise typer.Exit(130) from None
