@@ -254,6 +254,18 @@ def test_npz_pair_leaves_the_rest_out(tmp_path):
     table = read(tmp_path / "a.npz")
     assert table.names == ["x0", "x1", "x2", "y"]
     assert table.default_target == "y"
+    with pytest.raises(DataError, match=r"no column 'is_test'.*Left out of the archive, beside X and y: is_test"):
+        table.column("is_test")
+
+
+def test_npz_x_without_y_keeps_the_other_arrays_of_as_many_rows(tmp_path):
+    digit = np.arange(4) % 2
+    np.savez(tmp_path / "a.npz", X=np.zeros((4, 9, 8)), digit=digit, names=np.array(list("ab")), seed=3)
+    table = read(tmp_path / "a.npz", y="digit")
+    assert table.names == ["image", "digit"]
+    np.testing.assert_array_equal(table.column("digit").values, digit)
+    np.savez_compressed(tmp_path / "b.npz", x_train=np.zeros((4, 2)), x_test=np.zeros((3, 2)))
+    assert read(tmp_path / "b.npz").names == ["x0", "x1"]
 
 
 def test_npz_pixels_and_named_arrays(tmp_path):

@@ -72,11 +72,16 @@ def as_array(data: Any) -> np.ndarray:
         return rows
 
 
-def table_of_arrays(arrays: Mapping[str, np.ndarray], source: str | None = None, files: Sequence[Path] = ()) -> Table:
+def table_of_arrays(
+    arrays: Mapping[str, np.ndarray], source: str | None = None, files: Sequence[Path] = (), hint: str = ""
+) -> Table:
     """A table of arrays of one length.
 
     An (n, d) array ``name`` becomes the columns ``name0`` … ``name{d-1}``; pixels become one column, called ``image``
     when the array is ``x``.
+
+    Args:
+        source, files, hint: as of :class:`~trine.data.Table`.
 
     Raises:
         DataError: arrays of different lengths, without rows, or of no dimension.
@@ -106,7 +111,8 @@ def table_of_arrays(arrays: Mapping[str, np.ndarray], source: str | None = None,
     rows = next(iter(lengths.values()), 0)
     if rows == 0:
         raise DataError(f"{where} has no rows; give at least one.")
-    return Table(columns, rows, source=source, files=files, targets=["y"] if {"x", "y"} <= set(arrays) else [])
+    targets = ["y"] if {"x", "y"} <= set(arrays) else []
+    return Table(columns, rows, source=source, files=files, targets=targets, hint=hint)
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:

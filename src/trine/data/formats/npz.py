@@ -24,9 +24,9 @@ PAIRS = (("x", "y"), ("x_train", "y_train"), ("images", "labels"), ("data", "tar
 
 @readers.register("npz")
 class Npz(Reader):
-    """A ``.npz`` archive. Arrays called x and y (or X, x_train …) are the data, and whatever else is there is left out;
-    otherwise all arrays are, and must have one length. Pickled objects are refused, since loading them would execute
-    them.
+    """A ``.npz`` archive. Arrays called x and y (or X, x_train …) are the data, and whatever else is there is left out. Beside
+    an x without a y, the other arrays of as many rows are columns as well, as the target may be among them. Without an x, all
+    arrays are the data and must have one length. Pickled objects are refused, since loading them would execute them.
     """
 
     suffixes = (".npz",)
@@ -39,7 +39,8 @@ class Npz(Reader):
                         f"{data} is a single array, not an archive; save it with `numpy.savez(path, x=...)`."
                     )
                 large = room(self.memory) // 4
-                arrays = {name: _array(data, archive, name, large) for name in _wanted(archive.files)}
+                wanted = _wanted(archive)
+                arrays = {name: _array(data, archive, name, large) for name in wanted}
         except DataError:
             raise
         except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
@@ -54,7 +55,13 @@ class Npz(Reader):
             ) from None
         if not arrays:
             raise DataError(f"{data} holds no arrays; save it with `numpy.savez(path, x=..., y=...)`.")
-        return table_of_arrays(_titled(arrays), source=str(data), files=[data])
+        rest = [name for name in archive.files if name not in wanted]
+        left = (
+            f" Left out of the archive, beside {' and '.join(wanted[:2])}: {', '.join(rest)}; save them without an x and y."
+            if rest
+            else ""
+        )
+        return table_of_arrays(_titled(arrays), source=str(data), files=[data], hint=left)
 
 
 def _array(path: Path, archive: Any, name: str, large: int) -> np.ndarray:
@@ -64,11 +71,7 @@ def _array(path: Path, archive: Any, name: str, large: int) -> np.ndarray:
     member = archive.zip.NameToInfo.get(f"{name}.npy")
     if member is None or member.file_size <= large or member.compress_type != zipfile.ZIP_STORED:
         return np.asarray(archive[name])
-    with archive.zip.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = header(stream)
-        begins = stream.tell()
+    (shape, fortran, dtype), begins = _header(archive, member)
     if fortran or dtype.hasobject or len(shape) == 2:
         return np.asarray(archive[name])
     with path.open("rb") as file:
@@ -80,13 +83,33 @@ def _array(path: Path, archive: Any, name: str, large: int) -> np.ndarray:
     return np.frombuffer(whole, dtype, math.prod(shape), start).reshape(shape).view(Source)
 
 
-def _wanted(files: list[str]) -> list[str]:
+def _header(archive: Any, member: zipfile.ZipInfo) -> tuple[tuple[tuple[int, ...], bool, np.dtype[Any]], int]:
+    """Shape, whether it is stored column by column, and type of an array; and where its numbers begin."""
+    with archive.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return header(stream), stream.tell()
+
+
+def _wanted(archive: Any) -> list[str]:
     """The arrays that are the data."""
-    lower = {name.lower(): name for name in files}
+    lower = {name.lower(): name for name in archive.files}
     for x, y in PAIRS:
+        if x in lower and y in lower:
+            return [lower[x], lower[y]]
         if x in lower:
-            return [lower[name] for name in (x, y) if name in lower]
-    return files
+            rows = _rows(archive, lower[x])
+            return [lower[x], *(name for name in archive.files if name != lower[x] and _rows(archive, name) == rows)]
+    return list(archive.files)
+
+
+def _rows(archive: Any, name: str) -> int | None:
+    """How many rows an array has; None of a single value, and of what only unpickling could read."""
+    member = archive.zip.NameToInfo.get(f"{name}.npy")
+    if member is None:
+        return None
+    (shape, _, dtype), _ = _header(archive, member)
+    return shape[0] if shape and not dtype.hasobject else None
 
 
 def _titled(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
