@@ -15,7 +15,8 @@ import trine
 from trine.cli._demo import write_digits
 from trine.data import write
 from trine.errors import RunError
-from trine.report import ReportContent, render, report_run
+from trine.report import ReportContent, figures, render, report_run
+from trine.report.figures.strip import LEFT, RIGHT
 
 EVIL = "<script>alert('1')</script>"
 
@@ -123,3 +124,22 @@ def test_an_unfinished_or_absent_run_has_no_report(tmp_path: Path) -> None:
 def test_digits_are_as_bundled(tmp_path: Path) -> None:
     write_digits(tmp_path / "digits")
     assert len(list((tmp_path / "digits").rglob("*.png"))) == len(load_digits().target)
+
+
+def place(name: str, **metric: Any) -> float | None:
+    """Where the value of a metric is drawn, as a part of the line; None where nothing is drawn."""
+    told = {"low": None, "high": None, "baseline": None, "higher_is_better": True, **metric}
+    drawn = re.search(r'circle cx="([\d.]+)', figures.strip(name, told))
+    return None if drawn is None else (float(drawn[1]) - LEFT) / (RIGHT - LEFT)
+
+
+def test_a_metric_is_drawn_only_between_what_it_can_be_compared_with() -> None:
+    assert place("log_likelihood", value=-888.0, low=-890.0, high=-880.0) is None
+    assert place("divergence", value=2.2, low=2.0, high=2.4, baseline=1.0, higher_is_better=None) is None
+    assert place("coverage_90", value=0.9, higher_is_better=None) == pytest.approx(0.5)
+    # The best value lies at the right end, also where true rows reach it too.
+    assert place("coverage", value=1.0, baseline=1.0) == pytest.approx(1)
+    assert place("copies", value=0.0, baseline=0.0, higher_is_better=False) == pytest.approx(1)
+    assert place("accuracy", value=0.75, baseline=0.5) == pytest.approx(0.5)
+    assert place("density", value=1.2, baseline=1.0) == pytest.approx(1)  # it has no best value: 1 is none
+    assert place("density", value=0.8, baseline=1.0) == pytest.approx(0)

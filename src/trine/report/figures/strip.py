@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 WIDTH, LEFT, RIGHT = 200, 10, 192
+ENDLESS = ("log_likelihood", "elbo", "reconstruction", "density", "nll", "classes found", "clusters found")
+"""Metrics without a best value."""
 
 
 def strip(name: str, metric: Mapping[str, Any]) -> str:
     """Right is better: the trivial prediction stands left as a tick, perfection is the line's right end.
 
     Where a metric has no best value (a log density), the right end is the interval's; where neither direction is good
-    (a coverage), the tick is what the value should be, and larger is right.
+    (a coverage), the tick is what the value should be, and larger is right. Empty where there is nothing to compare the value with:
+    neither a best value nor the trivial prediction's, or neither a direction nor a level.
     """
     value, low, high, baseline = (_number(metric.get(key)) for key in ("value", "low", "high", "baseline"))
     if value is None:
@@ -21,14 +24,16 @@ def strip(name: str, metric: Mapping[str, Any]) -> str:
     better = metric.get("higher_is_better")
     if better is None:
         baseline = _level(name)
-    known = [x for x in (value, low, high, baseline) if x is not None]
-    least, most = min(known), max(known)
     perfect = _perfect(name, metric)
-    if perfect is not None:
-        least, most = min(least, perfect), max(most, perfect)
-        if baseline is None:  # nothing to come from: a tenth of the scale shows how small a gap is
-            least, most = (min(least, perfect - 0.1), most) if better else (least, max(most, perfect + 0.1))
-    span = (most - least) or 1.0
+    if baseline is None and perfect is None:
+        return ""
+    known = [x for x in (value, low, high, baseline, perfect) if x is not None]
+    least, most = min(known), max(known)
+    if least == most or baseline is None:  # nothing to come from: a tenth of the scale shows how small a gap is
+        end = least if perfect is None else perfect
+        least = least if better is False else min(least, end - 0.1)
+        most = most if better else max(most, end + 0.1)
+    span = most - least
 
     def at(x: float) -> str:
         part = (x - least) / span
@@ -51,7 +56,7 @@ def strip(name: str, metric: Mapping[str, Any]) -> str:
 def _perfect(name: str, metric: Mapping[str, Any]) -> float | None:
     """The best value that the metric can have."""
     better = metric.get("higher_is_better")
-    if better is None or name == "nll":
+    if better is None or name in ENDLESS:
         return None
     return 1.0 if better else 0.0
 
