@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from trine.blocks.differentiable_augmentation import DifferentiableAugmentation
-from trine.blocks.paired import Bounded, ModulatedConvolution, PairCritic, SeenPicture, UNet, halvings_of
+from trine.blocks.paired import ModulatedConvolution, PairCritic, SeenPicture, UNet, halvings_of
 from trine.domains import Image
 
 
@@ -100,12 +100,3 @@ def test_a_change_moves_both_pictures_alike() -> None:
     moved = both[:, :1] == -1  # zeros keep being zeros but where something was shifted in or holed
     assert (both[:, 1:2][moved] == -1).all()
     assert 0.1 < moved.float().mean() < 0.9
-
-
-def test_numbers_beyond_their_bounds_come_back_and_go_no_farther() -> None:
-    value = torch.tensor([-3.0, -3.0, 0.5, 2.0, 2.0], requires_grad=True)
-    found = Bounded.apply(value)
-    assert found.tolist() == [-1.0, -1.0, 0.5, 1.0, 1.0]
-    (found * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0])).sum().backward()  # descent moves against the slope
-    assert value.grad is not None
-    assert value.grad.tolist() == [0.0, -1.0, 1.0, 1.0, 0.0]

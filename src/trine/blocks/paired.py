@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate, leaky_relu, linear, pad
 
 from trine.domains import Image
 
+from .bounded import bounded
 from .differentiable_augmentation import DifferentiableAugmentation
 from .translation import MOST, PatchCritic
 
@@ -105,25 +106,6 @@ class ModulatedConvolution(nn.Module):
         return made + interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-class Bounded(torch.autograd.Function):
-    """Numbers cut off at −1 and 1, with a gradient that brings back those beyond: it is zero only where it would push farther.
-
-    A tanh in its place has no gradient left once steps have driven it to one end, as an absolute error does where most pixels are
-    black, and the network stays there.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        ctx.save_for_backward(value)
-        return value.clamp(-1.0, 1.0)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        (value,), (slope,) = ctx.saved_tensors, slopes
-        outward = ((value > 1) & (slope < 0)) | ((value < -1) & (slope > 0))
-        return slope.masked_fill(outward, 0.0)
-
-
 class UNet(nn.Module):
     """A picture and noise → a picture of the same size: (batch, in_channels, h, w), (batch, noise) → (batch, out_channels, h, w).
 
@@ -197,7 +179,7 @@ class UNet(nn.Module):
             maps = leaky_relu(layer(maps, z), SLOPE) * GAIN
         for layer in self.up:
             maps = leaky_relu(layer(skips.pop(), z, maps), SLOPE) * GAIN
-        made: Tensor = Bounded.apply(self.last(maps))  # type: ignore[no-untyped-call]
+        made = bounded(self.last(maps))
         return made[:, :, :height, :width]
 
 

@@ -7,13 +7,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
 from trine.choices import Choices
 from trine.domains import Domain, Image
 
+from .bounded import bounded
 from .makers import Maker, critic_for, maker_for
 
 SLOPE = 0.2
@@ -43,7 +43,7 @@ class PictureGenerator(nn.Module):
 
     A linear map gives a small field, which doubles stage by stage: nearest neighbours, then a 3 × 3 convolution (Odena et al.,
     `Deconvolution and Checkerboard Artifacts`, 2016), with leaky rectifiers and no normalisation. Weights start so that every
-    stage has second moment one (He et al., 2015). The tanh at the end is what pixels are: mostly black or white in drawings.
+    stage has second moment one (He et al., 2015). Pixels are cut off at black and white, where those of drawings mostly are.
 
     Args:
         features: width of what is read. channels, height, width: of the picture.
@@ -75,7 +75,7 @@ class PictureGenerator(nn.Module):
         h = leaky_relu(self.first(features), SLOPE).view(-1, self.counts[0], *self.sizes[0])
         for size, stage in zip(self.sizes[1:], self.stages, strict=True):
             h = leaky_relu(stage(interpolate(h, size=size, mode="nearest")), SLOPE)
-        return torch.tanh(self.last(h))
+        return bounded(self.last(h))
 
 
 class PictureCritic(nn.Module):
