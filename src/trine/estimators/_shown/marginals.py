@@ -19,7 +19,7 @@ BINS = 24
 CLASSES = 8
 """Categories that are shown, the commonest of the data."""
 INNER = (0.005, 0.995)
-"""Quantiles of the data between which bins lie; what is beyond is counted in the first and the last."""
+"""Quantiles of the data between which bins lie."""
 
 
 def measured(domains: Mapping[str, Domain], table: Table) -> list[str]:
@@ -29,7 +29,8 @@ def measured(domains: Mapping[str, Domain], table: Table) -> list[str]:
 
 def marginals(domains: Mapping[str, Domain], table: Table, drawn: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
     """Of each number and category: ``column``; ``labels`` of categories or ``edges`` of bins; ``data`` and ``samples``,
-    what share of rows is in each. Nothing of other domains; of more than ``COLUMNS`` columns those that differ most.
+    what share of rows is in each; and of numbers ``beyond``, what shares lie outside all bins. Nothing of other
+    domains; of more than ``COLUMNS`` columns those that differ most.
 
     Args:
         domains: column → domain. table: rows of the data. drawn: column → values of samples, in the user's units.
@@ -73,8 +74,9 @@ def _numbers(data: NDArray[Any], samples: NDArray[Any]) -> dict[str, Any] | None
     distinct = np.unique(data)
     few = len(distinct) <= BINS and np.all(distinct == np.rint(distinct)) and high - low < BINS
     edges = np.arange(np.floor(low), np.ceil(high) + 2) - 0.5 if few else np.linspace(low, high, BINS + 1)
-    shares = {}
+    shares: dict[str, Any] = {"beyond": {}}
     for name, values in (("data", data), ("samples", samples)):
-        inside = np.clip(values, edges[0], edges[-1])
-        shares[name] = (np.histogram(inside, edges)[0] / len(values)).tolist()
+        inside = np.histogram(values, edges)[0]
+        shares[name] = (inside / len(values)).tolist()
+        shares["beyond"][name] = float(1 - inside.sum() / len(values))
     return {"edges": edges.tolist(), **shares}

@@ -19,8 +19,10 @@ STYLES = {
     "from scratch": ("#5b6875", "--", "o"),
 }
 """Way → colour, line, marker: what rests on z is drawn through."""
-APART = 0.045
-"""Between the marks of one number of labels, in decades, so that intervals do not hide each other."""
+APART, ROOM = 0.06, 0.5
+"""Between the marks of one number of labels, so that intervals do not hide each other, and of all of them; numbers of labels are 1
+apart.
+"""
 
 
 def draw_comparison(path: Path, comparison: Any, title: str | None = None) -> None:
@@ -47,19 +49,17 @@ def draw_comparison(path: Path, comparison: Any, title: str | None = None) -> No
         scale = 100.0 if accuracy else 1.0
         for place, way in enumerate(ways):
             colour, line, marker = STYLES.get(way, (INK, ":", "o"))
-            shift = 10 ** (APART * (place - (len(ways) - 1) / 2))
+            shift = min(APART, ROOM / len(ways)) * (place - (len(ways) - 1) / 2)
             found = [comparison.of(way, count) for count in counts]
             middle = [scale * part.value for part in found]
             below = [max(scale * (part.value - part.low), 0.0) for part in found]
             above = [max(scale * (part.high - part.value), 0.0) for part in found]
             ax.errorbar(
-                [count * shift for count in counts], middle, [below, above], color=colour, linestyle=line, marker=marker,
+                [at + shift for at in range(len(counts))], middle, [below, above], color=colour, linestyle=line, marker=marker,
                 markersize=5, linewidth=1.6, elinewidth=1.1, capsize=2, label=way,
             )  # fmt: skip
-        ax.set_xscale("log")
-        ax.set_xticks(counts, [f"{count:,}" for count in counts])
-        ax.minorticks_off()
-        ax.set_xlim(min(counts) / 1.6, max(counts) * 1.6)
+        ax.set_xticks(range(len(counts)), [f"{count:,}" for count in counts])
+        ax.set_xlim(-0.5, len(counts) - 0.5)
         ax.grid(axis="y", color=LINE, linewidth=0.6)
         ax.set_axisbelow(True)
         ax.set_xlabel("labels")
@@ -75,7 +75,10 @@ def draw_comparison(path: Path, comparison: Any, title: str | None = None) -> No
             figure.text(
                 0.01, -0.02, textwrap.fill(comparison.given_away, 110), fontsize=8, color=SOFT, va="top", ha="left"
             )
-        figure.legend(loc="outside right center", frameon=False, fontsize=9, labelcolor=INK)
+        figure.legend(
+            loc="outside right center", frameon=False, fontsize=9, labelcolor=INK,
+            title="solid: on codes z\ndashed: without", title_fontsize=8, alignment="left",
+        )  # fmt: skip
         try:
             figure.savefig(path, dpi=130, bbox_inches="tight" if comparison.given_away else None)
         except OSError as error:
