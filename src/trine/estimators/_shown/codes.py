@@ -46,7 +46,8 @@ def codes_record(
         estimator: a fitted autoencoder. table: the data. rows: of ``table``, not trained on where there are such.
         look: what a row looks like. label: the column of ``table`` that colours codes, or None.
     """
-    some = rows[:POINTS]
+    # Of a folder of classes the first rows are of one.
+    some = np.random.default_rng(estimator.plan_.seed).permutation(rows)[:POINTS]
     shown = table.take(some)
     codes = estimator.transform(shown)
     images = [name for name, domain in estimator.schema_.x.items() if isinstance(domain, Image)]
