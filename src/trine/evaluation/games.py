@@ -76,6 +76,7 @@ def diagnose(
     condition: float | None = None,
     same: float | None = None,
     divergence: str | None = None,
+    critic_steps: int | None = None,
 ) -> list[Finding]:
     """Findings on a game, each with a remedy where something is amiss.
 
@@ -86,7 +87,7 @@ def diagnose(
         noise: how far other noise moves an answer, in units of the true rows' spread.
         condition: how far another condition does; None where there is none.
         same: how far a translation is from its input, in units of the inputs' spread; None where nothing is translated.
-        divergence: that was learned, which is no remedy again.
+        divergence: that was learned, which is no remedy again. critic_steps: of a step, to which it is the same.
 
     Returns:
         Of modes, critic, noise, condition, identity, course and losses, those that there is a figure for.
@@ -95,7 +96,7 @@ def diagnose(
         finding
         for finding in (
             _modes(metrics, divergence),
-            _critic(metrics, ranking, divergence),
+            _critic(metrics, ranking, divergence, critic_steps),
             _noise(noise, condition is not None),
             _condition(condition),
             _identity(same),
@@ -169,7 +170,9 @@ def _modes(metrics: Mapping[str, Any], divergence: str | None) -> Finding | None
     return Finding("modes", part, True, told + why, remedy)
 
 
-def _critic(metrics: Mapping[str, Any], ranking: float | None, divergence: str | None) -> Finding | None:
+def _critic(
+    metrics: Mapping[str, Any], ranking: float | None, divergence: str | None, critic_steps: int | None
+) -> Finding | None:
     if ranking is None:
         return None
     distance = next((value for name, value in metrics.items() if name.startswith("FD-")), None)
@@ -178,10 +181,11 @@ def _critic(metrics: Mapping[str, Any], ranking: float | None, divergence: str |
     wrong = ranking > KNOWN and poor
     if not wrong:
         return Finding("critic", ranking, False, told)
+    fewer = "" if critic_steps == 1 else "critic_steps=1, "
     other = "divergence=relativistic or js, " if divergence == "minimax" else ""
     return Finding(
         "critic", ranking, True, told + ", and the samples are poor: it has won, and its gradient no longer guides",
-        f"a larger penalty, critic_steps=1, {other}or critic_augment where rows are few",
+        f"a larger penalty, {fewer}{other}or critic_augment where rows are few",
     )  # fmt: skip
 
 

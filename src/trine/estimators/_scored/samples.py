@@ -272,6 +272,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
         None if alone else games.moved(values["made"], values["elsewhere"], by),
         same,
         estimator.derivation_.choices.divergence,
+        estimator.derivation_.choices.critic_steps,
     )
     told = {**evaluation.figures, "diagnosis": [finding.to_json() for finding in findings]}
     return dataclasses.replace(evaluation, figures=told)
