@@ -235,7 +235,7 @@ def _stated(name: str, spec: str | Domain, on_bad: str) -> Domain | None:
 def _input(column: Column, spec: str | Domain | None, *, asked: bool, on_bad: str, classes: bool) -> Guess:
     if spec is not None:
         domain = _stated(column.name, spec, on_bad)
-        return Guess(domain, "as stated")
+        return Guess(domain, "as stated" if domain is not None else "not an input")
     found = guess_input(column)
     if classes and isinstance(found.domain, Numeric) and isinstance((read := guess_target(column)).domain, Category):
         found = read
