@@ -80,3 +80,9 @@ def test_what_is_no_evaluation_is_refused(data: dict[str, object]) -> None:
 def test_a_domain_without_metrics_is_named() -> None:
     with pytest.raises(SchemaError, match="No metrics are known for a 'date' y"):
         evaluate(Date(), np.zeros(2), Normal(torch.zeros(2), 1.0))
+
+
+def test_notes_are_lines_of_the_summary():
+    metric = Metric(1.0, 0.9, 1.1, 2.0, False)
+    told = Evaluation("samples", 9, {"absolute error": metric}, {"notes": ["beside it stands another"]}, [])
+    assert "beside it stands another" in told.summary().splitlines()

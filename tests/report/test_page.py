@@ -15,8 +15,10 @@ import trine
 from trine.cli._demo import write_digits
 from trine.data import write
 from trine.errors import RunError
+from trine.evaluation import Evaluation
 from trine.report import ReportContent, figures, render, report_run
 from trine.report.figures.strip import LEFT, RIGHT
+from trine.report.words import ending, meaning
 
 EVIL = "<script>alert('1')</script>"
 
@@ -143,3 +145,20 @@ def test_a_metric_is_drawn_only_between_what_it_can_be_compared_with() -> None:
     assert place("accuracy", value=0.75, baseline=0.5) == pytest.approx(0.5)
     assert place("density", value=1.2, baseline=1.0) == pytest.approx(1)  # it has no best value: 1 is none
     assert place("density", value=0.8, baseline=1.0) == pytest.approx(0)
+
+
+def test_a_training_that_was_cut_short_is_said_to_be() -> None:
+    page = render(ReportContent(title="t", timing={"seconds": 30.0, "epochs": 16, "planned": 100, "stopped": "budget"}))
+    assert "stopped by the budget after 16 of 100" in page
+    assert ending("patience", 1200, 5000) == "stopped as nothing got better, after 1,200 of 5,000"
+    assert ending("epochs", 100, 100) == "100"
+    assert ending(None, 3, 5) is None  # a run of an older version
+
+
+def test_pairs_of_pictures_are_explained_and_stand_beside_no_true_rows() -> None:
+    metric = {"value": 11.52, "low": 10.5, "high": 12.5, "baseline": 14.42, "higher_is_better": False, "unit": ""}
+    told = {"kind": "samples", "rows": 9, "metrics": {"energy-random-conv": metric}, "figures": {}, "mistakes": []}
+    page = render(ReportContent(title="t", evaluations={"y": Evaluation.from_json(told)}, samples={"score": {}}))
+    assert "answers to another picture: 14.42" in page
+    assert "true rows: 14.42" not in page
+    assert all(meaning(name) for name in ("energy-random-conv", "absolute error", "apart", "spread"))

@@ -32,9 +32,22 @@ def report_outcome(estimator: Any, directory: Path, *, report: bool, as_json: bo
     for summary in summaries(estimator, estimator.evaluations_):
         print(summary)
         print()
+    if cut := _cut_short(estimator):
+        print(cut)
+        print()
     print(f"artefact  {directory / 'model.trine'}")
     if page:
         print(f"report    {page}")
+
+
+def _cut_short(estimator: Any) -> str:
+    """A sentence on a training that its budget ended; else nothing."""
+    from trine.report.words import ending
+
+    told, planned = estimator.provenance_, estimator.derivation_.choices.epochs
+    if told.get("stopped") != "budget" or not (told["epochs"] < planned):
+        return ""
+    return f"{ending('budget', told['epochs'], planned)} epochs; for more epochs, grant a larger budget or none"
 
 
 def summaries(estimator: Any, evaluations: Mapping[str, Any], rows: str = "held out") -> list[str]:

@@ -84,6 +84,7 @@ class Evaluation:
             ).rstrip()
             for line in table
         ]
+        lines += self.figures.get("notes", [])
         if unknown := self.figures.get("unknown_classes"):
             rows = "1 row of a class" if unknown == 1 else f"{unknown:,} rows of classes"
             lines.append(f"not scored: {rows} that training never saw")

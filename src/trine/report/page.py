@@ -13,7 +13,7 @@ from trine.errors import RunError
 from trine.report import figures
 from trine.report._template import duration, environment, require
 from trine.report.content import ReportContent, image_uri
-from trine.report.words import meaning
+from trine.report.words import against, ending, meaning
 
 RECORD, LOG, REPORT = "record.json", "metrics.jsonl", "report.html"
 
@@ -217,7 +217,7 @@ def _evaluation(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     drawn = data["figures"]
     told = {key: {**metric, "baseline": None} if key in NO_FLOOR else metric for key, metric in data["metrics"].items()}
     metrics = [
-        {**metric, "name": key, "meaning": meaning(key), "strip": figures.strip(key, metric)}
+        {**metric, "name": key, "meaning": meaning(key), "against": against(key), "strip": figures.strip(key, metric)}
         for key, metric in told.items()
     ]
     matrix = drawn.get("confusion")
@@ -289,6 +289,7 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
     timing = content.timing
     found: list[tuple[str, str | None]] = [
         ("training time", duration(timing.get("seconds"))),
+        ("epochs", ending(timing.get("stopped"), timing.get("epochs"), timing.get("planned"))),
         ("speed", f"{timing['rate']:,.0f} examples/s" if timing.get("rate") else None),
         ("threads", str(timing["threads"]) if timing.get("threads") else None),
         ("peak memory", f"{content.memory / 2**20:,.0f} MiB" if content.memory else None),

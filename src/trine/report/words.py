@@ -47,14 +47,25 @@ MEANING = {
     "taken for its class": "share of samples that a classifier of true rows takes for the class that they were made for",
     "right style": "share of translations that a classifier of the two piles takes for rows of the one they are to be of",
     "content kept": "share of translations whose label a classifier of true rows sees in them",
+    "absolute error": "mean absolute error of a pixel, from 0 to 1, of an answer",
+    "apart": "how far two answers to one picture are apart, as a share of answers to two pictures; 0: always the same answer",
+    "spread": "how far two answers to one picture are apart over an answer’s error; 1 where the truth could be one of them",
     "copies of training rows": "share of samples nearer to a training row than 99 % of held-out rows are",
 }
 DISTANCES = {
     "FD": "Fréchet’s distance between samples and true rows in the features of",
     "CFD": "the same given what each was made for (conditional Fréchet distance), in the features of",
     "KD": "kernel distance in the features of",
+    "energy": "how far answers are from the true picture, less half of how far they are from each other, in the features of",
 }
 """Distances that are named after the features that they are taken in."""
+AGAINST = {
+    "energy": "answers to another picture",
+    "absolute error": "answers to another picture",
+    "apart": "answers to two pictures",
+    "spread": "the level to meet",
+}
+"""What the figures of pairs of pictures stand beside, where those of samples stand beside true rows."""
 NAMES = {
     "auc": "AUC",
     "rmse": "RMSE",
@@ -80,6 +91,22 @@ def meaning(key: str) -> str:
     """What a metric says; nothing of one that is not known."""
     kind, _, space = key.partition("-")
     return f"{DISTANCES[kind]} {space}" if space and kind in DISTANCES else MEANING.get(key, "")
+
+
+def ending(stopped: str | None, done: int | None, planned: int | None) -> str | None:
+    """How a training ended: after so many of the epochs that were planned, and why; None where it is not known."""
+    if stopped is None or done is None or planned is None:
+        return None
+    why = {"budget": "stopped by the budget after ", "patience": "stopped as nothing got better, after "}.get(
+        stopped, ""
+    )
+    return f"{why}{done:,} of {planned:,}" if done < planned else f"{done:,}"
+
+
+def against(key: str) -> str:
+    """What a metric's value is compared with, where it is neither true rows nor the trivial prediction; else nothing."""
+    kind, _, space = key.partition("-")
+    return AGAINST.get(kind if space else key, "")
 
 
 def name_of(key: str) -> str:

@@ -134,8 +134,14 @@ def pair_metrics(
 
 
 def judged_as_pairs(evaluation: Evaluation, metrics: dict[str, Metric]) -> Evaluation:
-    """The evaluation with metrics of pairs before the others."""
-    return dataclasses.replace(evaluation, metrics={**metrics, **evaluation.metrics})
+    """The evaluation with metrics of pairs before the others, and what stands beside them, which is no floor."""
+    energy = next(iter(metrics))
+    said = (
+        f"beside {energy} and absolute error stands what answers to another picture have; beside apart, answers to two pictures; "
+        "beside spread, the level to meet"
+    )
+    figures = {**evaluation.figures, "notes": [*evaluation.figures.get("notes", []), said]}
+    return dataclasses.replace(evaluation, metrics={**metrics, **evaluation.metrics}, figures=figures)
 
 
 def _metric(values: Matrix, baseline: float, higher: bool | None, unit: str = "") -> Metric:
