@@ -18,21 +18,17 @@ from trine.estimators import Autoencoder, load
 from trine.estimators._shown.sheets import contact_sheet, eight_bits, pillow
 
 Columns = Mapping[str, NDArray[Any]]
+GIVEN = "given"
+"""The column of what came back that names the row, where its own name is that of a column that comes back."""
 
 
 def encode(run: Path, data: str, out: Path) -> None:
     """Write ``code_1`` … of each row; see the command."""
     keep_apart(out, data)
     model = load(run)
-    table = model.plan_.shaped(read(data))
     codes = model.represent(data)
-    columns: dict[str, NDArray[Any]] = {}
-    key = model.schema_.key
-    if key is not None and key in table:
-        column = table.column(key)
-        columns[key] = column.values if column.levels is None else column.levels[column.values]
-    else:
-        columns["row"] = np.arange(1, len(codes) + 1)
+    name, named = _names(model, data, len(codes))
+    columns: dict[str, NDArray[Any]] = {name: named}
     columns |= {f"code_{i + 1}": codes[:, i] for i in range(codes.shape[1])}
     write(out, columns)
     print(f"{len(codes):,} codes of {codes.shape[1]} numbers written to {out}", file=sys.stderr)
@@ -46,10 +42,22 @@ def decode(run: Path, codes: str, out: Path) -> None:
 
 
 def reconstruct(run: Path, data: str, out: Path) -> None:
-    """Write rows as they come back; see the command."""
+    """Write rows as they come back, beside their key or row number; see the command."""
     keep_apart(out, data)
     model = autoencoder(run)
-    save(out, model.schema_.x, model.columns_of(model.transform(data)), "rows")
+    codes = model.transform(data)
+    columns = model.columns_of(codes)
+    name, named = _names(model, data, len(codes))
+    save(out, model.schema_.x, {GIVEN if name in columns else name: named, **columns}, "rows")
+
+
+def _names(model: Any, data: str, rows: int) -> tuple[str, NDArray[Any]]:
+    """What names the rows of ``data``, and its column: the key, else row numbers from 1."""
+    table, key = model.plan_.shaped(read(data)), model.schema_.key
+    if key is None or key not in table:
+        return "row", np.arange(1, rows + 1)
+    column = table.column(key)
+    return key, column.values if column.levels is None else column.levels[column.values]
 
 
 def interpolate(run: Path, data: str, between: tuple[int, int], steps: int, out: Path) -> None:

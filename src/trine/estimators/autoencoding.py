@@ -386,7 +386,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             domain = self.schema_.x[name]
             noisy = not isinstance(domain, Image) if drawn is None and draw else bool(drawn)
             shown[name] = values_of(domain, q, noisy)
-        return shown
+        # The network has what is drawn together last; a user knows the order of the table.
+        return {name: shown[name] for name in self.schema_.x if name in shown}
 
     def _as_given(self, columns: dict[str, NDArray[Any]]) -> Any:
         """Columns in the form that X had: one array, of pictures or of numbers; else the columns."""
