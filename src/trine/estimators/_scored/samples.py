@@ -353,4 +353,9 @@ def evaluate_samples_of(
     if network is not None:
         found = with_network(found, network, estimator.made_, estimator._in_units, made, true, other)
     found = table_scores(estimator, lambda: made, other, true, found, training=False)
+    learned = f", and a judge learns from {len(others):,}" if len(others) > 1 else ""
+    said = (
+        f"of {store.rows:,} rows {len(index):,} are compared with what is made, {len(floor):,} are the floor{learned}"
+    )
+    found = dataclasses.replace(found, figures={**found.figures, "notes": [said]})
     return diagnosis(estimator, store, known, found)
