@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from trine.data import read
 from trine.domains import Real
 from trine.estimators._shown.marginals import marginals
-from trine.report.figures import marginal
+from trine.report._template import environment
+from trine.report.figures import marginal, step_sizes
 from trine.report.figures.transfer import draw_comparison
 
 
@@ -28,8 +29,8 @@ def test_samples_beyond_the_data_are_no_spike_in_the_last_bin() -> None:
 def test_marks_of_a_comparison_stand_over_their_number_of_labels(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = []
-    monkeypatch.setattr(Axes, "errorbar", lambda ax, x, *args, **more: drawn.append(list(x)))
+    drawn, plain = [], Axes.errorbar
+    monkeypatch.setattr(Axes, "errorbar", lambda ax, x, *args, **more: drawn.append(x) or plain(ax, x, *args, **more))
     ways = ("z + linear", "z + boosting", "x + boosting", "PCA-30 + SVM", "from scratch")
     part = SimpleNamespace(value=0.8, low=0.7, high=0.9)
     comparison = SimpleNamespace(
@@ -39,3 +40,11 @@ def test_marks_of_a_comparison_stand_over_their_number_of_labels(
     for count in range(3):
         assert max(abs(x[count] - count) for x in drawn) < 0.2
     assert len({x[0] for x in drawn}) == len(ways)
+
+
+def test_a_figure_names_what_it_shows() -> None:
+    lines = [{"step": i, "step_size": 0.1 * i, "grad_norm": None} for i in range(1, 5)]
+    assert "gradient" not in step_sizes(lines)
+    assert "Step size and gradient norm" in step_sizes([{**line, "grad_norm": 1.0} for line in lines])
+    percent = environment().filters["percent"]
+    assert [percent(share) for share in (-0.0004, 0.0, -0.1, 1.0, None)] == ["0 %", "0 %", "-10 %", "100 %", "–"]

@@ -49,7 +49,11 @@ def environment() -> Environment:
         "markup": Markup,  # figures alone: they escape what they are given
         "metric_name": name_of,
         "percent": lambda share: (
-            "–" if share is None else f"{100 * share:.1f} %" if 0.0005 < share < 0.9995 else f"{100 * share:.0f} %"
+            "–"
+            if share is None
+            else f"{100 * share:.1f} %"
+            if 0.0005 < share < 0.9995
+            else f"{100 * share:.0f} %".replace("-0 %", "0 %")
         ),
         "duration": duration,
     }

@@ -32,7 +32,7 @@ MEANING = {
     "reconstruction": "log q(x | z) at each row's own code; nats a row, and no likelihood of x",
     "divergence": "KL(code ‖ prior), nats a row: what the code costs",
     "unexplained": "squared error of all numbers, in units of their variance",
-    "wrong": "share of categories that do not come back",
+    "wrong": "share of categories, and of the tokens of texts, that do not come back",
     "poisson_deviance": "twice the log-likelihood lost to a perfect Poisson rate",
     "precision": "share of samples that lie where true rows do",
     "recall": "share of true rows that lie where samples do",
@@ -83,7 +83,7 @@ NAMES = {
     "elbo": "its lower bound (ELBO)",
     "reconstruction": "log-likelihood of the reconstruction",
     "unexplained": "unexplained variance",
-    "wrong": "wrong categories",
+    "wrong": "wrong categories or tokens",
 }
 
 

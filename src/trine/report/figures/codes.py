@@ -62,6 +62,7 @@ def code_information(rows: Sequence[Mapping[str, Any]], shaped: bool) -> str:
         ax.bar(places, [row["nats"] for row in shown], color=BLUE, width=0.72)
         ax.set_xticks(places, [str(row["number"]) for row in shown])
         more = f" (the first {SHOWN} of {len(rows)})" if len(rows) > SHOWN else ""
-        ax.set(xlabel=f"number of the code{more}", ylabel="nats" if shaped else "½ log(1 + 100 variance)")
-        ax.set_xlim(-0.7, max(len(shown), 8) - 0.3)
+        ax.set(xlabel=f"number of the code{more}", ylabel="nats" if shaped else "nats, from the variance")
+        room = max(4 - len(shown), 0) / 2  # a bar or two would fill the figure
+        ax.set_xlim(-0.7 - room, len(shown) - 0.3 + room)
     return done.svg

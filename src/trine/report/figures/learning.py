@@ -165,7 +165,7 @@ def step_sizes(log: Sequence[Mapping[str, Any]]) -> str:
             curves.append((text, colour, *np.array(points, dtype=np.float64).T))
     if not curves:
         return ""
-    with drawing("Step size and gradient") as done:
+    with drawing(" and ".join(text for text, *_ in curves).capitalize()) as done:
         for text, colour, steps, values in curves:
             most = float(values.max())
             done.ax.plot(steps, values / most, color=colour, linewidth=1.4, label=f"{text}, at most {most:.3g}")
