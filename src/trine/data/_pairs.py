@@ -108,8 +108,10 @@ def _table(columns: Mapping[str, Column], files: Sequence[Path], source: str, sk
         files=files,
         targets=[second],
         skipped=skipped,
-        hint=" Columns of pairs are named after their two folders, or are left and right of pictures side by side; give pairs that lie "
-        "as those that were learned from.",
+        hint=(
+            " Columns of pairs are named after their two folders, or are left and right of pictures side by side; give pairs "
+            "that lie as those that were learned from."
+        ),
     )
 
 
