@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import multiprocessing
 import pickle
@@ -62,29 +63,39 @@ def _one(call: bytes, rank: int, count: int, store: str, answer: Connection) -> 
     dist.destroy_process_group()
 
 
+class Trained(Exception):
+    """What follows a training is not looked at."""
+
+
 def fitted(table: Any, out: str | None = None, stopped: int | None = None, **how: Any) -> dict[str, Tensor]:
-    """What ``trine.fit`` leaves on this rank: the model, and the critics with their pools.
+    """What ``trine.fit`` leaves on this rank: the model, the critics with their pools, and the last epoch's losses, ``loss.*``.
 
     Args:
         out: the run. stopped: the step in which it is stopped, to be gone on with. how: as of ``trine.fit``.
     """
-    derivations = []
+    left: dict[str, Tensor] = {}
     with pytest.MonkeyPatch.context() as patch:
         train = _workflow.train
 
         def noted(prepared: Any, **more: Any) -> Any:
-            derivations.append(prepared.derivation)
-            return train(prepared, **more)
+            ended = train(prepared, **more)
+            derivation = prepared.derivation
+            left.update(derivation.model.state_dict())
+            left.update({f"critic.{name}": value for name, value in derivation.criterion.state_dict().items()})
+            losses = ended.result.history[-1]["train"]
+            left.update({f"loss.{name}": torch.tensor(value) for name, value in losses.items()})
+            raise Trained
 
         patch.setattr(_workflow, "train", noted)
         how = {"threads": 1, "device": "cpu", "valid": 0, **how}
+
+        def resumed() -> None:
+            with contextlib.suppress(Trained):
+                trine.resume(str(out), data=table, other=how.get("other"))
+
         if stopped is None:
-            trine.fit(table, out=out, **how)
+            with contextlib.suppress(Trained):
+                trine.fit(table, out=out, **how)
         else:
-            stopped_and_resumed(
-                lambda: trine.fit(table, out=out, **how),
-                lambda: trine.resume(str(out), data=table, other=how.get("other")),
-                at=stopped,
-            )
-    model, criterion = derivations[-1].model, derivations[-1].criterion
-    return {**model.state_dict(), **{f"critic.{name}": value for name, value in criterion.state_dict().items()}}
+            stopped_and_resumed(lambda: trine.fit(table, out=out, **how), resumed, at=stopped)
+    return left

@@ -48,10 +48,36 @@ def from_first(value: float) -> float:
 
 def share(rows: Tensor) -> Tensor:
     """This rank's part of ``rows``: consecutive, and of nearly the same size on every rank."""
-    count, all_ = processes(), len(rows)
-    if count == 1:
-        return rows
-    return rows[all_ * rank() // count : all_ * (rank() + 1) // count]
+    return rows if processes() == 1 else rows[place(len(rows))]
+
+
+def place(rows: int) -> slice:
+    """Which of so many rows, counted over all ranks, are this rank's part."""
+    count = processes()
+    mine = rank() if count > 1 else 0
+    return slice(rows * mine // count, rows * (mine + 1) // count)
+
+
+def mean(values: Tensor, dim: int | None = None) -> Tensor:
+    """The mean of all numbers, or over the rows (``dim`` 0), over those of every rank; a rank may have no row.
+
+    As of :func:`gather`, a gradient is the sum of what all ranks have for it.
+    """
+    if processes() == 1:
+        return values.mean() if dim is None else values.mean(dim)
+    total: Tensor = _Sum.apply(values.sum() if dim is None else values.sum(dim))  # type: ignore[no-untyped-call]
+    return total / add(total.new_tensor(values.numel() if dim is None else values.shape[dim]))
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return add(value.clone())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return add(slope.clone(memory_format=torch.contiguous_format))
 
 
 def gather(rows: Tensor) -> tuple[Tensor, slice]:
@@ -60,7 +86,7 @@ def gather(rows: Tensor) -> tuple[Tensor, slice]:
     The gradient of a row is the sum of what all ranks have for it, so that ranks whose losses add up to one loss have its gradient.
     """
     if processes() == 1:
-        return rows, slice(None)
+        return rows, slice(0, len(rows))
     counts = torch.zeros(processes(), dtype=torch.int64, device=device())
     counts[rank()] = len(rows)
     each = add(counts).tolist()

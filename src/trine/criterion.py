@@ -292,6 +292,9 @@ class Criterion(nn.Module):
     def _sum(
         self, terms: list[Term], outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool
     ) -> Loss:
+        if collective.processes() > 1 and not isinstance(batch, Share):
+            with collective.by_itself():  # the rows of this process alone are compared with one another
+                return self._sum(terms, outputs, batch, tighten=tighten)
         rows = batch.get("weight")
         weights = [_weights(rows, term.present(batch)) for term in terms]
         counts = _counts(weights, batch)

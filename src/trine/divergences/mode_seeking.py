@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trine import collective
 from trine.errors import ChoiceError
 
 from ._base import Divergence, Value
@@ -12,7 +13,7 @@ from ._base import Divergence, Value
 
 class ModeSeeking(Divergence):
     r"""relu(1 − ‖g(u, c) − g(u', c)‖₁ / (τ ‖u − u'‖₁ / E‖u − u'‖₁)): 1 where other noise gives the same answer, 0 from τ on; alike
-    for every row.
+    for every row, and in every process that has a share of the batch.
 
     τ is a share of how far made rows are from each other, whatever their conditions: what is asked is that noise matters, not that
     it matters as much as the condition. Distances are means over numbers. ``predicted``: (batch, ...) answers; ``target``: (rows,
@@ -41,7 +42,15 @@ class ModeSeeking(Divergence):
         assert isinstance(predicted, Tensor)
         assert isinstance(target, Tensor)
         assert isinstance(given, Tensor)
-        rows = predicted.detach().flatten(1)
-        scale = self.share * (rows - rows.roll(1, 0)).abs().mean()
+        scale = self.share * _distance(predicted.detach().flatten(1))
         apart = (predicted[: len(target)] - target).abs().flatten(1).mean(1) / given.clamp_min(1e-6)
-        return torch.relu(1 - apart / scale.clamp_min(1e-6)).mean().expand(len(predicted))
+        return collective.mean(torch.relu(1 - apart / scale.clamp_min(1e-6))).expand(len(predicted))
+
+
+def _distance(rows: Tensor) -> Tensor:
+    """How far rows, (batch, numbers), are from each other, those of all processes: each from the one before it, the first from
+    the last.
+    """
+    last, mine = collective.gather(rows[-1:])
+    before = torch.cat([last[mine.start - 1].unsqueeze(0), rows[:-1]])
+    return collective.mean((rows - before).abs())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from trine import collective
+
 from ._base import Divergence, Value
 
 
@@ -15,8 +17,8 @@ class Spread(Divergence):
 
     It is least where each number of the answers is distributed as that of y is given c, and only there: answers differ where, and
     as far as, the data leave something open, and nowhere else. The absolute error alone is least where all answers are the
-    median. The same for every row. ``predicted``: (batch, ...) answers; ``target``: (rows, ...) those of the first rows under other
-    noise.
+    median. The same for every row, and in every process that has a share of the batch. ``predicted``: (batch, ...) answers;
+    ``target``: (rows, ...) those of the first rows under other noise.
 
     References:
         Gneiting and Raftery, `Strictly Proper Scoring Rules, Prediction, and Estimation`, 2007, section 4.2. Bendel et al., `A
@@ -28,4 +30,5 @@ class Spread(Divergence):
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         assert isinstance(predicted, Tensor)
         assert isinstance(target, Tensor)
-        return -(predicted[: len(target)] - target).abs().flatten(1).sum(1).mean().expand(len(predicted))
+        each = (predicted[: len(target)] - target).abs().flatten(1).sum(1)
+        return -collective.mean(each).expand(len(predicted))

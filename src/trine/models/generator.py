@@ -59,7 +59,7 @@ class Generator(nn.Module):
     Outputs: ``fake``, what is made, and ``real``, the batch's own, both as a critic sees them, (batch, *shape); of a condition
     also ``given``, the batch that a critic reads it from. Where ``twice``, in training also ``other``, what the first
     quarter of the conditions, two at least, give under other noise, and ``apart``, (rows,), how far the two noises are from each
-    other, 1 in the mean.
+    other, 1 in the mean; of a share those of the whole batch's first quarter that are in it, be it none.
 
     Args:
         noise: draws u. trunk: (batch, noise [+ condition]) → features of the makers; the identity where a picture is made alone.
@@ -118,12 +118,19 @@ class Generator(nn.Module):
         if self.condition is not None:
             outputs["given"] = batch
         if self.twice and self.training:
-            whole = rows.whole if isinstance(rows, Share) else len(noise)  # processes make as many as one does
-            some = min(max(max(whole // AGAIN, FEWEST) * len(noise) // whole, 1), len(noise))
+            some = self._again(rows, len(noise))
             other = self.noise(rows)[:some]
-            outputs["other"] = self.make(other, None if condition is None else condition[:some])
+            given = None if condition is None else condition[:some]
+            outputs["other"] = self.make(other, given) if some else outputs["fake"][:0]
             outputs["apart"] = (other - noise[:some]).abs().mean(1) / EXPECTED
         return outputs
+
+    @staticmethod
+    def _again(rows: Mapping[str, Tensor], own: int) -> int:
+        """How many of these ``own`` rows are made twice: of the whole batch the first, of which a process makes those it has."""
+        whole = rows.whole if isinstance(rows, Share) else own
+        first = collective.place(whole).start if isinstance(rows, Share) else 0
+        return min(max(max(whole // AGAIN, FEWEST) - first, 0), own)
 
 
 class DrawnRows(Distribution):
