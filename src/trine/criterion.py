@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class Term(nn.Module):
         predicted: name of a model's output, e.g. ``"y_hat"``.
         target: name of a model's output or of a batch field, e.g. ``"y"``. Where the batch has ``"<target>.present"``,
             rows without a target do not count in this term.
-        given: optional name of the condition, e.g. of a conditional critic.
+        given: optional name of the condition, e.g. of a conditional critic; of several names the divergence is given a tuple.
         weight: factor of the term in the criterion.
         name: how the term is called in logs; ``predicted`` by default.
         training_only: whether the term counts in training mode alone, so that a held-out score leaves it out.
@@ -57,7 +58,7 @@ class Term(nn.Module):
         divergence: Divergence,
         predicted: str,
         target: str,
-        given: str | None = None,
+        given: str | tuple[str, ...] | None = None,
         weight: float = 1.0,
         name: str | None = None,
         training_only: bool = False,
@@ -74,7 +75,10 @@ class Term(nn.Module):
     def values(self, outputs: Mapping[str, Value], batch: Mapping[str, Tensor], *, tighten: bool = False) -> Tensor:
         """The divergence of each example, (batch,); 0, and no gradient, where the target is missing."""
         predicted, target = _look_up(self.predicted, outputs, batch), _look_up(self.target, outputs, batch)
-        given = None if self.given is None else _look_up(self.given, outputs, batch)
+        given: Any = None
+        if self.given is not None:
+            found = tuple(_look_up(name, outputs, batch) for name in self.conditions)
+            given = found[0] if isinstance(self.given, str) else found
         present = self.present(batch)
         if present is not None and isinstance(target, Tensor):
             target = _filled(target, present)
@@ -84,6 +88,11 @@ class Term(nn.Module):
             assert isinstance(self.divergence, LearnedDivergence), "only a divergence with a critic is tightened"
             values = self.divergence.tighten(predicted, target, given)
         return values if present is None else torch.where(present, values, 0.0)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The names of what is given."""
+        return (self.given,) if isinstance(self.given, str) else self.given or ()
 
     def present(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """(batch,) bool, which rows have a target; None when all have."""
@@ -316,8 +325,8 @@ class Criterion(nn.Module):
         """
         outputs, fields = sorted(outputs), sorted(fields)
         for term in self._terms:
-            for name in (term.predicted, term.target, term.given):
-                if name is not None and name not in outputs and name not in fields:
+            for name in (term.predicted, term.target, *term.conditions):
+                if name not in outputs and name not in fields:
                     raise ChoiceError(
                         f"A term compares {name!r}, which is neither an output of the model {outputs} nor a field of "
                         f"the batch {fields}.{nearest(name, [*outputs, *fields])}"

@@ -41,9 +41,9 @@ def test_mode_seeking_ends_at_its_share() -> None:
     made = torch.tensor([[0.0, 0.0], [2.0, 2.0]])
     far = torch.ones(2)
     term = ModeSeeking(0.5)
-    assert term(made, made, far).tolist() == [1.0, 1.0]
-    assert term(made, made + 0.5, far).tolist() == [0.5, 0.5]
-    assert term(made, made + 1.0, far).tolist() == [0.0, 0.0]
-    assert term(made, made + 0.5, 2 * far).tolist() == [0.75, 0.75]
+    assert term(made, made, (far, made)).tolist() == [1.0, 1.0]
+    assert term(made, made + 0.5, (far, made)).tolist() == [0.5, 0.5]
+    assert term(made, made + 1.0, (far, made)).tolist() == [0.0, 0.0]
+    assert term(made, made + 0.5, (2 * far, made)).tolist() == [0.75, 0.75]
     with pytest.raises(ChoiceError, match="above 0 and at most 1"):
         ModeSeeking(0.0)

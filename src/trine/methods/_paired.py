@@ -109,6 +109,8 @@ def terms(pair: Pair, choices: Choices) -> list[Term]:
         share = apart * weight / numbers
         found.append(Term(Spread(), "fake", "other", weight=share, name="diversity", training_only=True))
     elif apart:
-        term = Term(ModeSeeking(), "fake", "other", "apart", weight=apart, name="diversity", training_only=True)
+        term = Term(
+            ModeSeeking(), "fake", "other", ("apart", "real"), weight=apart, name="diversity", training_only=True
+        )
         found.append(term)
     return found

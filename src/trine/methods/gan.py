@@ -346,7 +346,7 @@ def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
 def diversity_term(choices: Choices) -> Term:
     """What keeps answers under different noise apart."""
     weight = 1.0 if choices.diversity is None else choices.diversity
-    return Term(ModeSeeking(), "fake", "other", "apart", weight=weight, name="diversity", training_only=True)
+    return Term(ModeSeeking(), "fake", "other", ("apart", "real"), weight=weight, name="diversity", training_only=True)
 
 
 def adversarial(choices: Choices) -> Procedure:
