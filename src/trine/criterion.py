@@ -82,11 +82,13 @@ class Term(nn.Module):
         present = self.present(batch)
         if present is not None and isinstance(target, Tensor):
             target = _filled(target, present)
+        weights = _weights(batch.get("weight"), present) if self.divergence.weighs else None
+        more = {} if weights is None else {"weights": weights}
         if not tighten:
-            values: Tensor = self.divergence(predicted, target, given)
+            values: Tensor = self.divergence(predicted, target, given, **more)
         else:
             assert isinstance(self.divergence, LearnedDivergence), "only a divergence with a critic is tightened"
-            values = self.divergence.tighten(predicted, target, given)
+            values = self.divergence.tighten(predicted, target, given, **more)
         return values if present is None else torch.where(present, values, 0.0)
 
     @property

@@ -15,6 +15,7 @@ from torch.distributions import Independent, Normal
 from trine.criterion import Criterion, Term
 from trine.data import Batches, Store
 from trine.divergences import LearnedDivergence
+from trine.divergences.by_member import by_member
 from trine.divergences.learned import (
     Cramer,
     Dual,
@@ -329,6 +330,50 @@ def test_with_the_identity_the_critic_sees_the_energy_distance() -> None:
         exact = 0.5 * energy_distance(fake, real, unbiased=True).item()
         assert divergence(fake, real).mean().item() == pytest.approx(exact, abs=2e-4)
         assert divergence.tighten(fake, real).mean().item() == pytest.approx(-exact, abs=2e-4)
+
+
+def test_cramers_pairs_count_by_the_weights_of_both_rows() -> None:
+    torch.manual_seed(0)
+    real, fake, weight = torch.randn(9, 3), torch.randn(9, 3) + 0.5, torch.arange(9.0)
+    share = weight / weight.sum()
+    pairs = share[:, None] * share
+    apart = 1 - torch.eye(9)
+
+    def mean(a: Tensor, b: Tensor, counted: Tensor) -> Tensor:
+        return (torch.cdist(a, b) * counted).sum() / counted.sum()
+
+    exact = mean(fake, real, pairs) - 0.5 * (mean(fake, fake, pairs * apart) + mean(real, real, pairs * apart))
+    criterion = Criterion(Term(Cramer(nn.Identity(), weight=0.0), "fake", "real"))
+    outputs, batch = {"fake": fake}, {"real": real, "weight": weight}
+    assert float(criterion(outputs, batch).total) == pytest.approx(float(exact), abs=1e-5)
+    assert float(criterion.tighten(outputs, batch).total) == pytest.approx(-float(exact), abs=1e-5)
+    members = Criterion(Term(by_member(Cramer(nn.Identity(), weight=0.0)), "fake", "real"))
+    outputs_of_two = {"fake": fake.expand(2, 9, 3), "real": real.expand(2, 9, 3)}
+    assert float(members(outputs_of_two, batch).total) == pytest.approx(float(exact), abs=1e-5)
+    assert float(members.tighten(outputs_of_two, batch).total) == pytest.approx(-float(exact), abs=1e-5)
+    whole, known = torch.ones(9), torch.arange(9) < 6
+    missing = {"real": torch.where(known[:, None], real, torch.nan), "real.present": known}
+    six = criterion({"fake": fake[:6]}, {"real": real[:6]}).total
+    assert float(criterion(outputs, missing).total) == pytest.approx(float(six), abs=1e-5)
+    alike = criterion(outputs, {"real": real, "weight": whole}).total
+    assert float(alike) == pytest.approx(float(criterion(outputs, {"real": real}).total), abs=1e-5)
+
+
+def test_cramers_distance_of_a_target_that_weights_make_what_is_made_is_zero() -> None:
+    torch.manual_seed(0)
+    real = (torch.arange(2000.0)[:, None] % 2).expand(2000, 1)
+    weight = torch.where(real[:, 0] == 1, 0.1, 0.9)
+    fake = (torch.rand(2000, 1) < 0.1).float()
+    criterion = Criterion(Term(Cramer(nn.Identity()), "fake", "real"))
+    assert float(criterion({"fake": fake}, {"real": real, "weight": weight}).total) == pytest.approx(0.0, abs=0.002)
+
+
+def test_weights_of_rows_that_are_compared_in_packs_are_refused() -> None:
+    criterion = Criterion(Term(Packed(Cramer(nn.Flatten()), 2), "fake", "real"))
+    rows = {"real": torch.ones(4, 1), "weight": torch.ones(4)}
+    for said in (criterion, criterion.tighten):
+        with pytest.raises(ChoiceError, match="pack=2 compares rows that count alike; leave pack out, or the weights"):
+            said({"fake": torch.ones(4, 1)}, rows)
 
 
 @pytest.mark.parametrize("features", [3, 64])

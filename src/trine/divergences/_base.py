@@ -75,11 +75,14 @@ class Divergence(nn.Module, abc.ABC):
         formula: how the derivation prints it, with ``{p}`` for the predicted and ``{t}`` for the target (and
             ``{x}`` for what is given, where a member puts it in).
         unbiased: whether its minibatch gradient is unbiased.
+        weighs: whether an example's value depends on how much the others count: ``forward``, and ``tighten`` of a learned one, then
+            take ``weights``, (batch,), which is left out where all count alike.
         statement: what holds of it between any two distributions.
     """
 
     formula: ClassVar[str]
     unbiased: ClassVar[bool] = True
+    weighs: ClassVar[bool] = False
     statement: ClassVar[Statement]
 
     @abc.abstractmethod

@@ -29,9 +29,10 @@ class ByMember(Divergence):
     def __init__(self, divergence: Divergence) -> None:
         super().__init__()
         self.divergence = divergence
+        self.weighs = divergence.weighs  # type: ignore[misc]
 
-    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        return torch.stack([self.divergence(*own) for own in _each(predicted, target, given)]).mean(0)
+    def forward(self, predicted: Value, target: Value, given: Value | None = None, **more: Tensor) -> Tensor:
+        return torch.stack([self.divergence(*own, **more) for own in _each(predicted, target, given)]).mean(0)
 
     def describe(self, predicted: str, target: str) -> str:
         """The divergence's own formula."""
@@ -49,8 +50,8 @@ class LearnedByMember(ByMember, LearnedDivergence):
         critic: nn.Module = self.divergence.critic  # type: ignore[assignment]
         return critic
 
-    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        return torch.stack([self.divergence.tighten(*own) for own in _each(predicted, target, given)]).mean(0)
+    def tighten(self, predicted: Value, target: Value, given: Value | None = None, **more: Tensor) -> Tensor:
+        return torch.stack([self.divergence.tighten(*own, **more) for own in _each(predicted, target, given)]).mean(0)
 
 
 def by_member(divergence: Divergence) -> ByMember:

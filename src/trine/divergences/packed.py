@@ -23,11 +23,13 @@ class Packed(LearnedDivergence):
         pack: m, 2 or more.
 
     Raises:
-        ChoiceError: ``pack`` below 2, or a condition: rows of a pack have one each.
+        ChoiceError: ``pack`` below 2, or a condition or weights of rows: rows of a pack have one each.
 
     References:
         Lin, Khetan, Fanti and Oh, `PacGAN: The Power of Two Samples in Generative Adversarial Networks`, 2018.
     """
+
+    weighs = True
 
     def __init__(self, divergence: LearnedDivergence, pack: int) -> None:
         super().__init__()
@@ -42,12 +44,16 @@ class Packed(LearnedDivergence):
         critic: nn.Module = self.divergence.critic  # type: ignore[assignment]
         return critic
 
-    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        fake, real = self._packs(predicted, target, given)
+    def forward(
+        self, predicted: Value, target: Value, given: Value | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        fake, real = self._packs(predicted, target, given, weights)
         return self._of_rows(self.divergence(fake, real), predicted)
 
-    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        fake, real = self._packs(predicted, target, given)
+    def tighten(
+        self, predicted: Value, target: Value, given: Value | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        fake, real = self._packs(predicted, target, given, weights)
         return self._of_rows(self.divergence.tighten(fake, real), predicted)
 
     def witness(self, values: Tensor, fake: Tensor, real: Tensor) -> Tensor:
@@ -58,10 +64,17 @@ class Packed(LearnedDivergence):
         """The formula, of packs."""
         return self.divergence.describe(f"{predicted}^{self.pack}", f"{target}^{self.pack}")
 
-    def _packs(self, predicted: Value, target: Value, given: Value | None) -> tuple[Tensor, Tensor]:
+    def _packs(
+        self, predicted: Value, target: Value, given: Value | None, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         if given is not None:
             raise ChoiceError(
                 "A critic that sees rows in packs has no condition, of which each row has its own; leave pack out."
+            )
+        if weights is not None:
+            raise ChoiceError(
+                f"Rows are weighed, or some have no target, and pack={self.pack} compares rows that count alike; leave pack out, "
+                "or the weights."
             )
         fake, real = pair(predicted, target)
         return packs(fake, self.pack), packs(real, self.pack)

@@ -50,6 +50,7 @@ class Pooled(LearnedDivergence):
         if size < 1:
             raise ChoiceError(f"The history pool's size is {size}; it is at least 1, or leave the pool out.")
         self.divergence = divergence
+        self.weighs = divergence.weighs  # type: ignore[misc]
         self.register_buffer("held", torch.zeros(size, *shape))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self._full = False
@@ -58,15 +59,15 @@ class Pooled(LearnedDivergence):
         super()._load_from_state_dict(*args, **more)
         self._full = False
 
-    def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
-        descended: Tensor = self.divergence(predicted, target, given)
+    def forward(self, predicted: Value, target: Value, given: Value | None = None, **more: Tensor) -> Tensor:
+        descended: Tensor = self.divergence(predicted, target, given, **more)
         return descended
 
-    def tighten(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
+    def tighten(self, predicted: Value, target: Value, given: Value | None = None, **more: Tensor) -> Tensor:
         if given is not None:
             raise ChoiceError("A history pool keeps samples without their condition; leave it out where there is one.")
         fake, real = pair(predicted, target)
-        return self.divergence.tighten(self.mixed(fake.detach()), real)
+        return self.divergence.tighten(self.mixed(fake.detach()), real, **more)
 
     @torch.no_grad()
     def mixed(self, samples: Tensor) -> Tensor:
