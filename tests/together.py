@@ -19,7 +19,7 @@ from torch import distributed as dist
 
 import trine
 from tests.stopping import stopped_and_resumed
-from trine.estimators import _workflow
+from trine.estimators import _training, _workflow
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.miniatures", "torch._dynamo", "torch.distributed.tensor", "trine"])
@@ -68,7 +68,7 @@ class Trained(Exception):
 
 
 def fitted(table: Any, out: str | None = None, stopped: int | None = None, **how: Any) -> dict[str, Tensor]:
-    """What ``trine.fit`` leaves on this rank: the model, the critics with their pools, and the last epoch's losses, ``loss.*``.
+    """What ``trine.fit`` leaves on this rank: the model, the critics with their pools, and the last epoch's losses and score.
 
     Args:
         out: the run. stopped: the step in which it is stopped, to be gone on with. how: as of ``trine.fit``.
@@ -82,11 +82,13 @@ def fitted(table: Any, out: str | None = None, stopped: int | None = None, **how
             derivation = prepared.derivation
             left.update(derivation.model.state_dict())
             left.update({f"critic.{name}": value for name, value in derivation.criterion.state_dict().items()})
-            losses = ended.result.history[-1]["train"]
+            last = ended.result.history[-1]
+            losses = last["train"] | ({"held out": last["held_out"]} if "held_out" in last else {})
             left.update({f"loss.{name}": torch.tensor(value) for name, value in losses.items()})
             raise Trained
 
         patch.setattr(_workflow, "train", noted)
+        patch.setattr(_training, "chunk_of", lambda *_: 7)  # so that rows that are scored are in several parts
         how = {"threads": 1, "device": "cpu", "valid": 0, **how}
 
         def resumed() -> None:

@@ -38,12 +38,14 @@ def add(value: Tensor) -> Tensor:
     return value
 
 
+def total(value: float) -> float:
+    """The sum of every rank's number."""
+    return value if processes() == 1 else float(add(torch.tensor([value], dtype=torch.float64, device=device())))
+
+
 def from_first(value: float) -> float:
     """Rank 0's number, on every rank: what all of them decide by."""
-    if processes() == 1:
-        return value
-    held = torch.tensor([value if rank() == 0 else 0.0], dtype=torch.float64, device=device())
-    return float(add(held))
+    return value if processes() == 1 else total(value if rank() == 0 else 0.0)
 
 
 def share(rows: Tensor) -> Tensor:

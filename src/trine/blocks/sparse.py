@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trine import collective
 from trine.errors import ChoiceError
 
 
@@ -38,7 +39,8 @@ class TopK(nn.Module):
 class Lifetime(nn.Module):
     """Rectified codes; in training each number of a code is kept for the share of the batch's rows where it is largest.
 
-    Winner takes all: a number that is never used has winners all the same, so none dies. In evaluation nothing is cut.
+    Winner takes all: a number that is never used has winners all the same, so none dies. In evaluation nothing is cut. A batch that
+    several processes share is taken as a whole.
     (batch, code) → the same, 0 or more.
 
     Args:
@@ -58,8 +60,9 @@ class Lifetime(nn.Module):
         z = torch.relu(z)
         if not self.training:
             return z
-        winners = max(round(self.share * len(z)), 1)
-        least = z.topk(winners, 0).values[-1:]
+        every, _ = collective.gather(z.detach())
+        winners = max(round(self.share * len(every)), 1)
+        least = every.topk(winners, 0).values[-1:]
         return torch.where(z >= least, z, 0.0)
 
     def title(self) -> str:

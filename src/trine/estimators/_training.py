@@ -14,7 +14,7 @@ from torch import nn
 
 from trine import collective
 from trine.blocks import layer_scales, time_scales
-from trine.data import Batch, Batches, Field, LabelledBatches, PiledBatches, Piles, Shares, Store
+from trine.data import Batch, Batches, Field, LabelledBatches, PiledBatches, Piles, Share, Shares, Store
 from trine.errors import ChoiceError
 from trine.estimators._batched import chunk_of
 from trine.estimators._plan import Prepared
@@ -173,15 +173,18 @@ def _score(prepared: Prepared, model: nn.Module, store: Store, place: torch.devi
     def score() -> float:
         criterion.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=collective.device())
-        shares = [collective.share(part) for part in parts]
-        # With parameters in shards, every rank takes part in every pass: one without rows looks at a row that does not count.
-        read = store.batches(mine if len(mine) else part[:1] for mine, part in zip(shares, parts, strict=True))
-        for mine, found in zip(shares, read, strict=True):
+        # Fewer rows than processes have no shares: every rank looks at all, as parameters in shards ask, and the first one counts.
+        shares = [collective.share(part) if len(part) >= collective.processes() else part for part in parts]
+        for part, mine, found in zip(parts, shares, store.batches(shares), strict=True):
             batch = found.to(place)
-            weight = float(batch["weight"].sum()) if "weight" in batch else float(batch.size)
-            weight = weight if len(mine) else 0.0
+            own = whole = float(batch["weight"].sum()) if "weight" in batch else float(batch.size)
+            if len(mine) < len(part):
+                batch = Share(batch.tensors, batch.views, len(part))
+                whole = collective.total(own)
+            elif not collective.first():
+                own = whole = 0.0
             value = criterion(model(batch), batch).total.item()
-            sums += torch.tensor([value * weight if weight else 0.0, weight], dtype=torch.float64, device=sums.device)
+            sums += torch.tensor([value * whole if whole else 0.0, own], dtype=torch.float64, device=sums.device)
         criterion.train()
         total, count = collective.add(sums).tolist()
         return float(total / max(count, 1e-12))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints, register_kl
 from torch.nn.functional import gumbel_softmax, log_softmax, one_hot
 
+from trine import collective
 from trine.blocks.draws import TEMPERATURE
 from trine.divergences import Value
 from trine.errors import ChoiceError
@@ -173,12 +174,14 @@ class QuantisedLatent(Latent):
 
     @torch.no_grad()
     def _follow(self, each: Tensor, index: Tensor) -> None:
-        """Move the vectors towards the codes that are nearest to them."""
+        """Move the vectors towards the codes that are nearest to them, be it in another process."""
         chosen = one_hot(index, self.vectors.shape[1]).to(each.dtype)  # (parts, batch, k)
-        self.counts.lerp_(chosen.sum(1), 1 - self.DECAY)
-        self.sums.lerp_(chosen.transpose(1, 2) @ each, 1 - self.DECAY)
+        self.counts.lerp_(collective.add(chosen.sum(1)), 1 - self.DECAY)
+        self.sums.lerp_(collective.add(chosen.transpose(1, 2) @ each), 1 - self.DECAY)
         unused = self.counts < self.LEAST * self.counts.sum(1, keepdim=True) / self.counts.shape[1]
-        drawn = each[:, torch.randint(each.shape[1], (self.vectors.shape[1],), device=each.device)]
+        every = collective.gather(each.transpose(0, 1))[0].transpose(0, 1)
+        with collective.drawing_alike():
+            drawn = every[:, torch.randint(every.shape[1], (self.vectors.shape[1],), device=each.device)]
         self.sums.copy_(torch.where(unused[..., None], drawn, self.sums))
         self.counts.copy_(torch.where(unused, 1.0, self.counts))
         self.vectors.copy_(self.sums / self.counts[..., None].clamp_min(1e-6))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from trine import collective
 from trine.blocks import Dense
 from trine.choices import Choices
 from trine.criterion import Term, WarmedTerm
@@ -99,7 +100,8 @@ def _require_no_more(choices: Choices) -> None:
 
 
 class Samples(Divergence):
-    """A distance between the codes of a batch, taken as samples, and as many draws of the prior; alike for every row.
+    """A distance between the codes of a batch, taken as samples, and as many draws of the prior; alike for every row, and in every
+    process that has a share of the batch.
 
     ``mmd`` with the mean of the inverse multiquadratic kernels √(C / (C + d²)), of several C (``SCALES``), where the paper has
     the sum of C / (C + d²), whose tails are lighter; ``cramer`` the energy distance, both without bias; ``wasserstein`` the
@@ -122,19 +124,20 @@ class Samples(Divergence):
     def forward(self, predicted: Value, target: Value, given: Value | None = None) -> Tensor:
         assert isinstance(predicted, Tensor)
         assert isinstance(target, Distribution)
-        n, width = predicted.shape
-        if n < 2:
+        codes, _ = collective.gather(predicted)
+        if len(codes) < 2:
             return torch.zeros_like(predicted[:, 0])  # one code has no distribution
-        drawn = target.sample((n,))
+        with collective.drawing_alike():
+            return self._distance(codes, target.sample((len(codes),))).expand(len(predicted))
+
+    def _distance(self, codes: Tensor, drawn: Tensor) -> Tensor:
+        width = codes.shape[1]
         if self.kind == "mmd":
             widths = [(scale * width) ** 0.5 for scale in SCALES]
-            value = two_sample.mmd(predicted, drawn, widths, kernel="imq", unbiased=True)
-        elif self.kind == "cramer":
-            value = two_sample.energy_distance(predicted, drawn, unbiased=True)
-        else:
-            directions = max(width, 32)
-            value = two_sample.sliced_wasserstein(predicted, drawn, projections=directions).square()
-        return value.expand(n)
+            return two_sample.mmd(codes, drawn, widths, kernel="imq", unbiased=True)
+        if self.kind == "cramer":
+            return two_sample.energy_distance(codes, drawn, unbiased=True)
+        return two_sample.sliced_wasserstein(codes, drawn, projections=max(width, 32)).square()
 
     def describe(self, predicted: str, target: str) -> str:
         """With the distance's own name."""
@@ -189,6 +192,8 @@ class Commitment(Divergence):
 class FreeBits(Divergence):
     r"""KL(code ‖ prior) with λ nats of each number of a code free: Σ_j max(λ, mean over the batch of KL_j); alike for every row.
 
+    The batch is that of all processes which share it.
+
     Args:
         free: λ, 0 or more.
 
@@ -211,7 +216,7 @@ class FreeBits(Divergence):
         each = between_normals(*normals)
         if not self.training:
             return each.sum(-1)
-        return each.mean(0).clamp_min(self.free).sum().expand(len(each))
+        return collective.mean(each, 0).clamp_min(self.free).sum().expand(len(each))
 
     def describe(self, predicted: str, target: str) -> str:
         """With λ."""

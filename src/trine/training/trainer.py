@@ -428,7 +428,7 @@ class _Training:
 
     def _observe(self) -> None:
         if self.observe is not None:
-            with generators.undisturbed():
+            with generators.undisturbed(), collective.by_itself():
                 value = self.observe()
             self.at.observations.append({"step": self.state.t, "epoch": self.at.epoch, "value": value})
 
