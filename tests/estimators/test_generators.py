@@ -195,17 +195,31 @@ def test_mistakes_are_told() -> None:
         trine.fit({"image": PICTURES[:1]}, method="gan")
 
 
-def test_the_noise_of_a_step_is_the_runs_own() -> None:
+def test_the_noise_of_a_step_is_the_runs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every method: seed 0 draws as a generator of the number of its stream does, and another seed other noise."""
     from trine.models import Noise
 
-    batch = {"x": torch.zeros(6, 2)}
-    one, two = Noise(4, seed=1).train(), Noise(4, seed=1).train()
-    first = one(batch)
-    torch.rand(100)
-    assert (two(batch) == first).all()
-    assert (one(batch) != first).any()
-    other = Noise(4, seed=2).train()
-    assert (other(batch) != first).any()
+    drawn: list[Any] = []
+    forward = Noise.forward
+    monkeypatch.setattr(Noise, "forward", lambda self, batch: drawn.append(forward(self, batch)) or drawn[-1])
+    ways: dict[str, Any] = {
+        "gan": {"y": None},
+        "conditional_gan": {"y": "image", "x": ["negative"]},
+        "unpaired": {"other": 255 - PICTURES[:16]},
+    }
+    table = {"image": PICTURES[:16], "negative": 255 - PICTURES[:16]}
+    for method, how in ways.items():
+        found = []
+        for seed in (0, 1):
+            drawn.clear()
+            data = table if method == "conditional_gan" else PICTURES[:16]
+            how = {"channels": 4, "epochs": 1, "batch_size": 8, "valid": 0, "layers": 1, **how}
+            trine.fit(data, method=method, seed=seed, threads=1, **how)
+            found.append(drawn[1 if method == "unpaired" else 0])
+        stream = 2 * 1_000_003 if method == "unpaired" else 0
+        plain = torch.randn(found[0].shape, generator=torch.Generator().manual_seed(stream))
+        assert torch.equal(found[0], plain)
+        assert not torch.equal(found[1], plain)
 
 
 def test_true_rows_are_likely_where_their_likelihood_is_learned(table: tuple[pd.DataFrame, pd.DataFrame]) -> None:

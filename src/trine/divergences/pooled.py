@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trine import collective
+from trine.blocks.counted import onto
 from trine.divergences._base import LearnedDivergence, Value
 from trine.divergences.learned._base import pair
 from trine.errors import ChoiceError
@@ -90,8 +91,8 @@ class Pooled(LearnedDivergence):
             return samples
         meets = min(size, len(rest))
         # Drawn on the CPU, whose generator is the one that a run keeps on every machine.
-        places = torch.randperm(size)[:meets].to(samples.device)
-        swapped = (torch.rand(meets) < 0.5).to(samples.device)
+        places = onto(torch.randperm(size)[:meets], samples.device)
+        swapped = onto(torch.rand(meets) < 0.5, samples.device)
         past = self.held[places]
         own = rest[:meets]
         chosen = swapped.view(-1, *(1,) * (own.dim() - 1))

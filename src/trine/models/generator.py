@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from trine import collective
 from trine.blocks import Encoder
+from trine.blocks.counted import Drawn, onto
 from trine.blocks.makers import Made
 from trine.data import Batch, Share
 from trine.rules import map_arguments
@@ -24,20 +25,17 @@ FEWEST = 2
 """Rows of a batch that are made twice, at least: how far the answers of one row are apart says little."""
 
 
-class Noise(nn.Module):
-    """u ~ N(0, I), (batch, width). In training the draw is a function of the seed and of how many were drawn, and of rows that
+class Noise(Drawn):
+    """u ~ N(0, I), (batch, width). In training the draw follows from the run's seed and from how many were drawn, and of rows that
     several processes share each draws the whole and takes its own: together they draw what one process draws.
 
     Args:
-        width: numbers of noise. seed: of the draws in training; in evaluation they come from torch's generator.
+        width: numbers of noise. stream: which of a model's noises it is, from 0; in evaluation all come from torch's generator.
     """
 
-    drawn: Tensor
-
-    def __init__(self, width: int, seed: int = 0) -> None:
-        super().__init__()
-        self.width, self.seed = width, seed
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
+    def __init__(self, width: int, stream: int = 0) -> None:
+        super().__init__(stream * 1_000_003)
+        self.width = width
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Noise for the rows of a batch."""
@@ -45,12 +43,9 @@ class Noise(nn.Module):
         rows = batch.size if isinstance(batch, Batch) else len(like)
         if not self.training:
             return torch.randn(rows, self.width, device=like.device)
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + int(self.drawn)) % 2**63)
-        self.drawn += 1
         whole = batch.whole if isinstance(batch, Share) else rows
-        found = torch.randn(whole, self.width, generator=generator)
-        found = collective.share(found) if whole != rows else found
-        return found.to(like.device)
+        found = torch.randn(whole, self.width, generator=self.generator())
+        return onto(collective.share(found) if whole != rows else found, like.device)
 
 
 class Generator(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Laplace, Normal
 from torch.nn.functional import pad
 
+from trine.blocks.counted import Drawn, onto
 from trine.errors import ChoiceError
 from trine.models.generator import Noise
 
@@ -109,7 +110,7 @@ class Translator(nn.Module):
         self.code_a, self.code_b = code_a, code_b
         self.noise, self.same, self.likelihood = noise, same, likelihood
         # Of a batch that several processes share each draws the whole: together they draw what one does.
-        self.drawn_a, self.drawn_b = (Noise(width, seed) for seed, width in enumerate(noise, start=1))
+        self.drawn_a, self.drawn_b = (Noise(width, stream) for stream, width in enumerate(noise, start=1))
         self.contrast = contrast
 
     @property
@@ -193,7 +194,7 @@ class Translator(nn.Module):
         return made
 
 
-class Contrast(nn.Module):
+class Contrast(Drawn):
     """Features of both pictures at the same places, projected: what :class:`~trine.divergences.patch_nce.PatchNCE` compares.
 
     Each layer has two dense layers of its own, for each direction. Places are drawn anew for every batch, alike for all its rows
@@ -206,12 +207,9 @@ class Contrast(nn.Module):
         Park et al., 2020, section 3 and appendix C.
     """
 
-    drawn: Tensor
-
     def __init__(self, channels: list[int], width: int = 64, places: int = 64) -> None:
-        super().__init__()
+        super().__init__(3_000_017)
         self.places = places
-        self.register_buffer("drawn", torch.zeros((), dtype=torch.int64))
         self.layers = nn.ModuleDict(
             {
                 side: nn.ModuleList(
@@ -226,13 +224,10 @@ class Contrast(nn.Module):
         layers = self.layers[side]
         assert isinstance(layers, nn.ModuleList)
         found = []
-        generator = None
-        if self.training:
-            generator = torch.Generator().manual_seed(3_000_017 + int(self.drawn))
-            self.drawn += 1
+        generator = self.generator() if self.training else None
         for layer, made, source in zip(layers, after, before, strict=True):
             count = made.shape[2:].numel()
-            drawn = torch.randperm(count, generator=generator)[: self.places].to(made.device)
+            drawn = onto(torch.randperm(count, generator=generator)[: self.places], made.device)
             both = torch.cat([made.flatten(2), source.detach().flatten(2)])[:, :, drawn]
             found.append(layer(both.transpose(1, 2)))
         most = max(values.shape[1] for values in found)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trine import collective
+from trine.blocks.counted import Drawn
 from trine.criterion import Criterion
 from trine.data import Batch, Batches, Shares
 from trine.errors import RunError, TrainingError
@@ -143,6 +144,9 @@ def train(
         TrainingError: the loss is not finite; names step, term, layer and rows.
         KeyboardInterrupt: Ctrl-C or a termination signal, after a checkpoint; its message says how to go on.
     """
+    for part in (*model.modules(), *criterion.modules()):
+        if isinstance(part, Drawn):
+            part.seed = seed
     with generators.seeded(distributed.own_seed(seed)), distributed.whole_statistics(model, criterion):
         training = _Training(
             model,

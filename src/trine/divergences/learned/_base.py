@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from trine.blocks.counted import Count
 from trine.divergences._base import LearnedDivergence, Value
 from trine.errors import ChoiceError
 from trine.registry import Registry
@@ -48,6 +49,7 @@ class Penalised(LearnedDivergence):
             raise ChoiceError(f"every is {every}; from one penalty to the next there is at least 1 step.")
         self.critic = critic
         self.r1, self.r2, self.every = r1, r2, every
+        self._count = Count()
         self.register_buffer("looked", torch.zeros((), dtype=torch.int64), persistent=every > 1)
 
     @abc.abstractmethod
@@ -78,10 +80,8 @@ class Penalised(LearnedDivergence):
         """How many times as much a penalty weighs in this step of the critic: 0 where it is not looked at."""
         if self.every == 1:
             return 1.0
-        weight = 0.0 if int(self.looked) % self.every else float(self.every)
-        if torch.is_grad_enabled():
-            self.looked += 1
-        return weight
+        number = (self._count.up if torch.is_grad_enabled() else self._count.of)(self.looked)
+        return 0.0 if number % self.every else float(self.every)
 
 
 class Dual(Penalised):
