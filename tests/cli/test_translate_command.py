@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 from sklearn.datasets import load_digits
+from tests.stopping import stopped_and_resumed
 
 import trine
 from trine.cli import main
@@ -101,12 +102,14 @@ def test_pictures_are_translated_into_files_of_their_names(work: Path, tmp_path:
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["a.png"]
 
 
-def test_a_run_of_pairs_resumes(work: Path, tmp_path: Path) -> None:
+def test_a_run_of_pairs_that_was_stopped_within_an_epoch_resumes(work: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ("fit", work / "beside", "--method", "conditional_gan", "--out", run, *SHORT)
-    assert trine_(*words) == 0
-    again = trine.resume(run)
-    assert np.array_equal(again.translate(EDGES[:2], seed=1), fitted(work, "beside").translate(EDGES[:2], seed=1))
+    how = {"method": "conditional_gan", "epochs": 2, "channels": 8, "threads": 1}
+    stopped_and_resumed(
+        lambda: trine.fit(work / "beside", **how, out=run), lambda: trine_("resume", run, "-q", "--no-report"), at=4
+    )
+    made = [model.translate(EDGES[:2], seed=1) for model in (trine.load(run), fitted(work, "beside"))]
+    assert np.array_equal(*made)
 
 
 def test_mistakes_are_said(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

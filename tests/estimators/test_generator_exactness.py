@@ -34,6 +34,10 @@ GAMES: dict[str, tuple[Any, dict[str, Any]]] = {
         {"digit": DIGITS.target[:300].astype(str), "image": PICTURES},
         {"method": "conditional_gan", "y": "image", "channels": 4, "domains": {"digit": "category"}},
     ),
+    "pictures given pictures": (
+        {"negative": 255 - PICTURES, "image": PICTURES},
+        {"method": "conditional_gan", "y": "image", "x": ["negative"], "channels": 4, "augment": True, "flip": "both"},
+    ),
     "a table given a table": (TABLE, {"method": "conditional_gan", "y": ["colour", "alcohol"], "hidden": (16,)}),
 }
 
