@@ -115,3 +115,37 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert says in error
     assert error.startswith("trine: ")
     assert "Traceback" not in error
+
+
+def test_what_has_no_encoder_or_no_answer_is_told_in_a_sentence(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    table = {"a": rng.normal(size=40), "b": rng.normal(size=40)}
+    trine.fit(table, method="gan", epochs=1, out=tmp_path / "gan", threads=1)
+    capsys.readouterr()
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i},{i % 7},{'uv'[i % 2]}\n" for i in range(40)))
+    assert trine_("transfer", tmp_path / "gan", tmp_path / "t.csv", "--y", "y", "--out", tmp_path / "run", "-q") == 2
+    assert "is of the kind gan and has no encoder" in capsys.readouterr().err
+    words = ("transfer", work / "encoder", work / "digits.npz", "--y", "image", "--out", tmp_path / "run", "-q")
+    assert trine_(*words) == 2
+    assert capsys.readouterr().err.startswith("trine: ")
+
+
+def test_an_interrupted_transfer_says_that_nothing_was_kept(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt("no run directory was given")
+
+    monkeypatch.setattr(trine.Transfer, "_fit_table", stopped)
+    words = ("transfer", work / "encoder", work / "digits.npz", "--y", "digit", "--out", tmp_path / "run", "-q")
+    assert trine_(*words) == 130
+    assert f"nothing was kept: {tmp_path / 'run'} is made once" in capsys.readouterr().err
+
+
+def test_a_transfer_is_not_gone_on_with(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert trine_("transfer", work / "encoder", work / "digits.npz", "--y", "digit", "--out", run, "-q") == 0
+    assert trine_("resume", run) == 2
+    assert "to fit it anew: trine transfer" in capsys.readouterr().err

@@ -225,6 +225,11 @@ def resume(
     with opened:
         with taken_at_its_word(opened.directory):
             record = opened.data
+            if "transfer" in record:
+                raise RunError(
+                    f"The run {run} is a transfer, which is kept once it is fitted and has nothing to go on with; to fit it anew: "
+                    "trine transfer ENCODER DATA --y COL --out NEW."
+                )
             plan = Plan.from_json(record["plan"])
             plan = plan if device is None else dataclasses.replace(plan, device=device)
             origin, fingerprint, reasons = dict(record["source"]), record["fingerprint"], dict(record["reasons"])

@@ -44,8 +44,12 @@ class Fitted(Source):
         model = model.network if isinstance(model, Posterior) else model
         if isinstance(model, Autoencoder):
             return CodeOf(model.encoder, model.latent, model.sparsity).eval()
-        encoder = model.encoder
-        assert isinstance(encoder, nn.Module)
+        encoder = getattr(model, "encoder", None)
+        if not isinstance(encoder, nn.Module):
+            raise ChoiceError(
+                f"The model {self.name} is of the kind {self.estimator.kind} and has no encoder; give an autoencoder, or a model "
+                "that predicts a y."
+            )
         return encoder
 
     def domains(self) -> dict[str, Domain]:

@@ -48,6 +48,7 @@ def transfer(
 
     Raises:
         TrineError: what was wrong, where, and what to do.
+        KeyboardInterrupt: Ctrl-C; says that nothing is in ``out``.
     """
     if out is not None:
         Run.require_free(out)
@@ -61,9 +62,19 @@ def transfer(
     column = table.column(y)
     known = np.flatnonzero(~column.missing)
     aside = None if isinstance(valid, float | int) else _read(source, valid)
-    strata = column.values[known] if column.levels is not None or column.values.dtype.kind in "biu" else None
+    classes = column.levels is not None or column.values.dtype.kind in "biu"
+    one_each = column.offsets is None and column.values.ndim == 1
+    strata = column.values[known] if classes and one_each else None
     rows, held = split(known, float(valid) if isinstance(valid, float | int) else 0.0, seed, strata)
-    model._fit_table(table, y, rows)
+    try:
+        model._fit_table(table, y, rows)
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise KeyboardInterrupt(
+            f"interrupted before the head was fitted; nothing was kept: {out} is made once it is. "
+            "Begin again with the same command."
+        ) from None
     if aside is not None:
         model.evaluations_ = model.evaluate_all(aside)
     elif len(held):
