@@ -22,6 +22,7 @@ import trine
 from trine.artefact import load, save
 from trine.cli import main
 from trine.cli._interruption import interruptible
+from trine.errors import DataError
 
 ROWS = [f"{i * 0.37 % 1:.3f},{i % 5},{'pq'[i % 2]}" for i in range(60)]
 QUICK = ["--out", "out", "--set", "epochs=1", "--no-report", "-q"]
@@ -486,3 +487,22 @@ def test_ctrl_c_before_there_is_a_run_says_that_nothing_was_kept(capsys: pytest.
         with pytest.raises(typer.Exit), interruptible():
             raise raised
         assert told in capsys.readouterr().err
+
+
+def test_more_than_the_memory_has_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, said: Callable[..., str]
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        torch.empty(10**16)
+
+    monkeypatch.setattr("trine.estimators.fit", allocate)
+    assert "too little memory for 37,252,903.0 GiB" in said("fit", "ok.csv", "--y", "y", *QUICK)
+
+
+def test_a_side_that_would_make_a_picture_beyond_all_bounds_is_refused() -> None:
+    from trine.domains import Image as Pictures
+    from trine.estimators._picture_ways import of_file
+
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("grey.png")
+    with pytest.raises(DataError, match="100,000 × 100,000, more than the 89,478,485 that are allowed"):
+        of_file(Pictures(channels=1, height=8, width=8), Path("grey.png"), 100_000)

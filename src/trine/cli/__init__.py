@@ -5,8 +5,12 @@ A user's mistake is one sentence on standard error and exit status 2; an interru
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
+
+NO_MEMORY = re.compile("out of memory|allocate memory|not enough memory|alloc_cpu", re.IGNORECASE)
+"""How torch's allocators say that there is none left."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -20,10 +24,26 @@ def main(arguments: list[str] | None = None) -> None:
     except TrineError as error:
         print(f"trine: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
+            raise
+        print(f"trine: {_too_much(str(error))}", file=sys.stderr)
+        raise SystemExit(2) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
     finally:
         warnings.formatwarning = usual
+
+
+def _too_much(error: str) -> str:
+    """That memory does not suffice, with how much was asked for at once, where that is told."""
+    found = re.search(r"([\d.]+) ?(bytes|[KMGTPE]i?B)", error)
+    asked = f" for {float(found[1]) / 2**30:,.1f} GiB at once" if found and found[2] == "bytes" else ""
+    asked = f" for {found[1]} {found[2]} at once" if found and not asked else asked
+    return (
+        f"There is too little memory{asked}: ask for fewer rows, a smaller batch (--set batch_size=...), a narrower network "
+        "(--set hidden=...) or smaller pictures."
+    )
 
 
 def _as_told(

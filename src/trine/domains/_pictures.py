@@ -114,7 +114,7 @@ def _opened(path: str) -> Iterator[Picture]:
             if width * height > MOST_PIXELS:
                 raise Unreadable(f"{width:,} × {height:,} pixels, more than the {MOST_PIXELS:,} that are allowed")
             yield picture if half is None else _halved(picture, half)
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except FileNotFoundError:
         raise Unreadable("there is no such file") from None

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from trine.blocks.tiles import in_tiles
 from trine.domains import Column, Image
-from trine.domains._pictures import SUFFIXES, Unreadable, pixels_of, size_of
+from trine.domains._pictures import MOST_PIXELS, SUFFIXES, Unreadable, pixels_of, size_of
 from trine.errors import DataError
 from trine.estimators._arguments import count
 
@@ -182,6 +182,11 @@ def of_file(domain: Image, path: Path, side: int | None = None) -> NDArray[Any]:
         height, width, *_ = size_of(str(path))
         factor = 1.0 if side is None else side / min(height, width)
         height, width = max(round(height * factor), 1), max(round(width * factor), 1)
+        if side is not None and height * width > MOST_PIXELS:
+            raise DataError(
+                f"With a shorter side of {side:,} pixels {path} has {height:,} × {width:,}, more than the {MOST_PIXELS:,} that are "
+                "allowed; choose a shorter one."
+            )
         return pixels_of(str(path), domain.channels, height, width, domain.bits)
     except Unreadable as why:
         raise _unreadable(path, why) from None
