@@ -506,3 +506,9 @@ def test_a_side_that_would_make_a_picture_beyond_all_bounds_is_refused() -> None
     Image.fromarray(np.zeros((8, 8), np.uint8)).save("grey.png")
     with pytest.raises(DataError, match="100,000 × 100,000, more than the 89,478,485 that are allowed"):
         of_file(Pictures(channels=1, height=8, width=8), Path("grey.png"), 100_000)
+
+
+def test_a_label_without_a_value_is_refused(said: Callable[..., str]) -> None:
+    table("none.csv", [f"{i * 0.37 % 1:.3f},{i % 5}," for i in range(60)])
+    told = said("fit", "none.csv", "--method", "autoencoder", "--label", "y", *QUICK)
+    assert "'y' has no value in any row" in told

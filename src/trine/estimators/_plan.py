@@ -212,6 +212,9 @@ def prepare(
         raise DataError(
             f"{where} {table.rows} row{'s' * (table.rows != 1)}, and at least 2 are needed to learn from; give more."
         )
+    labels = labels_of(table, plan.label)
+    if labels is not None and all(label is None for label in labels):
+        raise DataError(f"The label {plan.label!r} has no value in any row; name another column, or leave it out.")
     classes = plan.method == "conditional_gan"  # 7 as a condition is a kind of thing, and not one more than 6
     asked |= {"classes": True} if classes else {}
     inferred = schema or remembered(
@@ -235,7 +238,7 @@ def prepare(
         found = measure_invariances(store, fitted, rows.train, plan.choices, plan.seed)
         facts = Facts(len(rows.train), *found, unlabelled=len(rows.unlabelled), table_rows=table.rows)
     derivation = derive(plan.method, fitted, choices or plan.choices, facts, plan.seed)
-    return Prepared(plan, store, rows, derivation, labels_of(table, plan.label))
+    return Prepared(plan, store, rows, derivation, labels)
 
 
 def whole(store: Store, needs: Sequence[str], pile: str = "", *, told: bool = True) -> np.ndarray:
