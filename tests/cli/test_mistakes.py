@@ -512,3 +512,9 @@ def test_a_label_without_a_value_is_refused(said: Callable[..., str]) -> None:
     table("none.csv", [f"{i * 0.37 % 1:.3f},{i % 5}," for i in range(60)])
     told = said("fit", "none.csv", "--method", "autoencoder", "--label", "y", *QUICK)
     assert "'y' has no value in any row" in told
+
+
+def test_novelty_writes_over_nothing(said: Callable[..., str]) -> None:
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("kept")
+    assert "nothing of yours is lost" in said("novelty", "ok.csv", "--out", "mine", "-q")

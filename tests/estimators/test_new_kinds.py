@@ -266,3 +266,12 @@ def test_mistakes_are_told(digits: Any, change: Any, call: Any, kind: type[Trine
     given = {"X": digits[0][:100], **call}
     with pytest.raises(kind, match=words):
         model.fit(given.pop("X"), given.pop("y", None), **given)
+
+
+@pytest.mark.parametrize("given", [{}, {"code": 2}])
+def test_a_code_of_few_columns_keeps_fewer_numbers_than_these(given: dict[str, int]) -> None:
+    rng = np.random.default_rng(0)
+    known = trine.data.read(rng.normal(size=(40, 4)))
+    kept = trine.Novelty(**given)._derived(known)["sparsity"]
+    assert kept == ("topk(3)" if not given else "topk(1)")
+    assert trine.Novelty()._derived(trine.data.read(rng.normal(size=(40, 30))))["sparsity"] == "topk(8)"

@@ -27,7 +27,7 @@ def novelty(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Directory for types, sheet, map, objects and report.")
+        Path, typer.Option("--out", metavar="DIR", help="New directory for types, sheet, map, objects and report.")
     ],
     label: Annotated[
         str | None,
@@ -60,8 +60,9 @@ def novelty(
 
     Goes on with the autoencoder's run where DIR has one; it is to be of the same data, choices and seed.
     """
-    from trine.estimators.new_kinds import Novelty
+    from trine.estimators.new_kinds import RUN, Novelty
     from trine.report.kinds import require_libraries, write_kinds
+    from trine.training import Run
 
     require_libraries()
     given = {name: choice(value) for name, value in assignments(sets or [], "--set").items()}
@@ -71,6 +72,8 @@ def novelty(
     autoencoder, rows, coloured = _source(data, known)
     if autoencoder is not None and (own := sorted(set(given) - set(OWN))):
         raise ChoiceError(f"{own[0]} is a choice of the autoencoder, which {data} has trained already; leave it out.")
+    if autoencoder is not None or not (out / RUN / "run.json").is_file():
+        Run.require_free(out)
     model = Novelty(
         **{"starts": starts, **given, "random_state": seed, "threads": threads, "verbose": not quiet and not as_json}
     )
@@ -105,7 +108,8 @@ def _source(data: str, known: str | None) -> tuple[Any, Any, str | None]:
     model = load(path)
     if not isinstance(model, Autoencoder):
         raise ChoiceError(
-            f"{data} holds a {type(model).__name__}, and only an autoencoder can be iterated: trine fit DATA --method autoencoder."
+            f"{data} holds a model of the kind {type(model).__name__}, and only an autoencoder can be iterated: "
+            "trine fit DATA --method autoencoder."
         )
     source = known or (Run.read(path)["source"]["data"] if path.is_dir() else None)
     if source is None:

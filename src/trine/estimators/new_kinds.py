@@ -41,6 +41,7 @@ from trine.evaluation.kinds import (
     plane,
     reduced,
 )
+from trine.methods.autoencoder import numbers_in
 from trine.training import Run
 
 KNOWN = 1500
@@ -247,7 +248,10 @@ class Novelty(Estimator):
                 found |= {"code": 500, "sparsity": "topk(25)"}
             return found | given
         width = given.get("code", 128)
-        return {"code": width, "sparsity": f"topk({max(width // 16, 2)})"} | given
+        # As many numbers as x has, or as the code has, would hold a copy.
+        numbers = numbers_in(Schema.infer(known).fit(known)) if "sparsity" not in given else width
+        kept = max(min(max(width // 16, 2), numbers - 1, width - 1), 1)
+        return {"code": width, "sparsity": f"topk({kept})"} | given
 
     def _classify(self, table: Table, label: str, codes: NDArray[np.int64], seed: int) -> Any:
         """A classifier of all rows that have a label."""
@@ -339,7 +343,8 @@ class Novelty(Estimator):
         rows = self._look.distinct(store, np.flatnonzero(fixed))
         if not len(rows):
             raise DataError(
-                f"Of {n} objects none came to rest in {self.steps} steps; give more steps, more epochs, or a sparser code."
+                f"Of {n} objects none came to rest in {self.steps} steps; give more steps "
+                "(steps=...), more epochs (epochs=...), or a sparser code."
             )
         table = table_of({name: self._column(store, name, rows) for name in self.schema_.x})
         self.objects_: Store = model._encode(table)[0]
