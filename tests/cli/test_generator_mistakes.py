@@ -124,8 +124,8 @@ def test_a_condition_near_what_was_seen_is_taken(place: Path, tmp_path: Path) ->
 OTHERS: dict[str, tuple[str, str]] = {
     "n negative": ("sample {p}/gan -n -3 --out {o}", "greater than or equal to 1"),
     "n no number": ("sample {p}/gan -n many --out {o}", "valid integer"),
-    "sample a translator": ("sample {p}/piles -n 2 --out {o}", "is a Translator"),
-    "sample a classifier": ("sample {p}/class -n 2 --out {o}", "is a Classifier"),
+    "sample a translator": ("sample {p}/piles -n 2 --out {o}", "of the kind Translator"),
+    "sample a classifier": ("sample {p}/class -n 2 --out {o}", "of the kind Classifier"),
     "no way": ("translate {p}/piles {p}/wine.csv --out {o}", "say --to A or --to B"),
     "unknown way": ("translate {p}/piles {p}/wine.csv --to C --out {o}", "not to 'C'"),
     "translate a generator": ("translate {p}/gan {p}/wine.csv --out {o}", "translates nothing"),

@@ -230,13 +230,13 @@ def evaluate(
     model = load(run)
     if other is not None and not isinstance(model, Translator | ConditionalGAN):
         raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__}, which is evaluated on one table: name DATA alone."
+            f"The model in {run} is of the kind {type(model).__name__}, which is evaluated on one table: name DATA alone."
         )
     given: dict[str, Any] = {}
     if network is not None:
         if not isinstance(model, GAN | ConditionalGAN | Translator):
             raise ChoiceError(
-                f"--network judges samples, and the model in {run} is a {type(model).__name__}; leave it out."
+                f"--network judges samples, and the model in {run} is of the kind {type(model).__name__}; leave it out."
             )
         given = {"network": network}
     evaluations = model.evaluate_all(data if other is None else (data, other), **given)

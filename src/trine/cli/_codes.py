@@ -81,7 +81,7 @@ def autoencoder(run: Path) -> Autoencoder:
     model = load(run)
     if not isinstance(model, Autoencoder):
         raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__}, which has no decoder; fit one with --method autoencoder."
+            f"The model in {run} is of the kind {type(model).__name__}, which has no decoder; fit one with --method autoencoder."
         )
     return model
 

@@ -27,7 +27,7 @@ def sample(run: Path, data: str | None, given: Mapping[str, str], n: int, seed: 
         return
     if given:
         raise ChoiceError(
-            f"--given states a condition, and the model in {run} is a {type(model).__name__}; leave it out."
+            f"--given states a condition, and the model in {run} is of the kind {type(model).__name__}; leave it out."
         )
     if isinstance(model, Autoencoder):
         if data is not None or out is None:
@@ -38,8 +38,8 @@ def sample(run: Path, data: str | None, given: Mapping[str, str], n: int, seed: 
         return
     if not isinstance(model, Transducer):
         raise ChoiceError(
-            f"The model in {run} is a {type(model).__name__}; generators and autoencoders draw rows, and one whose only y is a "
-            "text draws texts."
+            f"The model in {run} is of the kind {type(model).__name__}; generators and autoencoders draw rows, and one "
+            "whose only y is a text draws texts."
         )
     for line in model.generate(n, data, seed):
         print("\t".join(map(str, line)) if data is not None else line)
