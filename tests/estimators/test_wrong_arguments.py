@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 
 import trine
-from trine.errors import TrineError
+from trine.errors import ChoiceError, DataError, TrineError
 
 X, Y = load_iris(return_X_y=True)
 IMAGES = load_digits().images[:60]
@@ -148,3 +148,31 @@ def test_shares_of_a_fit_are_named_as_they_were_given() -> None:
     refused(lambda: trine.fit(frame, y="b", stop_fraction="a"), "stop_fraction")
     refused(lambda: trine.fit(frame, y="b", seed="a"), "seed")
     refused(lambda: trine.fit(frame, y="b", budget="a"), "budget")
+
+
+def test_arrays_without_a_number_and_single_pictures_are_told_of() -> None:
+    with pytest.raises(DataError, match="All numbers of X are missing"):
+        trine.Autoencoder().fit(np.full((20, 3), np.nan))
+    pictures = (np.arange(40 * 64) % 251).astype(np.uint8).reshape(40, 8, 8)
+    model = trine.Autoencoder(epochs=1, code=2, random_state=0, threads=1).fit(pictures)
+    with pytest.raises(DataError, match=r"shape \(8, 8\), and pictures are \(rows, 8, 8\)"):
+        model.transform(pictures[0])
+    assert model.interpolate(pictures[0], pictures[1], 3).shape == (3, 8, 8)
+
+
+def test_plain_rows_are_conditions_by_place() -> None:
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    given = pd.DataFrame({"age": rng.normal(40, 9, 60), "kind": np.array(["a", "b"])[np.arange(60) % 2]})
+    model = trine.ConditionalGAN(epochs=1, random_state=0, threads=1).fit(given, rng.normal(size=60))
+    rows = model.sample([[40, "a"], [41, "b"]], seed=1)
+    named = model.sample(pd.DataFrame({"age": [40.0, 41.0], "kind": ["a", "b"]}), seed=1)
+    np.testing.assert_array_equal(
+        rows["y"] if isinstance(rows, dict) else rows, named["y"] if isinstance(named, dict) else named
+    )
+
+
+def test_an_array_in_the_place_of_a_network_is_told_by_its_shape() -> None:
+    with pytest.raises(ChoiceError, match=r"a ndarray of shape \(20, 3\)"):
+        trine.Transfer(np.zeros((20, 3))).fit(np.zeros((20, 3)), np.zeros(20))

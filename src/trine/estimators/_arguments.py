@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from trine.errors import ChoiceError
+from trine.domains import Domain, Image
+from trine.errors import ChoiceError, DataError
 
 SEEDS = 2**63
 """Seeds are below it: what torch and NumPy both take."""
@@ -86,3 +89,19 @@ def _number(value: Any) -> bool:
 def _shown(value: Any) -> str:
     """A number as it reads, anything else as Python writes it."""
     return str(value) if _number(value) else repr(value)
+
+
+def require_rows_of_pictures(data: Any, domains: Mapping[str, Domain]) -> None:
+    """Refuse an array (height, width) where rows are one picture each.
+
+    Raises:
+        DataError: says which shape there should be.
+    """
+    first = next(iter(domains.values()), None)
+    if len(domains) != 1 or not isinstance(first, Image) or not isinstance(data, np.ndarray | Tensor):
+        return
+    if data.ndim == 2 and (isinstance(data, Tensor) or data.dtype.kind in "biuf"):
+        size = f"(rows, {first.height}, {first.width}{f', {first.channels}' if first.channels > 1 else ''})"
+        raise DataError(
+            f"The array has the shape {tuple(data.shape)}, and pictures are {size}; give a single one as picture[None]."
+        )

@@ -22,7 +22,7 @@ from trine.choices import Choices
 from trine.data import Batch, Schema, Store, Table, read, stored
 from trine.domains import Domain
 from trine.errors import ArtefactError, DataError, RunError, nearest
-from trine.estimators._arguments import seed_of, share
+from trine.estimators._arguments import require_rows_of_pictures, seed_of, share
 from trine.estimators._batched import chunk_of
 from trine.estimators._calibration import PREFIX as CALIBRATION
 from trine.estimators._calibration import restored, to_tensors
@@ -164,6 +164,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         checked = validate_data(
             self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
         )
+        if reset and checked.dtype.kind == "f" and np.isnan(checked).all():
+            raise DataError("All numbers of X are missing (NaN), so that there is nothing to learn from; give some.")
         if checked.dtype.kind in "biuf":
             table = read(checked.astype(np.float64))
             return table, dict.fromkeys(table.names, "real")
@@ -183,6 +185,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: a column that training had is not there; names it and the nearest.
         """
+        require_rows_of_pictures(data, self.schema_.x)
         if self._from_arrays() and not isinstance(data, str | Table) and not hasattr(data, "__fspath__"):
             data = self._check_inputs(data, reset=False)[0]
         table = data if isinstance(data, Table) else self.plan_.shaped(read(data, pairs=self.plan_.pairs))

@@ -342,6 +342,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def interpolate(self, a: Any, b: Any, steps: int = 8) -> Any:
         """What lies between each row of ``a`` and the same row of ``b``: codes on the straight line between theirs, decoded.
 
+        A single picture, or the numbers of a single row, are one row.
+
         Returns:
             Rows in the form of :meth:`inverse_transform`: ``steps`` for the first pair, from a to b, then for the second.
 
@@ -352,7 +354,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def _between(self, a: Any, b: Any, steps: int) -> NDArray[np.float32]:
         """The codes that :meth:`interpolate` decodes."""
-        first, last = torch.from_numpy(self.represent(a)), torch.from_numpy(self.represent(b))
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        first, last = (torch.from_numpy(self.represent(_as_rows(rows, self.schema_.x))) for rows in (a, b))
         if len(first) != len(last):
             raise DataError(f"a has {len(first)} rows and b {len(last)}; give them in pairs.")
         steps = count("steps", steps, "a way has at least 2, its ends", 2)
@@ -587,3 +592,16 @@ def measured(domain: Domain, name: str, q: Distribution, batch: Mapping[str, Ten
     from trine.evaluation.reconstruction import compared
 
     return {f"{kind}:{name}": value for kind, value in compared(domain, q, batch, f"x.{name}").items()}
+
+
+def _as_rows(given: Any, domains: Mapping[str, Domain]) -> Any:
+    """A single picture, or the numbers of a single row, as the only row; anything else as it is."""
+    first = next(iter(domains.values()))
+    shape = getattr(given, "shape", None)
+    if shape is None or not hasattr(given, "ndim"):
+        return given
+    if isinstance(first, Image) and len(domains) == 1:
+        single = given.ndim == 2 or tuple(shape) == (first.height, first.width, first.channels)
+    else:
+        single = given.ndim == 1 and 1 < len(given) == len(domains)
+    return given[None] if single and isinstance(given, np.ndarray | Tensor) else given

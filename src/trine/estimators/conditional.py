@@ -177,7 +177,7 @@ class ConditionalGAN(Generating):
         if isinstance(given, Mapping):
             given = read({name: np.atleast_1d(np.asarray(value)) for name, value in given.items()})
         elif self._from_arrays():
-            given = _conditions(given)
+            given = _named(_conditions(given), getattr(self, "feature_names_in_", None))
         table = self._table(given)
         self._require_seen(table)
         store, _ = self._encode(table)
@@ -321,6 +321,19 @@ def _conditions(given: Any) -> Any:
     if isinstance(given, list | tuple) and all(isinstance(one, int | float | str | np.generic | None) for one in given):
         given = np.array(given, dtype=object if any(one is None for one in given) else None)
     return given.reshape(-1, 1) if isinstance(given, np.ndarray) and given.ndim < 2 else given
+
+
+def _named(given: Any, names: Any) -> Any:
+    """Plain rows as columns of ``names``, by place, where there are as many; anything else as it is."""
+    if names is None or not isinstance(given, list | tuple | np.ndarray):
+        return given
+    try:
+        rows = np.array(given, dtype=object)
+    except ValueError:  # rows of different lengths
+        return given
+    if rows.ndim != 2 or rows.shape[1] != len(names):
+        return given
+    return read({name: np.array(rows[:, i].tolist()) for i, name in enumerate(names)})
 
 
 def _targets(y: Any) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from trine.blocks.unpaired import PictureMap
 from trine.data import Schema, Store, Table, TwoPiles, labels_of, matched, read, stored
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError, DataError
-from trine.estimators._arguments import count, seed_of
+from trine.estimators._arguments import count, require_rows_of_pictures, seed_of
 from trine.estimators._estimator import Estimator, estimators, series_of
 from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
@@ -315,6 +315,7 @@ class Translator(Estimator):
 
     def _source(self, rows: Any, side: str) -> Table:
         """Rows of the pile that is not ``side``, with the columns and channels that it had."""
+        require_rows_of_pictures(rows, self.schema_.x)
         table = rows if isinstance(rows, Table) else self.plan_.shaped(read(_numbers(rows)))
         return matched(table, self.schema_.x if side == "b" else self.schema_.y)
 

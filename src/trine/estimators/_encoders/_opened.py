@@ -44,9 +44,15 @@ def source_of(encoder: Any) -> Source:
             )
         return _of_estimator(load(encoder), str(encoder))
     raise ChoiceError(
-        f"The encoder is {encoder!r}; it is an artefact of trine (a path, a run directory or a fitted estimator), a "
+        f"The encoder is {_said(encoder)}; it is an artefact of trine (a path, a run directory or a fitted estimator), a "
         "torch.nn.Module, or timm:… or transformers:… with a path."
     )
+
+
+def _said(encoder: Any) -> str:
+    """What was given; of arrays and tables their shape alone."""
+    shape = getattr(encoder, "shape", None)
+    return repr(encoder) if shape is None else f"a {type(encoder).__name__} of shape {tuple(shape)}"
 
 
 def _of_estimator(estimator: Any, name: str | None) -> Source:
