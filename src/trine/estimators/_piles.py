@@ -94,7 +94,7 @@ def _divided(plan: Plan, rows: Pairs, place: int) -> Rows:
     """What each of ``rows`` of one pile is for."""
     rest, held = split(rows, plan.held_out, plan.seed + 2 * place)
     if len(held) == 1:  # which shows no population
-        some = 2 / rows if rows > FEW else 0.0
+        some = 2 / len(rows) if len(rows) > FEW else 0.0
         rest, held = split(rows, some, plan.seed + 2 * place)
     train, stop = split(rest, plan.stop_fraction, plan.seed + 2 * place + 1)
     if len(stop) < FEWEST:
