@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 import trine
 from trine.blocks.makers import Made
-from trine.evaluation import games
+from trine.evaluation import Metric, games
 
 DIGITS = load_digits()
 PICTURES = (DIGITS.images * 15).astype(np.uint8)
@@ -147,3 +147,12 @@ def test_ranks_are_shares_of_pairs() -> None:
     assert games.ranked(a, b) == pytest.approx((a[:, None] > b).mean())
     assert games.ranked(b, a) == games.ranked(a, b)
     assert games.ranked(np.array([np.nan]), b) == 1.0
+
+
+def test_a_remedy_is_not_what_is_done_already() -> None:
+    metrics = {"FD-a": Metric(10.0, 9.0, 11.0, 1.0, False)}
+    for steps, named in ((1, False), (5, True)):
+        found = {one.name: one for one in games.diagnose(metrics, [], 0.999, 1.0, same=2.5, critic_steps=steps)}
+        assert found["critic"].wrong
+        assert ("critic_steps=1" in found["critic"].remedy) is named
+        assert "%" not in found["identity"].sentence  # more than what inputs differ by is simply another look

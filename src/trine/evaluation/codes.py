@@ -113,6 +113,7 @@ def diagnose(
                 distance / spread,
                 off,
                 f"codes {'lie off' if off else 'follow'} their prior: energy distance {distance:.3f}, p = {p:.2g}"
+                + ("" if off else f" (off is beyond {FAR * spread:.3f} with p of at most {SURE:g})")
                 + ("; samples come from codes that the decoder has never seen" if off else ""),
                 f"raise shape_weight{', train longer, or take code_prior=mixture(10)' if stochastic else ' or train longer'}"
                 if off

@@ -222,6 +222,8 @@ def _identity(same: float | None) -> Finding | None:
         return None
     wrong = same < SAME
     told = f"a translation differs from its input by {100 * same:.0f} % of what inputs differ by"
+    if same > 1:  # of another look altogether: how far it is off tells no more
+        told = "a translation is no copy of its input"
     if not wrong:
         return Finding("identity", same, False, told)
     return Finding(
