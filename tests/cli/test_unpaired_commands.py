@@ -52,7 +52,7 @@ def test_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     assert run("evaluate", out, a, b) == 0
     told = capsys.readouterr().out
-    assert "to B: dark and light, 45 rows" in told
+    assert "to B: dark and light, 30 rows" in told  # half of 60
     assert "\n\nto A: dark and light, 45 rows" in told
     assert run("translate", out, a, "--out", tmp_path / "where") == 2
     assert "say --to A or --to B" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from tests.stopping import stopped_and_resumed
 import trine
 from trine.errors import ChoiceError, DataError, SchemaError
 from trine.estimators._picture_ways import noises
-from trine.estimators._piles import piles_of, prepare_piles
+from trine.estimators._piles import halves, piles_of, prepare_piles
 from trine.estimators._scored.translations import evaluate_translations
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
@@ -58,6 +58,21 @@ def test_the_best_is_kept_and_the_noise_matters(rows: trine.Translator) -> None:
     many = rows.translate(np.zeros((3, 2)), to="B", n=50, seed=1).reshape(3, 50, 2)
     assert many.std(axis=1).max() > 0.2
     assert rows.evaluations_["B"].metrics["diversity"].value > 0.001
+
+
+def test_piles_of_unlike_size_are_halved_each_by_itself(rows: trine.Translator) -> None:
+    """Else rows of the smaller pile, which come again and again in pairs, would be judged by themselves."""
+    judged, others = halves(np.arange(9), np.arange(50), seed=0)
+    for place, count in ((0, 9), (1, 50)):
+        one, other = set(judged[:, place].tolist()), set(others[:, place].tolist())
+        assert not one & other
+        assert one | other == set(range(count))
+    metrics = rows.evaluate(normals(40, 7, 0.0, 1.0), normals(400, 8, 50.0, 10.0))["A"].metrics
+    floors = {name: metrics[name].baseline for name in ("FD-standardised", "precision", "recall", "coverage")}
+    assert floors["FD-standardised"] > 0.01
+    assert min(floors["precision"], floors["recall"], floors["coverage"]) < 1.0
+    with pytest.raises(DataError, match="Pile A has 3 rows; translations are judged by 4 or more"):
+        rows.evaluate(normals(3, 7, 0.0, 1.0), normals(40, 8, 50.0, 10.0))
 
 
 def test_what_is_wrong_is_said_of_either_way(rows: trine.Translator) -> None:

@@ -110,6 +110,23 @@ def paired(a: Pairs, b: Pairs) -> Pairs:
     return np.stack([np.resize(a, n), np.resize(b, n)], 1).astype(np.int64)
 
 
+def halves(a: Pairs, b: Pairs, seed: int) -> tuple[Pairs, Pairs]:
+    """Rows of A and of B, (n,) and (m,), in two halves at random, each paired within itself: no row of a pile is in both.
+
+    Raises:
+        DataError: fewer than 4 rows of a pile, of whose halves nothing could be told.
+    """
+    for name, rows in (("A", a), ("B", b)):
+        if len(rows) < 4:
+            raise DataError(
+                f"Pile {name} has {len(rows)} row{'s' * (len(rows) != 1)}; translations are judged by 4 or more of either pile, "
+                "give more."
+            )
+    rng = np.random.default_rng(seed)
+    one, other = (np.split(rng.permutation(rows), [len(rows) // 2]) for rows in (a, b))
+    return paired(one[0], other[0]), paired(one[1], other[1])
+
+
 @film_of.register
 def _(kind: Translator, prepared: Prepared, store: Any, place: torch.device) -> Any:
     """Rows of either pile as they are translated."""

@@ -18,7 +18,7 @@ from trine.estimators._arguments import count, require_rows_of_pictures, seed_of
 from trine.estimators._estimator import Estimator, estimators, series_of
 from trine.estimators._generating import unwrapped
 from trine.estimators._picture_ways import Way
-from trine.estimators._piles import paired, piles_of, prepare_piles
+from trine.estimators._piles import halves, piles_of, prepare_piles
 from trine.estimators._plan import Prepared, whole
 from trine.estimators._scored.translations import evaluate_translations, evaluate_translations_of
 from trine.estimators._training import Fitted, fit
@@ -275,6 +275,9 @@ class Translator(Estimator):
             A, B: rows that were not learned from, 4 or more of either.
             network: in whose features distances are taken as well; see :meth:`GAN.evaluate`.
             labels: as of :meth:`fit`; None: the column that was named there, or what folders of kinds say.
+
+        Raises:
+            DataError: fewer rows, a column that is not there, a picture that cannot be read, or labels that are not one a row.
         """
         tables = self._source(A, "b"), self._source(B, "a")
         piles = TwoPiles(*tables, self.schema_).stored(memory=self.plan_.memory)
@@ -282,12 +285,11 @@ class Translator(Estimator):
             one, other = (labels_of(table, self.plan_.label or next(iter(table.targets), None)) for table in tables)
         else:
             one, other = _texts(labels, (piles.a.rows, piles.b.rows))
-        rng = np.random.default_rng(self.plan_.seed)
         needs = self.derivation_.needs
-        known = [np.flatnonzero(whole(own, needs, pile)) for pile, own in (("A", piles.a), ("B", piles.b))]
-        pairs = paired(*(rng.permutation(rows) for rows in known))
+        a, b = (np.flatnonzero(whole(own, needs, pile)) for pile, own in (("A", piles.a), ("B", piles.b)))
+        judged, others = halves(a, b, self.plan_.seed)
         return evaluate_translations_of(
-            self.derivation_, piles, pairs, self.plan_.seed, self.history_, (one, other), network
+            self.derivation_, piles, judged, others, self.plan_.seed, self.history_, (one, other), network
         )
 
     def evaluate_all(self, data: Any, network: Any = None) -> dict[str, Evaluation]:

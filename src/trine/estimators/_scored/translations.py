@@ -115,26 +115,27 @@ def _learned_of(criterion: Criterion, side: str) -> LearnedDivergence:
 def evaluate_translations_of(
     derivation: Derivation,
     store: Store,
-    pairs: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    others: NDArray[np.int64],
     seed: int,
     history: Sequence[Mapping[str, Any]],
     labels: Labels = (None, None),
     network: Any = None,
 ) -> dict[str, Evaluation]:
-    """The same against rows of other piles, of which one half is judged; the other is its floor, and what judges learn from.
+    """The same against rows of other piles.
 
     Args:
+        rows: pairs that are judged. others: pairs of other rows, which are the floor, and what judges learn from.
         history: of the training, an epoch a record. labels: of the rows of A and of B.
         network: in whose features distances are taken as well; see :func:`~trine.estimators._scored.named_features.with_network`.
     """
     model: Any = derivation.model
     look = _Look(model, store, derivation.schema, next(model.parameters()).device)
-    half = len(pairs) // 2
-    rows, others = pairs[:half][:JUDGED], pairs[half:]
+    known = np.concatenate([rows, others])[:JUDGED]
+    rows = rows[:JUDGED]
     with generators.seeded(SEED):
         judges = look.judges(others, labels, len(rows), seed)
-        floor, known = others[:JUDGED], pairs[:JUDGED]
-        found = {side: look.evaluation(side, rows, floor, known, seed, judges, network) for side in SIDES}
+        found = {side: look.evaluation(side, rows, others[:JUDGED], known, seed, judges, network) for side in SIDES}
         return look.told(found, rows, derivation, history)
 
 
