@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from sklearn.datasets import load_digits
 
 import trine
 from trine.cli import main
+from trine.data import Field, Schema, read, stored
+from trine.domains import Category, Image
 from trine.errors import DataError
 from trine.estimators._scored.judged import Kinds, Seen, judge_of, with_judge
 from trine.estimators._scored.samples import scores
+from trine.estimators._shown.film import filmed_conditions
 
 SHORT: dict[str, Any] = {"epochs": 2, "channels": 8, "random_state": 0, "threads": 1}
 
@@ -61,6 +65,22 @@ def test_classes_beside_the_rows_judge_and_are_not_learned_from(
     assert other.metrics["classes out of balance"].value >= 0
     with pytest.raises(DataError, match="700 rows and 3 classes"):
         beside.evaluate((pictures, names[:3]))
+
+
+def test_classes_are_read_without_the_pictures_beside_them(
+    digits: tuple[NDArray[np.uint8], NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, kinds = digits
+    table = read({"digit": kinds.astype(str), "image": pictures})
+    schema = Schema({"digit": Category()}, {"image": Image()}).fit(table)
+    store = stored(table, schema, targets=True)
+    monkeypatch.delattr(Field, "select")
+    known = Kinds.given_in(schema, store)
+    assert known is not None
+    assert np.array_equal(np.array(known.names)[known.codes], kinds.astype(str))
+    filmed = filmed_conditions(SimpleNamespace(schema=schema, store=store), np.arange(len(kinds)), 20)  # type: ignore[arg-type]
+    assert kinds[filmed].tolist() == sorted(kinds[filmed])
+    assert (np.bincount(kinds[filmed]) == 2).all()
 
 
 def test_what_is_one_class_alone_is_out_of_balance(digits: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> None:

@@ -209,6 +209,15 @@ class Store:
                 tensors[f"{name}.length"] = field.offsets.index_select(0, rows + 1) - starts
         return Batch(tensors, self._batch_views)
 
+    def encoded(self, name: str, rows: Tensor) -> Any:
+        """What the domain of the column ``name`` encoded, at ``rows``, as of :meth:`Field.encoded`; no other field is read."""
+        field, part = self.views[name]
+        found = self.fields[field].encoded(rows)
+        if part is None:
+            return found
+        found = found[:, part]
+        return found[:, 0] if found.shape[1] == 1 else found
+
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
         """The batch of each of ``parts``, index tensors; what lies in files is read ahead."""
         waiting: Tensor | None = None

@@ -320,13 +320,8 @@ class Novelty(Estimator):
 
     def _column(self, store: Store, name: str, rows: NDArray[np.int64] | None = None) -> Any:
         """The column ``name`` of a store, in the user's units."""
-        field, part = store.views[f"x.{name}"]
         index = torch.arange(store.rows) if rows is None else torch.from_numpy(rows)
-        encoded = store.fields[field].encoded(index)
-        if part is not None:
-            encoded = encoded[:, part]
-            encoded = encoded[:, 0] if encoded.shape[1] == 1 else encoded
-        return self.schema_.x[name].decode(encoded)
+        return self.schema_.x[name].decode(store.encoded(f"x.{name}", index))
 
     def _values(self, store: Store, rows: NDArray[np.int64]) -> Any:
         columns = {name: self._column(store, name, rows) for name in self.schema_.x}

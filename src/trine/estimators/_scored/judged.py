@@ -44,7 +44,7 @@ class Kinds:
         ((name, domain),) = schema.x.items()
         if not isinstance(domain, Category):
             return None
-        codes = store.batch(torch.arange(store.rows))[f"x.{name}"].reshape(-1).numpy().astype(np.int64)
+        codes = store.encoded(f"x.{name}", torch.arange(store.rows)).reshape(-1).astype(np.int64)
         return cls(tuple(map(str, domain.labels)), np.where(codes < 0, -1, codes), True)
 
     @classmethod

@@ -77,7 +77,7 @@ def filmed_conditions(prepared: Prepared, rows: NDArray[np.int64], count: int) -
     """``count`` of the rows, over again where they are fewer; of a class as the only condition, as many of each class, in order."""
     domains = list(prepared.schema.x.items())
     if len(domains) == 1 and isinstance(domains[0][1], Category):
-        codes = prepared.store.batch(torch.from_numpy(rows))[f"x.{domains[0][0]}"].reshape(-1).numpy()
+        codes = prepared.store.encoded(f"x.{domains[0][0]}", torch.from_numpy(rows)).reshape(-1)
         known = np.unique(codes[codes >= 0])
         if len(known):
             wanted = np.sort(np.resize(known, count), kind="stable")
