@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 import trine
 from trine.blocks.makers import Made
+from trine.estimators._scored.samples import another
 from trine.evaluation import Metric, games
 
 DIGITS = load_digits()
@@ -123,6 +124,28 @@ def test_what_a_generator_does_not_hear_is_said(
     )
     findings = told(model, rows)
     assert {"noise", "condition"} & wrongs(findings) == {deaf}
+
+
+def test_sorted_rows_are_diagnosed_as_shuffled_ones(
+    lines: tuple[trine.ConditionalGAN, dict[str, np.ndarray]],
+) -> None:
+    model, rows = lines
+    order = np.argsort(rows["x"])
+    found, shuffled = told(model, {name: values[order] for name, values in rows.items()}), told(model, rows)
+    for name in ("noise", "condition"):
+        assert found[name]["value"] == pytest.approx(shuffled[name]["value"], rel=0.15)
+
+
+def test_another_condition_is_one_that_differs() -> None:
+    nan = float("nan")
+    batch = {"x.a": torch.tensor([0, 0, 1, 1, 1, 0]), "x.numbers": torch.tensor([[nan, 1.0]] * 5 + [[2.0, 1.0]])}
+    other = another({**batch, "y.b": torch.arange(6)})
+    assert other is not None
+    assert (other % 6).tolist() == [5, 5, 1, 1, 1, 4]
+    assert another({"x": batch["x.a"], "x.a": torch.zeros(3), "x.b": torch.full((3, 2), nan)}) is None
+    different = another({"x.a": torch.randn(7, 2, 2)})
+    assert different is not None
+    assert torch.equal(torch.arange(7)[different], torch.arange(7).roll(1))
 
 
 def test_a_translation_that_changes_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,13 @@ def test_what_is_wrong_is_said_of_either_way(rows: trine.Translator) -> None:
         said = {finding["name"]: finding for finding in rows.evaluations_[name].figures["diagnosis"]}
         assert {"modes", "critic", "noise", "condition"} <= set(said)
         assert not said["condition"]["wrong"]
+    noise = []
+    for order in (np.argsort(normals(400, 0, 0.0, 1.0)[:, 0]), np.arange(400)):  # a file may be sorted
+        piles = piles_of(rows.plan_, normals(400, 0, 0.0, 1.0)[order], normals(400, 1, 50.0, 10.0))
+        prepared = dataclasses.replace(prepare_piles(rows.plan_, piles), derivation=rows.derivation_)
+        found = evaluate_translations(prepared, rows.derivation_.model, prepared.rows.train, [])
+        noise += [finding["value"] for finding in found["A"].figures["diagnosis"] if finding["name"] == "noise"]
+    assert noise[0] == pytest.approx(noise[1], rel=0.25)
     still = trine.Translator(**{**TINY, "epochs": 1, "step_size": 1e-7, "diversity": 0.0}).fit(A, A[::-1].copy())
     still.translate(A[:2])
     with torch.no_grad():

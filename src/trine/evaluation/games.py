@@ -85,7 +85,7 @@ def diagnose(
         history: a record an epoch with ``train``, the terms' means, and ``held_out``, the score.
         ranking: see :func:`ranked`, on rows held out; None where the critic is not there any more.
         noise: how far other noise moves an answer, in units of the true rows' spread.
-        condition: how far another condition does; None where there is none.
+        condition: how far another condition does; None where there is none, or the same everywhere.
         same: how far a translation is from its input, in units of the inputs' spread; None where nothing is translated.
         divergence: that was learned, which is no remedy again. critic_steps: of a step, to which it is the same.
 

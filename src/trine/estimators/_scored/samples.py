@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -221,8 +221,26 @@ def scores(
     return Evaluation("samples", n, metrics, figures, [])
 
 
+def another(batch: Mapping[str, Tensor]) -> Tensor | None:
+    """(rows,) for each row the nearest before it, in a circle, that has another x; None where all have the same."""
+    new = torch.stack([_unlike(part, part.roll(1, 0)) for name, part in batch.items() if name.startswith("x.")]).any(0)
+    places = torch.arange(len(new), device=new.device)
+    # The row before the first of those, one after another, that are alike.
+    first = torch.where(new, places, -1).cummax(0).values
+    return torch.where(first < 0, places[new][-1:], first) - 1 if new.any() else None
+
+
+def _unlike(a: Tensor, b: Tensor) -> Tensor:
+    """(rows,) whether they differ; what is missing in both, NaN, does not."""
+    return ((a != b) & ((a == a) | (b == b))).reshape(len(a), -1).any(1)
+
+
 def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation: Evaluation) -> Evaluation:
-    """The evaluation with what is wrong with the game, in words: see :mod:`trine.evaluation.games`."""
+    """The evaluation with what is wrong with the game, in words: see :mod:`trine.evaluation.games`.
+
+    Args:
+        rows: of the store, in random order: of a sorted file those that follow each other are alike.
+    """
     rows = rows[:SCORED]
     if len(rows) < games.FEWEST:
         return evaluation
@@ -235,7 +253,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
     judge: nn.Module = learned.critic  # type: ignore[assignment]
     judge.eval()
     found: dict[str, list[Tensor]] = {
-        name: [] for name in ("true", "made", "again", "elsewhere", "on true", "on made", "input")
+        name: [] for name in ("true", "made", "again", "moved", "elsewhere", "on true", "on made", "input")
     }
     network.eval()
     with generators.seeded(SEED), torch.inference_mode():
@@ -246,8 +264,8 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
             noise = network.noise(batch)
             parts = {"true": network.made.seen(batch), "made": network.make(noise, condition)}
             parts["again"] = network.make(network.noise(batch), condition)
-            if condition is not None:
-                parts["elsewhere"] = network.make(noise, condition.roll(1, 0))
+            if condition is not None and (other := another(batch)) is not None:
+                parts["moved"], parts["elsewhere"] = parts["made"], network.make(noise, condition[other])
             if isinstance(network, PictureTranslation):
                 assert condition is not None
                 parts["input"] = condition
@@ -260,7 +278,6 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
         ranking = games.ranked(*(learned.witness(part, fake, real).numpy() for part in (real, fake)))
     values = {name: torch.cat(parts).numpy() for name, parts in found.items() if parts}
     by = games.spread(values["true"])
-    alone = network.condition is None
     same = None
     if "input" in values and values["input"].shape == values["made"].shape:
         same = games.moved(values["made"], values["input"], games.spread(values["input"]))
@@ -269,7 +286,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
         estimator.history_,
         ranking,
         games.moved(values["made"], values["again"], by),
-        None if alone else games.moved(values["made"], values["elsewhere"], by),
+        games.moved(values["moved"], values["elsewhere"], by) if "moved" in values else None,
         same,
         estimator.derivation_.choices.divergence,
         estimator.derivation_.choices.critic_steps,
@@ -358,4 +375,4 @@ def evaluate_samples_of(
         f"of {store.rows:,} rows {len(index):,} are compared with what is made, {len(floor):,} are the floor{learned}"
     )
     found = dataclasses.replace(found, figures={**found.figures, "notes": [said]})
-    return diagnosis(estimator, store, known, found)
+    return diagnosis(estimator, store, rows, found)

@@ -230,12 +230,14 @@ class _Look:
     ) -> dict[str, Evaluation]:
         """``A`` and ``B`` → what was found, with what is wrong, in words."""
         told = {}
+        # In random order: of a sorted pile rows that follow each other are alike.
+        some = np.random.default_rng(SEED).permutation(rows)[:SCORED]
         for side, evaluation in found.items():
             judged = evaluation.figures.get("diagnosis", [])
             figures = {name: value for name, value in evaluation.figures.items() if name != "diagnosis"}
             if len(rows) >= games.FEWEST:
                 learned, chosen = _learned_of(derivation.criterion, side), derivation.choices.divergence
-                findings = self.diagnosis(side, some_rows(rows, SCORED), learned, evaluation, history, chosen)
+                findings = self.diagnosis(side, some, learned, evaluation, history, chosen)
                 figures["diagnosis"] = [*judged, *(finding.to_json() for finding in findings)]
             told[side.upper()] = dataclasses.replace(evaluation, figures=figures)
         return told
