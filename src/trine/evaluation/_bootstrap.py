@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import scipy.sparse
-import scipy.stats
 from numpy.typing import NDArray
 
 from trine.evaluation._base import Values
+from trine.evaluation.shares import interval
 
 RESAMPLES = 1000
 """Bootstrap samples of the rows."""
@@ -81,8 +81,7 @@ def _interval(score: Score, value: float, drawn: Floats, weight: Floats | None, 
         return math.nan, math.nan
     if score.share and value in (0.0, 1.0):
         effective = n if weight is None else weight.sum() ** 2 / np.square(weight).sum()
-        ends = scipy.stats.binomtest(round(value * effective), round(effective)).proportion_ci()
-        return float(ends.low), float(ends.high)
+        return interval(round(value * effective), round(effective))
     low, middle, high = np.percentile(drawn, [2.5, 50.0, 97.5])
     least, most = score.bounds
     return max(value - float(middle - low), least), min(value + float(high - middle), most)

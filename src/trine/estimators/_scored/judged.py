@@ -15,6 +15,7 @@ from trine.domains import Category
 from trine.evaluation import Evaluation, Metric
 from trine.evaluation.judges import FEW, ROWS, Judge, autoencoder, classifier, judgeable
 from trine.evaluation.samples import frechet, kernel_distance, modes
+from trine.evaluation.shares import right, share
 from trine.models import Generator
 
 MOST_KINDS = 100
@@ -108,13 +109,9 @@ def with_judge(
     metrics[f"{by} found"] = Metric(own.found, none, none, floor.found, True)
     metrics[f"{by} out of balance"] = Metric(own.reverse_kl, none, none, floor.reverse_kl, False, "nats")
     if kinds is not None and kinds.given and name == "classifier":
-        right, base = (
-            _right(found[key], kinds.codes[part.index[:n]]) for key, part in (("made", made), ("true", true))
-        )
-        spread = 1.96 * np.sqrt(max(right * (1 - right), 0) / n)
-        metrics["taken for its class"] = Metric(
-            right, max(right - spread, 0.0), min(right + spread, 1.0), base, True, "share"
-        )
+        taken, base = (right(found[key], kinds.codes[part.index[:n]]) for key, part in (("made", made), ("true", true)))
+        if len(taken) and len(base):
+            metrics["taken for its class"] = share(taken, float(base.mean()))
     shares = {
         "column": by,
         "labels": list(judge.names),
@@ -127,8 +124,3 @@ def with_judge(
         metrics={**metrics, **evaluation.metrics},
         figures={**evaluation.figures, "judge": name, "kinds": shares},
     )
-
-
-def _right(found: NDArray[np.int64], wanted: NDArray[np.int64]) -> float:
-    known = wanted >= 0
-    return float((found[known] == wanted[known]).mean()) if known.any() else float("nan")

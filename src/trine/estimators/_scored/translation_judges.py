@@ -13,6 +13,7 @@ from trine.estimators._scored.judged import MOST_KINDS, OF_EACH
 from trine.evaluation import Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.judges import FEW, ROWS, Judge, classifier, judgeable
+from trine.evaluation.shares import right, share
 
 Rows = NDArray[np.int64]
 Labels = tuple[NDArray[np.object_] | None, NDArray[np.object_] | None]
@@ -47,17 +48,18 @@ class Judges:
         metrics: dict[str, Metric] = {}
         findings: list[Finding] = []
         if self.style is not None:
-            shares = [float((self.style.kind(rows) == SIDES[side]).mean()) for rows in (made, given, true)]
-            metrics["right style"] = _share(shares[0], shares[2], len(made))
+            taken = [self.style.kind(rows) == SIDES[side] for rows in (made, given, true)]
+            shares = [float(part.mean()) for part in taken]
+            metrics["right style"] = share(taken[0], shares[2])
             findings.append(games.style(*shares))
         judge = self.content.get(side)
         if judge is not None:
             shown, there = self.codes[1 - SIDES[side]][read], self.codes[SIDES[side]][own]
-            kept, base = _right(judge, made, shown), _right(judge, true, there)
-            if kept is not None and base is not None:
-                known = shown[shown >= 0]
-                metrics["content kept"] = _share(kept, base, len(known))
-                findings.append(games.content(kept, float(np.bincount(known).max() / len(known)), base))
+            kept, base = right(judge.kind(made), shown), right(judge.kind(true), there)
+            if len(kept) and len(base):
+                chance = float(np.bincount(shown[shown >= 0]).max() / len(kept))
+                metrics["content kept"] = share(kept, float(base.mean()))
+                findings.append(games.content(float(kept.mean()), chance, float(base.mean())))
         return metrics, findings
 
 
@@ -102,14 +104,3 @@ def _coded(labels: Labels) -> tuple[tuple[str, ...], tuple[Rows, Rows]]:
         for side in labels
     )
     return tuple(names), (a, b)
-
-
-def _right(judge: Judge, rows: Tensor, wanted: Rows) -> float | None:
-    """Share of rows with a label that are taken for it; None where none has one."""
-    known = wanted >= 0
-    return float((judge.kind(rows)[known] == wanted[known]).mean()) if known.any() else None
-
-
-def _share(value: float, baseline: float, rows: int) -> Metric:
-    error = 1.96 * (max(value * (1 - value), 0.0) / max(rows, 1)) ** 0.5
-    return Metric(value, max(value - error, 0.0), min(value + error, 1.0), baseline, True, "share")
