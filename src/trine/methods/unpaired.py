@@ -25,14 +25,13 @@ from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts, methods
 from trine.methods.gan import BOUND, GanMethod, adversarial, derived, divergence_of, numbers_of, refuse_packs
 from trine.models import Translator
-from trine.models.translator import Contrast
+from trine.models.translator import PLACES, SIDES, Contrast
 from trine.procedures import Procedure
 
 SMALL = 48
 """Pixels of the shorter side below which a picture is small."""
 WHOLE = 24
 """Pixels from which on a critic of small pictures sees each as a whole, 46 pixels; below, patches of 18."""
-OTHER = {"a": "b", "b": "a"}
 
 
 @methods.register("unpaired")
@@ -44,7 +43,7 @@ class UnpairedMethod(GanMethod):
         refuse_packs(choices)
         model, critics = _networks(schema, choices)
         terms: list[Term] = []
-        for side in ("b", "a"):
+        for side in SIDES:
             learned: LearnedDivergence = divergence_of(choices, critics[side])
             if choices.history:
                 generator: Any = model.to_b if side == "b" else model.to_a
@@ -192,25 +191,22 @@ def _kept(model: Translator, choices: Choices) -> list[Term]:
     """What keeps the content, the noise, and by choice what is of a pile already; a number each."""
     terms: list[Term] = []
     weight = 0.0 if choices.likelihood is None else choices.likelihood
-    for side in ("a", "b"):
+    for side in PLACES:
         generator: Any = model.to_a if side == "a" else model.to_b
         numbers = math.prod(generator.shape)
-        width = model.noise[0 if side == "a" else 1]
+        width = model.noise[PLACES[side]]
         own = choices.identity_weight or 0.0
-        if model.contrast is not None:
-            pairs = [("patches", "source", weight), ("patches_same", "source_same", own)]
-            terms += [
-                Term(PatchNCE(), f"{one}_{side}", f"{other}_{side}", weight=share, training_only=True)
-                for one, other, share in pairs
-                if share
-            ]
-        else:
-            pairs = [("cycle", "real", weight), ("same", "real", own)]
-            terms += [
-                Term(KL(), f"{one}_{side}", f"{other}_{side}", weight=share / numbers, training_only=True)
-                for one, other, share in pairs
-                if share
-            ]
+        kept, among = (KL, numbers) if model.contrast is None else (PatchNCE, 1)
+        pairs = (
+            [("cycle", "real", weight), ("same", "real", own)]
+            if model.contrast is None
+            else [("patches", "source", weight), ("patches_same", "source_same", own)]
+        )
+        terms += [
+            Term(kept(), f"{one}_{side}", f"{other}_{side}", weight=share / among, training_only=True)
+            for one, other, share in pairs
+            if share
+        ]
         if choices.diversity:
             share = choices.diversity / width
             terms.append(Term(KL(), f"noise_{side}", f"z_{side}", weight=share, training_only=True))

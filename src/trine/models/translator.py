@@ -17,6 +17,10 @@ from trine.models.generator import Noise
 
 Outputs = dict[str, Tensor | Distribution]
 
+SIDES = ("b", "a")
+"""What is translated to, in the order in which it is told."""
+PLACES = {"a": 0, "b": 1}
+"""Side → its place in whatever is of both: pairs of rows, widths of noise."""
 LIKELIHOODS = ("laplace", "normal")
 """Under which what comes back of a cycle is scored: absolute or squared differences."""
 
@@ -188,7 +192,7 @@ class Translator(nn.Module):
         """
         generator, other = (self.to_b, self.to_a) if to == "b" else (self.to_a, self.to_b)
         value = _maps(other).seen(batch)
-        width = self.noise[1 if to == "b" else 0]
+        width = self.noise[PLACES[to]]
         z = torch.randn(len(value), width, device=value.device, dtype=value.dtype) if z is None else z
         made: Tensor = generator(value, z)
         return made

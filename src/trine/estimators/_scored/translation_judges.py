@@ -14,12 +14,11 @@ from trine.evaluation import Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.judges import FEW, ROWS, Judge, classifier, judgeable
 from trine.evaluation.shares import right, share
+from trine.models.translator import PLACES
 
 Rows = NDArray[np.int64]
 Labels = tuple[NDArray[np.object_] | None, NDArray[np.object_] | None]
 """Of A's rows and of B's, (rows,) texts with None where one is missing; or None where they have none."""
-SIDES = {"a": 0, "b": 1}
-"""Side → its place in a pair."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +47,13 @@ class Judges:
         metrics: dict[str, Metric] = {}
         findings: list[Finding] = []
         if self.style is not None:
-            taken = [self.style.kind(rows) == SIDES[side] for rows in (made, given, true)]
+            taken = [self.style.kind(rows) == PLACES[side] for rows in (made, given, true)]
             shares = [float(part.mean()) for part in taken]
             metrics["right style"] = share(taken[0], shares[2])
             findings.append(games.style(*shares))
         judge = self.content.get(side)
         if judge is not None:
-            shown, there = self.codes[1 - SIDES[side]][read], self.codes[SIDES[side]][own]
+            shown, there = self.codes[1 - PLACES[side]][read], self.codes[PLACES[side]][own]
             kept, base = right(judge.kind(made), shown), right(judge.kind(true), there)
             if len(kept) and len(base):
                 chance = float(np.bincount(shown[shown >= 0]).max() / len(kept))
@@ -72,7 +71,7 @@ def judges_of(
         seen: (side, pairs) → rows of one pile, as critics see them. labels: of all rows. compared: rows that they will see.
         seed, device: of their training.
     """
-    known = {side: rows[np.unique(rows[:, place], return_index=True)[1]] for side, place in SIDES.items()}
+    known = {side: rows[np.unique(rows[:, place], return_index=True)[1]] for side, place in PLACES.items()}
     rng = np.random.default_rng(seed)
     known = {side: rng.permutation(pairs)[:ROWS] for side, pairs in known.items()}
     own = {side: seen(side, pairs) for side, pairs in known.items()}
@@ -85,7 +84,7 @@ def judges_of(
     if shapes["a"] == shapes["b"] and 2 * n >= FEW:
         style = classifier(cat([own["a"][:n], own["b"][:n]]), np.repeat([0, 1], n), ("A", "B"), compared, seed, device)
     content = {}
-    for side, place in SIDES.items() if all(of is not None for of in labels) else ():
+    for side, place in PLACES.items() if all(of is not None for of in labels) else ():
         of = codes[place][known[side][:, place]]
         there = np.flatnonzero(of >= 0)
         kinds = len(np.unique(of[there]))

@@ -31,6 +31,7 @@ from trine.evaluation.judges import judgeable
 from trine.evaluation.samples import frechet, frechet_error
 from trine.methods import Derivation
 from trine.models import Translator
+from trine.models.translator import PLACES, SIDES
 from trine.training import Score, generators
 
 SCORED = 500
@@ -39,7 +40,6 @@ ANSWERS = 4
 """Translations of one row that its diversity is of."""
 ASKED = 128
 """Rows whose translations are compared under several noises."""
-SIDES = ("b", "a")
 
 
 @score_of.register
@@ -191,7 +191,7 @@ class _Look:
         """
         self.model.eval()
         # Rows of the smaller pile come again and again in pairs; here each counts once.
-        column = 1 if side == "b" else 0
+        column = PLACES[side]
         own = rows[np.unique(rows[:, column], return_index=True)[1]]
         beside = floor[np.unique(floor[:, column], return_index=True)[1]]
         given = rows[np.unique(rows[:, 1 - column], return_index=True)[1]]

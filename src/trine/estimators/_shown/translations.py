@@ -15,12 +15,11 @@ from trine.estimators._shown.samples import ANSWERS, ROWS_OF_STRIP, Look, early,
 from trine.estimators._shown.sheets import moving_sheet, sheet
 from trine.estimators._x_given_z import cut
 from trine.models import Translator
+from trine.models.translator import PLACES, SIDES
 from trine.training import Result, generators
 
 SHOWN = 6
 """Rows of either pile that are shown."""
-SIDES = ("b", "a")
-"""What is translated to, in the order in which it is shown."""
 
 
 def translations_film(model: Translator, batch: Batch) -> Callable[[], dict[str, Tensor]]:
@@ -48,7 +47,7 @@ def filmed(model: Translator) -> int:
 
 def noise(model: Translator, to: str, rows: int, seed: int = SEED) -> Tensor:
     """(rows, width) noise of the one direction, the same each time."""
-    drawn = torch.randn(rows, model.noise[1 if to == "b" else 0], generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randn(rows, model.noise[PLACES[to]], generator=torch.Generator().manual_seed(seed))
     return drawn.to(next(model.parameters()).device)
 
 
