@@ -65,8 +65,9 @@ def network(pair: Pair, choices: Choices) -> PictureTranslation:
     x, read, y, made = pair
     size = (made.height, made.width)
     assert choices.noise is not None
-    halvings, width = halvings_of(min(size)), choices.channels or 16
-    net = UNet(read.channels + GRAIN, made.channels, width, choices.noise, halvings, GRAIN)
+    assert choices.channels is not None
+    halvings = halvings_of(min(size))
+    net = UNet(read.channels + GRAIN, made.channels, choices.channels, choices.noise, halvings, GRAIN)
     return PictureTranslation(
         Noise(choices.noise + GRAIN * made.height * made.width),
         net,
@@ -82,10 +83,11 @@ def critic(pair: Pair, choices: Choices) -> nn.Module:
     """What judges a picture beside the one it was made of, patch by patch."""
     x, read, _, made = pair
     size = (made.height, made.width)
+    assert choices.channels is not None
     return PairCritic(
         SeenPicture(f"x.{x}", read, size),
         read.channels + made.channels,
-        2 * (choices.channels or 16),
+        2 * choices.channels,
         min(halvings_of(min(size)), 2 if min(size) < WIDE else 3),
         choices.critic_augment or 0.0,
     )
@@ -98,8 +100,7 @@ def terms(pair: Pair, choices: Choices) -> list[Term]:
     default, answers are nearer to the median than the data are. Without one, they are kept a share of other pictures' distance
     apart.
     """
-    weight = LIKELIHOOD if choices.likelihood is None else choices.likelihood
-    apart = DIVERSITY if choices.diversity is None else choices.diversity
+    weight, apart = choices.likelihood, choices.diversity
     made = pair[3]
     numbers = made.channels * made.height * made.width
     found = []

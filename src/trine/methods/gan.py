@@ -30,6 +30,8 @@ from trine.procedures import Descent, Procedure
 
 BETAS = (0.0, 0.99)
 """Of both players: momentum carries a game past its rest (Gidel et al., `Negative Momentum for Improved Game Dynamics`, 2019)."""
+DESCENT = ("optimiser", "step_size", "schedule", "weight_decay", "clip", "ema", "autocast", "compile")
+"""Choices of both players' descent."""
 MANY = 10_000
 """Rows from which on steps are many."""
 FEW = 1000
@@ -316,12 +318,13 @@ def numbers_of(choices: Choices) -> int:
 
 
 def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
-    """The learned divergence by its name, with the penalties that choices name.
+    """The learned divergence by its name, with the penalties that resolved choices name.
 
     Raises:
         ChoiceError: no divergence with a critic has that name.
     """
-    name = choices.divergence or "relativistic"
+    name = choices.divergence
+    assert name is not None
     if name not in learned:
         known = list(learned)
         raise ChoiceError(
@@ -338,31 +341,21 @@ def divergence_of(choices: Choices, critic: nn.Module) -> LearnedDivergence:
             raise ChoiceError(
                 f"penalty is 0, and divergence={name} is no distance without its penalty; leave penalty out or make it larger."
             )
-        return kind(critic, weight=LIPSCHITZ if choices.penalty is None else choices.penalty)  # type: ignore[no-any-return]
-    weight = 1.0 if choices.penalty is None else choices.penalty
-    return kind(critic, r1=weight, r2=weight, every=choices.penalty_every or 1)  # type: ignore[no-any-return]
+        return kind(critic, weight=choices.penalty)  # type: ignore[no-any-return]
+    return kind(critic, r1=choices.penalty, r2=choices.penalty, every=choices.penalty_every)  # type: ignore[no-any-return]
 
 
 def diversity_term(choices: Choices) -> Term:
     """What keeps answers under different noise apart."""
-    weight = 1.0 if choices.diversity is None else choices.diversity
+    weight = choices.diversity
+    assert weight is not None
     return Term(ModeSeeking(), "fake", "other", ("apart", "real"), weight=weight, name="diversity", training_only=True)
 
 
 def adversarial(choices: Choices) -> Procedure:
-    """Descent of both players by turns."""
-    return Descent(
-        optimiser=choices.optimiser or "adamw",
-        step_size=choices.step_size or 5e-4,
-        schedule=choices.schedule or "cosine",
-        weight_decay=choices.weight_decay or 0.0,
-        clip=choices.clip or 0.0,
-        ema=choices.ema or 0.0,
-        autocast=choices.autocast or "none",
-        compile=choices.compile,
-        betas=BETAS,
-        tighten_steps=choices.critic_steps or 1,
-    )
+    """Descent of both players by turns, by resolved choices."""
+    how: dict[str, Any] = {name: getattr(choices, name) for name in DESCENT}
+    return Descent(**how, betas=BETAS, tighten_steps=choices.critic_steps or 1)
 
 
 def refuse_packs(choices: Choices) -> None:

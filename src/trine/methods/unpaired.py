@@ -128,11 +128,13 @@ def _networks(schema: Schema, choices: Choices) -> tuple[Translator, dict[str, n
     (x, a), (y, b) = (next(iter(side.items())) for side in (schema.x, schema.y))
     assert isinstance(a, Image)
     assert isinstance(b, Image)
-    side, width = min(a.height, a.width), choices.channels or 16
+    assert choices.channels is not None
+    assert choices.layers is not None
+    side, width = min(a.height, a.width), choices.channels
     if side < 8:
         raise SchemaError(f"Pictures have {a.height} × {a.width} pixels; a translator needs at least 8 a side.")
     halvings = 2 if side >= 16 else 1
-    blocks = choices.layers or 6
+    blocks = choices.layers
     networks = {
         "b": ResidualTranslator(a.channels, b.channels, width, blocks, choices.noise, halvings),
         "a": ResidualTranslator(b.channels, a.channels, width, blocks, choices.noise, halvings),
