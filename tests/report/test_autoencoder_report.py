@@ -60,6 +60,15 @@ def test_a_table_is_shown_as_tables_and_its_codes_as_a_map(tmp_path: Path) -> No
     assert "Worst mistakes" not in page
 
 
+@pytest.mark.parametrize("method", ["autoencoder", "gan"])
+def test_rows_of_vectors_have_a_report(method: str, tmp_path: Path) -> None:
+    vectors = np.empty(60, dtype=object)
+    vectors[:] = list(np.random.default_rng(0).normal(size=(60, 3)) @ np.ones((3, 5)))
+    run = tmp_path / "run"
+    trine.fit({"v": vectors}, method=method, epochs=1, out=run, valid=0.2, **({"code": 2} if method != "gan" else {}))
+    assert "<th>v</th>" in report_run(run).read_text()
+
+
 def test_codes_that_are_all_alike_have_no_map() -> None:
     """Of a code that says nothing; t-SNE would take the process with it."""
     table = trine.data.read({"a": np.arange(40.0)})

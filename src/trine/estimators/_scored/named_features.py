@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trine.data import read
+from trine.data import table_of
 from trine.domains import Domain, Image
 from trine.errors import ChoiceError
 from trine.estimators._encoders import source_of
@@ -65,7 +65,7 @@ def _space(
     source = source_of(network)
 
     def features(value: Tensor) -> Matrix:
-        return source.features(source.inputs(read(dict(decode(value))))).astype(np.float64)
+        return source.features(source.inputs(table_of(decode(value)))).astype(np.float64)
 
     return standardised(Path(source.name).stem if source.kind == "trine" else source.name, features, rows, compared)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.distributions import Distribution, Independent, Normal
 
-from trine.data import Table, labels_of, read
+from trine.data import Table, labels_of, table_of
 from trine.domains import Image
 from trine.estimators._shown.marginals import DRAWN, marginals, measured
 from trine.estimators._shown.sheets import as_uri, contact_sheet, eight_bits
@@ -66,10 +66,10 @@ def codes_record(
         found["marginals"] = marginals(estimator.schema_.x, table, made)
     drawn = estimator.drawn_columns(SAMPLES if only else ROWS, seed=estimator.plan_.seed)
     if only is None:
-        made = read({name: _short(values) for name, values in drawn.items()})
+        made = table_of({name: _short(values) for name, values in drawn.items()})
         found["samples"] = [look(made, i) for i in range(ROWS)]
         if len(codes) > 1:
-            way = read(estimator.columns_of(_ways(codes)[:WAY]))
+            way = table_of(estimator.columns_of(_ways(codes)[:WAY]))
             found["way"] = [look(way, i) for i in range(WAY)]
         return found
     domain = estimator.schema_.x[only]
@@ -104,7 +104,7 @@ def information(estimator: Any, table: Table) -> NDArray[np.float64]:
 def _pairs(estimator: Any, table: Table, codes: NDArray[Any], look: Look) -> list[dict[str, Any]]:
     """Rows and how they come back."""
     count = min(ROWS, len(codes))
-    back = read({name: _short(values) for name, values in estimator.columns_of(codes[:count]).items()})
+    back = table_of({name: _short(values) for name, values in estimator.columns_of(codes[:count]).items()})
     return [{"row": look(table, i, (back, i)), "back": look(back, i, (table, i))} for i in range(count)]
 
 

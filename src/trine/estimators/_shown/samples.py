@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trine.data import Table, read
+from trine.data import Table, table_of
 from trine.domains import Category, Domain, Image, Numeric
 from trine.estimators._plan import Prepared
 from trine.estimators._scored.samples import JUDGED, SEED, given_of, scored_rows, seen_rows, space_of
@@ -285,7 +285,7 @@ class _Told:
 
     def in_units(self, seen: Tensor) -> Table:
         """Made rows as a table."""
-        return read({name: short(values) for name, values in self.estimator._in_units(seen).items()})
+        return table_of({name: short(values) for name, values in self.estimator._in_units(seen).items()})
 
     def answers_in_words(self) -> list[dict[str, Any]]:
         """Of some rows that were not learned from what was given, what belongs to it, and several answers."""
@@ -380,7 +380,7 @@ class _Told:
         """Made columns as a table, beside the columns that they were made for."""
         given = () if self.network.condition is None else self.prepared.schema.x
         kept = self.table.take(rows)
-        found = read(dict(drawn))
+        found = table_of(dict(drawn))
         for name in given:
             column = kept.column(name)
             found = found.with_column(name, column.values if column.levels is None else _named(column))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trine.data import Batch, Table, read
+from trine.data import Batch, Table, table_of
 from trine.domains import Domain
 from trine.estimators._shown.film import PICTURES, SEED, SIDE, bytes_of_seen, small
 from trine.estimators._shown.samples import ANSWERS, ROWS_OF_STRIP, Look, early, pixels, short
@@ -130,7 +130,7 @@ class _Side:
     def table(self, generator: Any, seen: Tensor) -> Table:
         """Values as critics see them, in the user's units."""
         domains = self.domains[id(generator)]
-        return read(
+        return table_of(
             {
                 name: short(domains[name].decode(cut(domains[name], value.numpy())))
                 for name, value in generator.columns(seen).items()
