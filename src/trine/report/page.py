@@ -164,6 +164,16 @@ def _codes(content: ReportContent) -> dict[str, Any]:
         },
         "diagnosis": diagnosis,
         "columns": columns,
+        "moved": _checked(told.get("moved", ())),
+        "fields": [
+            {
+                **field,
+                "image": figures.code_field(field),
+                "labels": list(zip(field.get("labels", ()), figures.COLOURS, strict=False)),
+            }
+            for field in told.get("fields", ())
+        ],
+        "manifold": _checked(told.get("manifold") or {}),
         "way": [{**row, "image": image_uri(row.get("image"))} for row in told.get("way", ())],
         "marginal_svgs": [figures.marginal(column) for column in told.get("marginals", ())],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +12,15 @@ from torch.distributions import Distribution, Independent, Normal
 from trine.data import Table, labels_of, table_of
 from trine.domains import Image
 from trine.estimators._shown.marginals import DRAWN, marginals, measured
-from trine.estimators._shown.sheets import as_uri, contact_sheet, eight_bits
+from trine.estimators._shown.sheets import as_uri, contact_sheet, eight_bits, sheet
+from trine.estimators._shown.traversed import Look, drawn, fields, traversals, way
 
 ROWS = 10
 """Rows that are shown beside what comes back of them."""
 POINTS = 1500
 """Codes on the plane."""
-GRID = 15
-"""Pictures a side of the manifold of two numbers."""
+GRID, COARSE = 15, 7
+"""Pictures a side of the manifold of two numbers; of series and sounds, which are larger."""
 WAY = 9
 """Pictures on a way, and of a traversal."""
 WAYS = 6
@@ -29,12 +30,6 @@ DIMENSIONS = 10
 SAMPLES = 60
 NEIGHBOURS = 30.0
 """Perplexity of the map of codes of more than two numbers."""
-
-
-class Look(Protocol):
-    """(table, row) → ``values`` and ``image`` of a row, in the axes of another row ``beside`` it where there is one."""
-
-    def __call__(self, table: Table, index: int, beside: tuple[Table, int] | None = None) -> dict[str, Any]: ...
 
 
 def codes_record(
@@ -64,22 +59,28 @@ def codes_record(
     if measured(estimator.schema_.x, table):
         made = estimator.drawn_columns(DRAWN, seed=estimator.plan_.seed)
         found["marginals"] = marginals(estimator.schema_.x, table, made)
-    drawn = estimator.drawn_columns(SAMPLES if only else ROWS, seed=estimator.plan_.seed)
+    others = [name for name in estimator.schema_.x if name != only]
+    if len(codes) > 1 and others:
+        found["moved"] = traversals(estimator, codes, told, look, others)
+        if codes.shape[1] == 2:
+            found["fields"] = fields(estimator, codes, _grid(estimator, codes, GRID), GRID, others)
+    samples = estimator.drawn_columns(SAMPLES if only else ROWS, seed=estimator.plan_.seed)
     if only is None:
-        made = table_of({name: _short(values) for name, values in drawn.items()})
+        made = table_of({name: _short(values) for name, values in samples.items()})
         found["samples"] = [look(made, i) for i in range(ROWS)]
         if len(codes) > 1:
-            way = table_of(estimator.columns_of(_ways(codes)[:WAY]))
-            found["way"] = [look(way, i) for i in range(WAY)]
+            between = table_of(estimator.columns_of(_ways(codes)[:WAY]))
+            found["way"] = [look(between, i, (between, np.arange(WAY))) for i in range(WAY)]
+            found["manifold"] = _manifold(estimator, codes, look)
         return found
     domain = estimator.schema_.x[only]
-    pictures = {"samples": (drawn[only], 12)}
+    pictures = {"samples": (samples[only], 12)}
     if len(codes) > 1:
         pictures["traversals"] = (_decoded(estimator, _traversed(codes, told), only), WAY)
         pictures["interpolations"] = (_decoded(estimator, _ways(codes), only), WAY)
         found["traversed"] = [int(i) + 1 for i in np.argsort(-told)[:DIMENSIONS]]
     if codes.shape[1] == 2 and len(codes) > 1:
-        pictures["manifold"] = (_decoded(estimator, _grid(estimator, codes), only), GRID)
+        pictures["manifold"] = (_decoded(estimator, _grid(estimator, codes, GRID), only), GRID)
     for name, (values, across) in pictures.items():
         found[f"{name}_image"] = as_uri(contact_sheet([eight_bits(domain, value) for value in values], across, 900))
     return found
@@ -145,14 +146,8 @@ def _decoded(estimator: Any, z: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _traversed(codes: NDArray[Any], told: NDArray[np.float64]) -> NDArray[Any]:
-    """Codes that differ from the middle one in one number, from its lowest to its highest: a row of ``WAY`` for each number."""
-    middle, low, high = np.median(codes, axis=0), np.quantile(codes, 0.02, axis=0), np.quantile(codes, 0.98, axis=0)
-    rows = []
-    for i in np.argsort(-told)[:DIMENSIONS]:
-        way = np.tile(middle, (WAY, 1))
-        way[:, i] = np.linspace(low[i], high[i], WAY)
-        rows.append(way)
-    return np.concatenate(rows)
+    """A way of ``WAY`` codes along each of the numbers that tell most."""
+    return np.concatenate([way(codes, int(i), WAY) for i in np.argsort(-told)[:DIMENSIONS]])
 
 
 def _ways(codes: NDArray[Any]) -> NDArray[Any]:
@@ -162,12 +157,20 @@ def _ways(codes: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([(1 - along) * codes[2 * i] + along * codes[2 * i + 1] for i in range(pairs)])
 
 
-def _grid(estimator: Any, codes: NDArray[Any]) -> NDArray[Any]:
+def _manifold(estimator: Any, codes: NDArray[Any], look: Look) -> dict[str, Any] | None:
+    """A sheet of what codes of two numbers stand for, where that can be drawn."""
+    if codes.shape[1] != 2:
+        return None
+    pictures = drawn(look, table_of(estimator.columns_of(_grid(estimator, codes, COARSE))))
+    return None if pictures is None else sheet(pictures, COARSE)
+
+
+def _grid(estimator: Any, codes: NDArray[Any], side: int) -> NDArray[Any]:
     """Codes of two numbers at the quantiles of the normal prior, or of the codes where nothing shaped them.
 
     The first number goes to the right, the second upwards.
     """
-    level = np.linspace(0.03, 0.97, GRID)
+    level = np.linspace(0.03, 0.97, side)
     shaped = estimator.derivation_.choices.shape not in (None, "none")
     if shaped and estimator.derivation_.choices.code_prior == "normal":
         own = torch.special.ndtri(torch.from_numpy(level)).numpy()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trine.blocks.sound import MelSpectrogram
 from trine.choices import Choices
@@ -157,15 +158,18 @@ def _novelty(estimator: Any, schema: Schema, table: Table) -> dict[str, Any]:
 
 
 def _look(
-    domains: Mapping[str, Domain], table: Table, index: int, beside: tuple[Table, int] | None = None
+    domains: Mapping[str, Domain],
+    table: Table,
+    index: int,
+    beside: tuple[Table, int | NDArray[np.int64]] | None = None,
 ) -> dict[str, Any]:
     """What row ``index`` holds of some columns: ``values``, column → text, and ``image``, all of its pictures side by side.
 
-    ``beside``: a row of another table that it is compared with by eye; the lines of both have the same axes. A column that a table
-    lacks, since it is read and does not come back, is left out.
+    ``beside``: a row, or rows, of another table that it is compared with by eye; the lines of all have the same axes. A column that
+    a table lacks, since it is read and does not come back, is left out.
     """
     row = table.take(np.array([index]))
-    other = None if beside is None else beside[0].take(np.array([beside[1]]))
+    other = None if beside is None else beside[0].take(np.atleast_1d(beside[1]))
     shown: dict[str, Any] = {"values": {}, "image": None}
     pictures: list[np.ndarray] = []
     for name, domain in domains.items():
@@ -219,7 +223,7 @@ def _value(column: Column) -> str:
 def picture(domain: Domain, column: Column, beside: Column | None = None) -> np.ndarray | None:
     """(channels, height, width) pixels that show the only row of a column, or None; open by ``picture.register(DomainType)``.
 
-    What has axes has those that the only row of ``beside`` fits as well.
+    What has axes has those that the rows of ``beside`` fit as well.
     """
     return None
 
@@ -241,7 +245,7 @@ def _(domain: Series, column: Column, beside: Column | None = None) -> np.ndarra
     if not known[0] or not len(steps):
         return None
     others, known = domain.encode_known(beside) if beside is not None else (encoded, known)
-    seen = np.concatenate([steps, others[0][:, : domain.channels]]) if known[0] else steps
+    seen = np.concatenate([steps, *(others[i][:, : domain.channels] for i in np.flatnonzero(known).tolist())])
     finer = 3  # drawn larger and then reduced, so that lines are smooth
     width = height = SHOWN_SIDE * finer
     canvas = Pillow.new("RGB", (width, height), "white")

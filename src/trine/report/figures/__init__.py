@@ -5,6 +5,8 @@ from .classes import confidence as confidence
 from .classes import confusion as confusion
 from .classes import precision_recall as precision_recall
 from .classes import roc as roc
+from .codes import COLOURS as COLOURS
+from .codes import code_field as code_field
 from .codes import code_information as code_information
 from .codes import code_plane as code_plane
 from .learning import game_curves as game_curves

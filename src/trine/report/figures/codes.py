@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +14,8 @@ from trine.report.figures._canvas import BLUE, SOFT, drawing, label
 
 COLOURS = ("#3b7dd8", "#e07b1f", "#2f9e63", "#d1495b", "#8a63d2", "#9c6b3f", "#d65db1", "#7f8c8d", "#b3a11a", "#1fa3b8")
 """Of labels; of a middling lightness, so that they stand out on white and on black."""
+GREY = "#8a94a0"
+"""Of labels beyond those."""
 MOST_LABELS = 10
 SHOWN = 24
 """Most numbers of a code that have a bar."""
@@ -51,6 +55,23 @@ def code_plane(plane: Mapping[str, Any]) -> str:
             ax.set(xticks=[], yticks=[])
         ax.set_box_aspect(0.75)
     return done.svg
+
+
+def code_field(field: Mapping[str, Any]) -> str:
+    """A column over the plane of codes, a pixel a code, as a data URI: the bluer, the higher; of labels each in its colour."""
+    from PIL import Image
+
+    if "levels" in field:
+        levels = np.clip(np.asarray(field["levels"], dtype=np.float64), 0, 1)
+        pixels = np.broadcast_to(np.array([36, 96, 167, 0]), (*levels.shape, 4)).astype(np.uint8)
+        pixels[..., 3] = np.rint(240 * levels)
+    else:
+        colours = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] + [215] for colour in (*COLOURS, GREY)])
+        places = np.minimum(np.asarray(field["codes"], dtype=np.int64), len(COLOURS))
+        pixels = colours[places].astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def code_information(rows: Sequence[Mapping[str, Any]], shaped: bool) -> str:
