@@ -1,7 +1,9 @@
-"""Unpaired translation: digits and restyled digits, photographs and paintings, and the speed of a step.
+"""Unpaired translation: digits and restyled digits, photographs and paintings, waves and tones, and the speed of a step.
 
-Run: ``python -m benchmarks.unpaired digits``, ``photos``, ``speed`` or ``report``; each keeps what it measured in
-``results/unpaired.json`` and its pictures beside it; ``report`` writes ``results/unpaired.md``.
+Run: ``python -m benchmarks.unpaired digits``, ``photos``, ``series``, ``sounds``, ``speed`` or ``report``; each keeps what it
+measured in ``results/unpaired.json`` and its pictures beside it; ``report`` writes ``results/unpaired.md``. ``series`` and
+``sounds`` take two minutes each, the data are made here: sines ↔ square waves of 48 steps, and tones of 0.1 seconds, soft ↔ reedy
+ones. A wave is to keep how many periods it has, a tone its pitch.
 """
 
 from __future__ import annotations
@@ -202,6 +204,90 @@ def photos(budget: float, seed: int) -> dict[str, Any]:
     return found
 
 
+PERIODS, OFTEN = (1, 2, 3, 4), (0.4, 0.3, 0.2, 0.1)
+"""Of waves, and how often each is in either pile: the shares tell which belongs to which."""
+STEPS, RATE, SECONDS = 48, 4000, 0.1
+PITCHES = (200, 250, 300, 400)
+"""Hz, as often as the periods are."""
+PILE, ASKED, BUDGET = 2000, 1000, 90.0
+
+Waves = NDArray[np.float64]
+
+
+def waves(rows: int, seed: int, pile: str) -> tuple[Waves, NDArray[np.int64]]:
+    """(rows, steps, 1) sines (A) or square waves (B) of any phase, and how many periods each has."""
+    rng = np.random.default_rng(seed)
+    periods, phase = rng.choice(PERIODS, rows, p=OFTEN), rng.uniform(0, 2 * np.pi, (rows, 1))
+    sines = np.sin(2 * np.pi * periods[:, None] * np.arange(STEPS) / STEPS + phase)
+    clean = np.sign(sines) if pile == "B" else sines
+    return (clean + 0.05 * rng.normal(size=clean.shape))[..., None], periods
+
+
+def tones(rows: int, seed: int, pile: str) -> tuple[Waves, NDArray[np.int64]]:
+    """(rows, samples, 1) soft tones (A), whose overtones fall as 1/k³, or reedy ones (B), odd as 1/k, and the pitch of each."""
+    rng = np.random.default_rng(seed)
+    pitch, phase = rng.choice(PITCHES, rows, p=OFTEN), rng.uniform(0, 2 * np.pi, (rows, 1))
+    turns = 2 * np.pi * pitch[:, None] * np.arange(round(RATE * SECONDS)) / RATE + phase
+    kinds = {"A": {k: k**-3.0 for k in (1, 2, 3)}, "B": {k: k**-1.0 for k in (1, 3)}}
+    found = sum(share * np.sin(k * turns) for k, share in kinds[pile].items())
+    loud = rng.uniform(0.3, 0.6, (rows, 1))
+    return (loud * found + 0.01 * rng.normal(size=found.shape))[..., None], pitch
+
+
+def strongest(rows: Waves) -> NDArray[np.int64]:
+    """(n,) periods of the strongest part of each row, over its length: whole ones, for all that is made here has such."""
+    found: NDArray[np.int64] = np.abs(np.fft.rfft(rows[:, :, 0], axis=1))[:, 1:].argmax(1) + 1
+    return found
+
+
+def cells_of(rows: Waves) -> NDArray[Any]:
+    """(n,) a row a cell."""
+    found = np.empty(len(rows), dtype=object)
+    found[:] = list(rows)
+    return found
+
+
+def sequences(name: str, seed: int) -> dict[str, Any]:
+    """Waves or tones of two styles; a frozen classifier says the style, the strongest part of the spectrum what was to be kept."""
+    make, domain = {"series": (waves, "series"), "sounds": (tones, f"audio(rate={RATE})")}[name]
+    unit = 1 if name == "series" else round(1 / SECONDS)
+    piles = {side: {"row": cells_of(make(PILE, 10 + place, side)[0])} for place, side in enumerate("AB")}
+    told = {side: make(ASKED, 20 + place, side) for place, side in enumerate("AB")}
+    both = np.concatenate([make(PILE, 30 + place, side)[0] for place, side in enumerate("AB")])
+    judge = trine.fit(
+        {"row": cells_of(both), "style": np.repeat(["A", "B"], PILE)}, "style", domains={"row": domain}, epochs=4, threads=1, seed=0
+    )  # fmt: skip
+
+    def style(rows: Waves, side: str) -> float:
+        return float((judge.predictions({"row": cells_of(rows)})["style"] == side).mean())
+
+    started = time.monotonic()
+    how: dict[str, Any] = {"seed": seed, "threads": 1, "budget": BUDGET}
+    model = trine.fit(piles["A"], other=piles["B"], method="unpaired", domains={"row": domain}, **how)
+    found: dict[str, Any] = {
+        "seconds": round(time.monotonic() - started),
+        "epochs": model.provenance_["epochs"],
+        "best_epoch": model.provenance_["best_epoch"],
+        "rows": PILE,
+    }
+    for to, given in (("B", "A"), ("A", "B")):
+        rows, kept = told[given]
+        made = np.stack(
+            [
+                np.asarray(row, dtype=np.float64)
+                for row in model.translate({"row": cells_of(rows)}, to=to, seed=0)["row"]
+            ]
+        )
+        found[to] = {
+            "style": {"translated": style(made, to), "untranslated": style(rows, to), "true": style(told[to][0], to)},
+            "kept": float((strongest(made) * unit == kept).mean()),
+            "kept_by_chance": float(sum(share**2 for share in OFTEN)),
+            "metrics": {name: metric.value for name, metric in model.evaluations_[to].metrics.items()},
+            "floor": {name: metric.baseline for name, metric in model.evaluations_[to].metrics.items()},
+        }
+    return found
+
+
 class ByHand:
     """The loop that one writes: the same networks, losses, pools, penalties and averages, a call for each thing.
 
@@ -397,6 +483,25 @@ def _of_digits(runs: list[dict[str, Any]], tried: list[dict[str, Any]]) -> list[
     return lines
 
 
+def _of_sequences(run: dict[str, Any], title: str, what: str) -> list[str]:
+    """A row for either way."""
+    lines = [
+        f"## {title}",
+        "",
+        f"{run['rows']:,} of either pile, {run['epochs']} epochs in {run['seconds']} s; data and judge are made here. By chance "
+        f"{100 * run['B']['kept_by_chance']:.0f} % would keep their {what}. One seed.",
+        "",
+        f"| to | style right: translated, untranslated, true | {what} kept | comes back | diversity |",
+        "|---|---|---|---|---|",
+    ]
+    for to in ("B", "A"):
+        found = run[to]
+        style = " ".join(f"{100 * found['style'][which]:.0f} %" for which in ("translated", "untranslated", "true"))
+        told = f"{100 * found['metrics']['comes back']:.0f} % | {found['metrics']['diversity']:.2f}"
+        lines.append(f"| {to} | {style} | {100 * found['kept']:.0f} % | {told} |")
+    return [*lines, ""]
+
+
 def _row(what: str, run: dict[str, Any]) -> str:
     """The cells of a run: each to B, to A."""
     each = [run[to] for to in "BA"]
@@ -415,7 +520,12 @@ def _row(what: str, run: dict[str, Any]) -> str:
 
 def report(kept: dict[str, Any]) -> str:
     """What was measured, as a page."""
-    lines = ["# Unpaired translation", "", "`python -m benchmarks.unpaired digits|photos|speed|report`", ""]
+    lines = [
+        "# Unpaired translation",
+        "",
+        "`python -m benchmarks.unpaired digits|photos|series|sounds|speed|report`",
+        "",
+    ]
     if kept.get("digits"):
         lines += _of_digits(kept["digits"], kept.get("tried", []))
     if "photos" in kept:
@@ -437,6 +547,12 @@ def report(kept: dict[str, Any]) -> str:
             distance, floor = (found[name]["FD-random-conv"] for name in ("metrics", "floor"))
             lines.append(f"| {to} | {cells[0]} | {cells[1]} | {distance:.1f} ({floor:.1f}) |")
         lines += ["", "![given, and three translations of it, either way](unpaired-photos.jpg)", ""]
+    for name, title, what in (
+        ("series", "Sines ↔ square waves", "periods"),
+        ("sounds", "Soft ↔ reedy tones, 0.1 s", "pitch"),
+    ):
+        if name in kept:
+            lines += _of_sequences(kept[name], title, what)
     if "speed" in kept:
         told = kept["speed"]["conditions"]
         lines += [
@@ -462,7 +578,7 @@ def report(kept: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["digits", "photos", "speed", "report"])
+    parser.add_argument("part", choices=["digits", "photos", "series", "sounds", "speed", "report"])
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--budget", type=float, default=600.0)
     parser.add_argument("--batch", type=int, default=8)
@@ -476,6 +592,8 @@ def main() -> None:
         kept["digits"] = [*kept.get("digits", []), run]
     if asked.part == "photos":
         kept["photos"] = {**photos(asked.budget, asked.seed), "conditions": conditions()}
+    if asked.part in ("series", "sounds"):
+        kept[asked.part] = {**sequences(asked.part, asked.seed), "conditions": conditions()}
     if asked.part == "speed":
         found = [speed(28, 16, 40), speed(64, 8, 24)]
         kept["speed"] = {"loops": found, "conditions": conditions()}
