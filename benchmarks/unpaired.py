@@ -274,7 +274,7 @@ def sequences(name: str, seed: int) -> dict[str, Any]:
         rows, kept = told[given]
         made = np.stack(
             [
-                np.asarray(row, dtype=np.float64)
+                np.asarray(row, dtype=np.float64).reshape(len(row), -1)
                 for row in model.translate({"row": cells_of(rows)}, to=to, seed=0)["row"]
             ]
         )
