@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -518,3 +519,16 @@ def test_novelty_writes_over_nothing(said: Callable[..., str]) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("kept")
     assert "nothing of yours is lost" in said("novelty", "ok.csv", "--out", "mine", "-q")
+
+
+def test_as_a_program_a_mistake_ends_the_process_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of commands that ended as others do, under load one in six ended by a signal of a thread that was still starting."""
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(sys, "argv", ["trine", "info", str(tmp_path / "none")])
+    with pytest.raises(SystemExit):
+        main()
+    assert ended == [2]
+    assert "There is no artefact" in capsys.readouterr().err

@@ -5,6 +5,7 @@ A user's mistake is one sentence on standard error and exit status 2; an interru
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -23,6 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=arguments, prog_name="trine")
     except TrineError as error:
         print(f"trine: {error}", file=sys.stderr)
+        if arguments is None:
+            _end(2)
         raise SystemExit(2) from None
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
@@ -44,6 +47,15 @@ def _too_much(error: str) -> str:
         f"There is too little memory{asked}: ask for fewer rows, a smaller batch (--set batch_size=...), a narrower network "
         "(--set hidden=...) or smaller pictures."
     )
+
+
+def _end(status: int) -> None:
+    """End the process at once, all being written: where a mistake is found early, a thread that a library is still starting would
+    end it by a signal as the interpreter takes it down, with status 134.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _as_told(
