@@ -10,6 +10,7 @@ import pytest
 import scipy.integrate
 import scipy.stats
 import torch
+from given_critic import Known
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -17,17 +18,6 @@ from trine.divergences.learned import Relativistic
 
 TOP = 2 * math.log(2)
 RATIO: Callable[[Tensor], Tensor] = lambda x: 0.5 - x  # noqa: E731  log t − log p of N(0, 1) and N(1, 1)
-
-
-class Known(nn.Module):
-    """A critic that is given, (batch, 1) → (batch,)."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x.squeeze(1))
 
 
 def pairs(shift: float, n: int = 700) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from typing import NoReturn
 
 NO_MEMORY = re.compile("out of memory|allocate memory|not enough memory|alloc_cpu", re.IGNORECASE)
 """How torch's allocators say that there is none left."""
@@ -23,15 +24,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments, prog_name="trine")
     except TrineError as error:
-        print(f"trine: {error}", file=sys.stderr)
-        if arguments is None:
-            _end(2)
-        raise SystemExit(2) from None
+        _refuse(str(error), program=arguments is None)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not NO_MEMORY.search(str(error)):
             raise
-        print(f"trine: {_too_much(str(error))}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _refuse(_too_much(str(error)), program=arguments is None)
     except BrokenPipeError:
         raise SystemExit(0) from None
     finally:
@@ -49,13 +46,18 @@ def _too_much(error: str) -> str:
     )
 
 
-def _end(status: int) -> None:
-    """End the process at once, all being written: where a mistake is found early, a thread that a library is still starting would
+def _refuse(sentence: str, *, program: bool) -> NoReturn:
+    """Say what was wrong, and end with status 2.
+
+    A program ends at once, all being written: where a mistake is found early, a thread that a library is still starting would
     end it by a signal as the interpreter takes it down, with status 134.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    print(f"trine: {sentence}", file=sys.stderr)
+    if program:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
+    raise SystemExit(2) from None
 
 
 def _as_told(

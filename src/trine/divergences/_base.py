@@ -82,7 +82,7 @@ class Divergence(nn.Module, abc.ABC):
 
     formula: ClassVar[str]
     unbiased: ClassVar[bool] = True
-    weighs: ClassVar[bool] = False
+    weighs: bool = False
     statement: ClassVar[Statement]
 
     @abc.abstractmethod

@@ -29,7 +29,7 @@ class ByMember(Divergence):
     def __init__(self, divergence: Divergence) -> None:
         super().__init__()
         self.divergence = divergence
-        self.weighs = divergence.weighs  # type: ignore[misc]
+        self.weighs = divergence.weighs
 
     def forward(self, predicted: Value, target: Value, given: Value | None = None, **more: Tensor) -> Tensor:
         return torch.stack([self.divergence(*own, **more) for own in _each(predicted, target, given)]).mean(0)

@@ -51,7 +51,7 @@ class Pooled(LearnedDivergence):
         if size < 1:
             raise ChoiceError(f"The history pool's size is {size}; it is at least 1, or leave the pool out.")
         self.divergence = divergence
-        self.weighs = divergence.weighs  # type: ignore[misc]
+        self.weighs = divergence.weighs
         self.register_buffer("held", torch.zeros(size, *shape))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self._full = False
