@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import trine
-from trine.blocks.sequence_makers import SequenceCritic, SequenceGenerator, SequenceMaker, lengths
+from trine.blocks.sequence_makers import SequenceCritic, SequenceGenerator, SequenceMaker, Timeline, lengths
 from trine.errors import SchemaError
 
 
@@ -21,7 +21,7 @@ def test_networks_take_any_number_of_steps(steps: int) -> None:
 
 
 def test_rows_come_back_as_they_were_seen() -> None:
-    maker = SequenceMaker(5, 2, steps=6, shortest=2, maps=4)
+    maker = SequenceMaker(5, Timeline(2, 6, 2), maps=4)
     value, length = torch.randn(3, 5, 2), torch.tensor([5, 2, 4])
     for row, end in zip(value, length, strict=True):
         row[end:] = 0
@@ -31,13 +31,13 @@ def test_rows_come_back_as_they_were_seen() -> None:
     for i, end in enumerate(length):
         assert torch.equal(back[i, :end], value[i, :end])
         assert back[i, end:].isnan().all()
-    same = SequenceMaker(5, 2, steps=5, shortest=5, maps=4)
+    same = SequenceMaker(5, Timeline(2, 5, 5), maps=4)
     assert torch.equal(same.encoded(same.seen(value, None, length))[0], value)
 
 
 def test_a_row_too_long_is_refused() -> None:
     with pytest.raises(SchemaError, match=r"at most 16,384 steps of a sound at once, and the longest row has 20,000"):
-        SequenceMaker(5, 1, 20_000, 20_000, 4, name="sound")
+        Timeline(1, 20_000, 20_000, name="sound")
 
 
 def waves(rows: int, ragged: bool) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -106,42 +108,46 @@ class SequenceCritic(nn.Module):
         return h.flatten(1)
 
 
-class SequenceMaker(Maker):
-    """Rows over time as (batch, channels, steps): all as long as the longest row of training; where rows differ in length a last
-    channel is 1 within a row and −1 beyond its end, and the numbers beyond are 0.
+@dataclass(frozen=True)
+class Timeline:
+    """How a critic sees rows over time, (batch, channels, steps): all as long as the longest row of training; where rows differ in
+    length a last channel is 1 within a row and −1 beyond its end, and the numbers beyond are 0.
 
-    Args:
-        features: width of what it reads. width: numbers of a step as the domain encodes them. steps: of the longest row.
-        shortest: of the shortest one. bounded: whether values lie in [−1, 1], as sound does. maps: see :func:`maps_at`.
+    Attributes:
+        width: numbers of a step as the domain encodes them. steps: of the longest row. shortest: steps of the shortest one.
+        bounded: whether values lie in [−1, 1], as sound does. name: of such a row, for sentences. rate: steps a second, where they
+            are known.
 
     Raises:
         SchemaError: rows of more than 16,384 steps.
     """
 
-    def __init__(
-        self,
-        features: int,
-        width: int,
-        steps: int,
-        shortest: int,
-        maps: int,
-        *,
-        bounded: bool = False,
-        name: str = "series",
-    ) -> None:
-        super().__init__()
-        if steps > LONGEST:
-            raise SchemaError(
-                f"A generator makes at most {LONGEST:,} steps of a {name} at once, and the longest row has {steps:,}; cut rows, or "
-                "lower their rate, e.g. `--domain COL=audio(rate=8000)`."
-            )
-        self.features, self.width, self.bounded, self.shortest = features, width, bounded, max(shortest, 1)
-        self.ends = shortest < steps
-        self.shape = (width + int(self.ends), steps)
-        self.network = SequenceGenerator(features, *self.shape, maps)
+    width: int
+    steps: int
+    shortest: int
+    bounded: bool = False
+    name: str = "series"
+    rate: int = 1
 
-    def forward(self, features: Tensor) -> Tensor:
-        made: Tensor = self.network(features)
+    def __post_init__(self) -> None:
+        if self.steps > LONGEST:
+            raise SchemaError(
+                f"A generator makes at most {LONGEST:,} steps of a {self.name} at once, and the longest row has {self.steps:,}; "
+                "cut rows, or lower their rate, e.g. `--domain COL=audio(rate=8000)`."
+            )
+
+    @property
+    def ends(self) -> bool:
+        """Whether rows differ in length, so that a channel tells where each ends."""
+        return max(self.shortest, 1) < self.steps
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(channels, steps) of a row."""
+        return self.width + int(self.ends), self.steps
+
+    def finished(self, made: Tensor) -> Tensor:
+        """(batch, channels, steps) of any numbers → the same as rows: within bounds, and 0 beyond their ends."""
         values = made[:, : self.width]
         values = torch.tanh(values) if self.bounded else values
         if not self.ends:
@@ -149,43 +155,77 @@ class SequenceMaker(Maker):
         there = torch.tanh(made[:, self.width :])
         return torch.cat([values * (there + 1) / 2, there], 1)
 
-    def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
-        steps = self.shape[1]
+    def seen(self, value: Tensor, length: Tensor | None = None) -> Tensor:
+        """A batch's (batch, steps, …) with the steps of each row → (batch, channels, steps)."""
         rows = value.view(len(value), value.shape[1], -1).transpose(1, 2).to(torch.float32)
-        rows = pad(rows[:, :, :steps], (0, max(steps - rows.shape[2], 0)))
+        rows = pad(rows[:, :, : self.steps], (0, max(self.steps - rows.shape[2], 0)))
         if not self.ends:
             return rows
         assert length is not None, "rows of different lengths come with them"
-        inside = torch.arange(steps, device=rows.device) < length.clamp_max(steps)[:, None]
+        inside = torch.arange(self.steps, device=rows.device) < length.clamp_max(self.steps)[:, None]
         return torch.cat([rows * inside[:, None], torch.where(inside, 1.0, -1.0)[:, None]], 1)
 
-    def encoded(self, seen: Tensor) -> list[Tensor]:
-        """(batch, steps, width), NaN beyond a row's end."""
+    def encoded(self, seen: Tensor) -> Tensor:
+        """(batch, channels, steps) → (batch, steps, width), NaN beyond a row's end."""
         values = seen[:, : self.width].transpose(1, 2)
         if self.bounded:
             values = values.clamp(-1.0, 1.0)
         if not self.ends:
-            return [values]
+            return values
         inside = (seen[:, self.width] > 0).to(torch.int8)
-        inside[:, : self.shortest] = 1
-        return [values.masked_fill(inside.cumprod(1)[:, :, None] == 0, float("nan"))]
+        inside[:, : max(self.shortest, 1)] = 1
+        return values.masked_fill(inside.cumprod(1)[:, :, None] == 0, float("nan"))
 
 
-def _width(domain: Series) -> int:
-    return domain.channels * (2 if domain.gaps else 1) + int(domain.interval > 0)
+@functools.singledispatch
+def timeline_of(domain: Domain) -> Timeline | None:
+    """How a critic sees a column of rows over time; None of any other domain."""
+    return None
 
 
-@maker_for.register
-def _(first: Series, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
-    return SequenceMaker(features, _width(first), first.furthest, first.shortest, choices.channels or CHANNELS)
+@timeline_of.register
+def _(domain: Series) -> Timeline:
+    width = domain.channels * (2 if domain.gaps else 1) + int(domain.interval > 0)
+    return Timeline(width, domain.furthest, domain.shortest)
 
 
-@maker_for.register
-def _(first: Audio, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
-    shortest, steps = first.samples
-    return SequenceMaker(
-        features, first.channels, steps, shortest, choices.channels or CHANNELS, bounded=True, name="sound"
-    )
+@timeline_of.register
+def _(domain: Audio) -> Timeline:
+    shortest, steps = domain.samples
+    return Timeline(domain.channels, steps, shortest, bounded=True, name="sound", rate=domain.rate)
+
+
+class SequenceMaker(Maker):
+    """Rows over time of features, by :class:`SequenceGenerator`.
+
+    Args:
+        features: width of what it reads. line: of the rows. maps: see :func:`maps_at`.
+    """
+
+    def __init__(self, features: int, line: Timeline, maps: int) -> None:
+        super().__init__()
+        self.features, self.line, self.shape = features, line, line.shape
+        self.network = SequenceGenerator(features, *self.shape, maps)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.line.finished(self.network(features))
+
+    def seen(self, value: Tensor, present: Tensor | None = None, length: Tensor | None = None) -> Tensor:
+        return self.line.seen(value, length)
+
+    def encoded(self, seen: Tensor) -> list[Tensor]:
+        """(batch, steps, width), NaN beyond a row's end."""
+        return [self.line.encoded(seen)]
+
+
+def _maker(first: Any, domains: Sequence[Domain], features: int, choices: Choices, alone: bool) -> Maker:
+    line = timeline_of(first)
+    assert line is not None
+    return SequenceMaker(features, line, choices.channels or CHANNELS)
+
+
+maker_for.register(Series, _maker)
+maker_for.register(Audio, _maker)
 
 
 def _critic(first: Any, domains: Sequence[Domain], shape: tuple[int, ...], choices: Choices) -> Any:
