@@ -1,0 +1,215 @@
+"""How two piles of some kind are translated: the networks either way, the critics, and the choices that they ask for."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from trine.blocks.critic import Critic
+from trine.blocks.differentiable_augmentation import augmented
+from trine.blocks.makers import Made
+from trine.blocks.translation import PatchCritic, ResidualTranslator
+from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap
+from trine.choices import Choices
+from trine.data import Schema
+from trine.domains import Domain, Image
+from trine.errors import ChoiceError, SchemaError
+from trine.methods._base import Facts
+from trine.methods.gan import BOUND, numbers_of
+from trine.models import Translator
+from trine.models.translator import SIDES, Contrast
+
+SMALL = 48
+"""Pixels of the shorter side below which a picture is small."""
+WHOLE = 24
+"""Pixels from which on a critic of small pictures sees each as a whole, 46 pixels; below, patches of 18."""
+EXAMPLES = 100_000
+"""Of either pile, that training sees where places are kept."""
+
+Derived = dict[str, tuple[Any, str]]
+Networks = tuple[Translator, dict[str, nn.Module]]
+
+
+class Piles(abc.ABC):
+    """Two piles of one kind.
+
+    Args:
+        schema: with A as its x, and B as its y.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    @abc.abstractmethod
+    def derived(self, choices: Choices, facts: Facts) -> Derived:
+        """Choice → (value, why), where it differs from other games'."""
+
+    @abc.abstractmethod
+    def networks(self, choices: Choices) -> Networks:
+        """The translator, and the critic of each pile, ``"a"`` and ``"b"``; of resolved choices.
+
+        Raises:
+            ChoiceError: a choice that these piles have no use for. SchemaError: what cannot be translated.
+        """
+
+    @property
+    def sides(self) -> dict[str, tuple[str, Mapping[str, Domain]]]:
+        """Side → its place in a batch, and its columns."""
+        return {"a": ("x", self.schema.x), "b": ("y", self.schema.y)}
+
+    def made(self, features: int, choices: Choices) -> dict[str, Made]:
+        """What makes the columns of each pile of features."""
+        return {name: Made(own, place, features, choices, alone=False) for name, (place, own) in self.sides.items()}
+
+    def critics(self, made: Mapping[str, Made], choices: Choices) -> dict[str, nn.Module]:
+        """Of whole rows."""
+        return {
+            name: augmented(
+                Critic(part, self.sides[name][1], choices, numbers=numbers_of(choices)), choices.critic_augment or 0.0
+            )
+            for name, part in made.items()
+        }
+
+
+class Rows(Piles):
+    """Tables, and any columns beside others: dense layers see a row as a whole."""
+
+    def derived(self, choices: Choices, facts: Facts) -> Derived:
+        width = max(1, min(8, len(self.schema.y) // 2))
+        return {"noise": (width, "what one row leaves open, and no more than can be told from it")}
+
+    def networks(self, choices: Choices) -> Networks:
+        _without_places(choices)
+        noise = _noise(choices)
+        hidden = choices.hidden or (256, 256)
+        if len(set(hidden)) > 1:
+            raise ChoiceError(f"hidden is {hidden}; the layers of a translator are of one width, e.g. hidden=256,256.")
+        made = self.made(hidden[-1], choices)
+        numbers = {name: math.prod(part.shape) for name, part in made.items()}
+        both = sum(numbers.values())
+        model = Translator(
+            FieldsMap(numbers["a"], noise[1], made["b"], hidden[-1], len(hidden)),
+            FieldsMap(numbers["b"], noise[0], made["a"], hidden[-1], len(hidden)),
+            FieldsCode(both, noise[0]),
+            FieldsCode(both, noise[1]),
+            noise,
+        )
+        return model, self.critics(made, choices)
+
+
+class Pictures(Piles):
+    """A picture and a picture: what is made at a place is made of what was there.
+
+    Args:
+        a, b: of the only columns.
+    """
+
+    def __init__(self, schema: Schema, a: Image, b: Image) -> None:
+        super().__init__(schema)
+        self.a, self.b = a, b
+
+    @property
+    def side(self) -> int:
+        """The least of both pictures' sides, in pixels."""
+        return min(self.a.height, self.a.width, self.b.height, self.b.width)
+
+    def derived(self, choices: Choices, facts: Facts) -> Derived:
+        small = self.side < SMALL
+        found: Derived = {
+            "noise": (2 if small else 4, "what one picture leaves open; a wide code would carry content past a cycle"),
+            "channels": (16, "of the networks at full size; their critics have twice as many"),
+            "layers": (3 if small else 6, "residual blocks, which see all of a picture"),
+            "critic_augment": (0.0, "patches are many, if pictures are few"),
+            "batch_size": (
+                min(8, max(facts.rows // 4, 2)),
+                "of either pile; more, smaller steps keep more of what is shown",
+            ),
+            "epochs": _epochs(facts, "pictures"),
+            "step_size": (5e-4, "held on digits"),
+        }
+        if WHOLE <= self.side < SMALL and choices.divergence not in BOUND:
+            found["penalty"] = (
+                0.05,
+                "light, for a change of form is told by small differences: chosen on turned digits",
+            )
+        return found
+
+    def networks(self, choices: Choices) -> Networks:
+        noise = _noise(choices)
+        width, blocks = _sized(choices)
+        side, (a, b) = min(self.a.height, self.a.width), (self.a, self.b)
+        if side < 8:
+            raise SchemaError(f"Pictures have {a.height} × {a.width} pixels; a translator needs at least 8 a side.")
+        halvings = 2 if side >= 16 else 1
+        to_b = ResidualTranslator(a.channels, b.channels, width, blocks, noise[1], halvings)
+        to_a = ResidualTranslator(b.channels, a.channels, width, blocks, noise[0], halvings)
+        both = a.channels + b.channels
+        model = Translator(
+            PictureMap(b, f"y.{_only(self.schema.y)}", to_b),
+            PictureMap(a, f"x.{_only(self.schema.x)}", to_a),
+            PictureCode(both, noise[0], width, side),
+            PictureCode(both, noise[1], width, side),
+            noise,
+            same=bool(choices.identity_weight),
+            contrast=Contrast(to_b.channels) if choices.content == "contrast" else None,
+        )
+        layers = 3 if side >= WHOLE else 2
+        critics: dict[str, nn.Module] = {
+            name: augmented(PatchCritic(domain.channels, 2 * width, layers), choices.critic_augment or 0.0)
+            for name, domain in zip(SIDES[::-1], (a, b), strict=True)
+        }
+        return model, critics
+
+
+@functools.singledispatch
+def translated(a: Domain, b: Domain, schema: Schema) -> Piles:
+    """How piles of one column each are translated, by A's type; open by ``translated.register(DomainType)``."""
+    return Rows(schema)
+
+
+@translated.register
+def _(a: Image, b: Domain, schema: Schema) -> Piles:
+    return Pictures(schema, a, b) if isinstance(b, Image) else Rows(schema)
+
+
+def piles(schema: Schema) -> Piles:
+    """How A, the schema's x, and B, its y, are translated."""
+    if len(schema.x) != 1 or len(schema.y) != 1:
+        return Rows(schema)
+    return translated(schema.x[_only(schema.x)], schema.y[_only(schema.y)], schema)
+
+
+def _only(columns: Mapping[str, Domain]) -> str:
+    return next(iter(columns))
+
+
+def _noise(choices: Choices) -> tuple[int, int]:
+    assert choices.noise is not None
+    return choices.noise, choices.noise
+
+
+def _sized(choices: Choices) -> tuple[int, int]:
+    """Maps at full size, and blocks."""
+    assert choices.channels is not None
+    assert choices.layers is not None
+    return choices.channels, choices.layers
+
+
+def _epochs(facts: Facts, what: str) -> tuple[int, str]:
+    epochs = min(max(round(EXAMPLES / facts.rows), 5), 200)
+    return epochs, f"to see about {EXAMPLES:,} {what} of either pile, within 5 to 200 epochs"
+
+
+def _without_places(choices: Choices) -> None:
+    """Refuse what is of pictures alone."""
+    if choices.content == "contrast":
+        raise ChoiceError("content=contrast compares places of pictures, and here is none; choose content=cycle.")
+    if choices.identity_weight:
+        raise ChoiceError(
+            "identity_weight is of pictures: columns of A and of B are in units of their own pile. Leave it out."
+        )
