@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Laplace, Normal
 
+from trine.blocks.sequence_makers import Timeline
+from trine.blocks.temporal_translation import TemporalTranslator
 from trine.blocks.translation import ResidualTranslator
-from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap
+from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap, TimelineCode, TimelineMap
 from trine.domains import Image
 from trine.errors import ChoiceError
 from trine.models import Translator
@@ -56,6 +58,16 @@ def rows(**more):
     return model, {"x": torch.randn(ROWS, 4), "y": torch.randn(ROWS, 5)}
 
 
+def over_time(**more):
+    torch.manual_seed(0)
+    a, b = Timeline(1, 12, 5), Timeline(2, 20, 20)
+    to_b = TimelineMap(a, b, "y.row", TemporalTranslator(a.shape[0], b.shape[0], 4, 2, NOISE[1]))
+    to_a = TimelineMap(b, a, "x.row", TemporalTranslator(b.shape[0], a.shape[0], 4, 2, NOISE[0]))
+    model = Translator(to_b, to_a, TimelineCode(a, b, NOISE[0], 4), TimelineCode(a, b, NOISE[1], 4), NOISE, **more)
+    batch = {"x.row": torch.randn(ROWS, 12, 1), "y.row": torch.randn(ROWS, 20, 2)}
+    return model, {**batch, "x.row.length": torch.full((ROWS,), 9), "y.row.length": torch.full((ROWS,), 20)}
+
+
 def contrasted(**more):
     return pictures(grey=True, contrast=Contrast([4, 8, 8], 5, 10), **more)
 
@@ -63,6 +75,7 @@ def contrasted(**more):
 CASES = {
     "pictures": pictures,
     "rows": rows,
+    "over time": over_time,
     "same": lambda: pictures(grey=True, same=True),
     "contrast": contrasted,
     "contrast-same": lambda: contrasted(same=True),

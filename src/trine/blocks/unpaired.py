@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, leaky_relu
+from torch.nn.functional import interpolate, leaky_relu, pad
 
 from trine.domains import Image
 
 from .dense import Dense
+from .sequence_makers import Timeline
 
 SLOPE = 0.2
 
@@ -89,6 +90,44 @@ class FieldsMap(nn.Module):
         return found
 
 
+class TimelineMap(nn.Module):
+    """A row over time of one pile and noise → one of the other, step for step; both as critics see them.
+
+    Args:
+        read, line: of the rows that are read, and of those that are made. name: the latter's field in a batch, e.g. ``"y.sound"``.
+        network: (row, z) → numbers of ``line``'s channels, as many steps as it reads, e.g.
+            :class:`~trine.blocks.temporal_translation.TemporalTranslator`.
+    """
+
+    def __init__(self, read: Timeline, line: Timeline, name: str, network: nn.Module) -> None:
+        super().__init__()
+        self.line, self.name, self.network = line, name, network
+        self.pace = line.rate / read.rate
+        self.shape = line.shape
+
+    def forward(self, value: Tensor, z: Tensor) -> Tensor:
+        steps = self.line.steps
+        made: Tensor = self.network(at_pace(value, self.pace, steps), z)
+        return self.line.finished(made[:, :, :steps])
+
+    def seen(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """A batch's rows as critics see them."""
+        return self.line.seen(batch[self.name], batch.get(f"{self.name}.length"))
+
+    def columns(self, seen: Tensor) -> dict[str, Tensor]:
+        """What critics see → column → steps in its domain's encoded units."""
+        return {self.name.partition(".")[2]: self.line.encoded(seen)}
+
+
+def at_pace(rows: Tensor, pace: float, least: int = 0) -> Tensor:
+    """(batch, channels, steps) with ``pace`` steps for each of its own, and then ``least`` at least: what is missing is 0."""
+    if pace != 1.0:
+        steps = max(round(rows.shape[2] * pace), 1)
+        # Of fewer steps each is the mean of those that it stands for: what turns faster would come back as something slow.
+        rows = interpolate(rows, size=steps, mode="area") if pace < 1 else interpolate(rows, size=steps, mode="linear")
+    return pad(rows, (0, max(least - rows.shape[2], 0)))
+
+
 class PictureCode(nn.Module):
     """The code of a pair of pictures, (batch, width): strided convolutions over both at once, then the mean over places.
 
@@ -120,6 +159,38 @@ class PictureCode(nn.Module):
         for stage in self.stages:
             h = leaky_relu(stage(h), SLOPE)
         code: Tensor = self.value(h.mean((2, 3)))
+        return code
+
+
+class TimelineCode(nn.Module):
+    """The code of a pair of rows over time, (batch, width): strided convolutions over both at once, then the mean over time.
+
+    Args:
+        a, b: of the rows. width: of the code. base: maps after the first convolution.
+    """
+
+    def __init__(self, a: Timeline, b: Timeline, width: int, base: int = 32) -> None:
+        super().__init__()
+        self.pace = a.rate / b.rate
+        stages = min(max(round(math.log2(max(a.steps, 8) / 4)), 1), 6)
+        counts = [a.shape[0] + b.shape[0], *(min(base * 2**i, 4 * base) for i in range(stages))]
+        self.stages = nn.ModuleList(
+            nn.Conv1d(before, after, 4, stride=2, padding=2) for before, after in itertools.pairwise(counts)
+        )
+        for stage in self.stages:
+            assert isinstance(stage, nn.Conv1d)
+            nn.init.kaiming_normal_(stage.weight, a=SLOPE)
+            assert stage.bias is not None
+            nn.init.zeros_(stage.bias)
+        self.value = nn.Linear(counts[-1], width)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        b = at_pace(b, self.pace, a.shape[2])
+        a = at_pace(a, 1.0, b.shape[2])
+        h = torch.cat([a, b], 1)
+        for stage in self.stages:
+            h = leaky_relu(stage(h), SLOPE)
+        code: Tensor = self.value(h.mean(2))
         return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -13,11 +14,13 @@ from torch import nn
 from trine.blocks.critic import Critic
 from trine.blocks.differentiable_augmentation import augmented
 from trine.blocks.makers import Made
+from trine.blocks.sequence_makers import Timeline, timeline_of
+from trine.blocks.temporal_translation import TemporalTranslator
 from trine.blocks.translation import PatchCritic, ResidualTranslator
-from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap
+from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap, TimelineCode, TimelineMap
 from trine.choices import Choices
 from trine.data import Schema
-from trine.domains import Domain, Image
+from trine.domains import Audio, Domain, Image, Series
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts
 from trine.methods.gan import BOUND, numbers_of
@@ -28,6 +31,8 @@ SMALL = 48
 """Pixels of the shorter side below which a picture is small."""
 WHOLE = 24
 """Pixels from which on a critic of small pictures sees each as a whole, 46 pixels; below, patches of 18."""
+HALVED = (16, 32)
+"""Steps from which on a network over time halves them once, and twice; thrice and a sound's overtones are learned later."""
 EXAMPLES = 100_000
 """Of either pile, that training sees where places are kept."""
 
@@ -166,6 +171,55 @@ class Pictures(Piles):
         return model, critics
 
 
+class OverTime(Piles):
+    """A series and a series, or a sound and a sound: what is made at a time is made of what was then.
+
+    Args:
+        a, b: how critics see the only columns.
+    """
+
+    def __init__(self, schema: Schema, a: Timeline, b: Timeline) -> None:
+        super().__init__(schema)
+        self.a, self.b = a, b
+
+    def derived(self, choices: Choices, facts: Facts) -> Derived:
+        found: Derived = {
+            "noise": (2, "what one row leaves open; a wide code would carry content past a cycle"),
+            "channels": (16, "of the networks at all steps; their critics have twice as many"),
+            "layers": (4, "residual blocks, dilated, which see much of a row"),
+            "batch_size": (
+                min(16, max(facts.rows // 4, 2)),
+                "of either pile; more, smaller steps keep more of what is shown",
+            ),
+            "epochs": _epochs(facts, "rows"),
+            "step_size": (5e-4, "held on waves"),
+        }
+        if choices.divergence not in BOUND:
+            found["penalty"] = (0.05, "light, for overtones are small differences: chosen on tones")
+        return found
+
+    def networks(self, choices: Choices) -> Networks:
+        _without_places(choices)
+        noise = _noise(choices)
+        width, blocks = _sized(choices)
+        a, b = self.a, self.b
+        halvings = sum(min(a.steps, b.steps) >= steps for steps in HALVED)
+
+        def made_of(read: Timeline, line: Timeline, name: str, noise: int) -> TimelineMap:
+            network = TemporalTranslator(read.shape[0], line.shape[0], width, blocks, noise, halvings)
+            return TimelineMap(read, line, name, network)
+
+        model = Translator(
+            made_of(a, b, f"y.{_only(self.schema.y)}", noise[1]),
+            made_of(b, a, f"x.{_only(self.schema.x)}", noise[0]),
+            TimelineCode(a, b, noise[0]),
+            TimelineCode(a, b, noise[1]),
+            noise,
+        )
+        judging = dataclasses.replace(choices, channels=2 * width)
+        return model, self.critics(self.made(1, judging), judging)
+
+
 @functools.singledispatch
 def translated(a: Domain, b: Domain, schema: Schema) -> Piles:
     """How piles of one column each are translated, by A's type; open by ``translated.register(DomainType)``."""
@@ -175,6 +229,17 @@ def translated(a: Domain, b: Domain, schema: Schema) -> Piles:
 @translated.register
 def _(a: Image, b: Domain, schema: Schema) -> Piles:
     return Pictures(schema, a, b) if isinstance(b, Image) else Rows(schema)
+
+
+def _over_time(a: Domain, b: Domain, schema: Schema) -> Piles:
+    read, line = timeline_of(a), timeline_of(b)
+    if type(a) is not type(b) or read is None or line is None:
+        return Rows(schema)
+    return OverTime(schema, read, line)
+
+
+translated.register(Series, _over_time)
+translated.register(Audio, _over_time)
 
 
 def piles(schema: Schema) -> Piles:
