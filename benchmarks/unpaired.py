@@ -1,8 +1,8 @@
 """Unpaired translation: digits and restyled digits, photographs and paintings, waves and tones, and the speed of a step.
 
 Run: ``python -m benchmarks.unpaired digits``, ``photos``, ``series``, ``sounds``, ``speed`` or ``report``; each keeps what it
-measured in ``results/unpaired.json`` and its pictures beside it; ``report`` writes ``results/unpaired.md``. ``series`` and
-``sounds`` take two minutes each, the data are made here: sines ↔ square waves of 48 steps, and tones of 0.1 seconds, soft ↔ reedy
+measured in ``results/unpaired.json`` and its pictures beside it; ``report`` writes ``results/unpaired.md``. ``series`` takes two
+minutes and ``sounds`` six, the data are made here: sines ↔ square waves of 48 steps, and tones of 0.1 seconds, soft ↔ reedy
 ones. A wave is to keep how many periods it has, a tone its pitch.
 """
 
@@ -209,7 +209,7 @@ PERIODS, OFTEN = (1, 2, 3, 4), (0.4, 0.3, 0.2, 0.1)
 STEPS, RATE, SECONDS = 48, 4000, 0.1
 PITCHES = (200, 250, 300, 400)
 """Hz, as often as the periods are."""
-PILE, ASKED, BUDGET = 2000, 1000, 90.0
+PILE, ASKED, BUDGETS = 2000, 1000, {"series": 90.0, "sounds": 300.0}
 
 Waves = NDArray[np.float64]
 
@@ -262,7 +262,7 @@ def sequences(name: str, seed: int) -> dict[str, Any]:
         return float((judge.predictions({"row": cells_of(rows)})["style"] == side).mean())
 
     started = time.monotonic()
-    how: dict[str, Any] = {"seed": seed, "threads": 1, "budget": BUDGET}
+    how: dict[str, Any] = {"seed": seed, "threads": 1, "budget": BUDGETS[name]}
     model = trine.fit(piles["A"], other=piles["B"], method="unpaired", domains={"row": domain}, **how)
     found: dict[str, Any] = {
         "seconds": round(time.monotonic() - started),
@@ -270,6 +270,7 @@ def sequences(name: str, seed: int) -> dict[str, Any]:
         "best_epoch": model.provenance_["best_epoch"],
         "rows": PILE,
     }
+    drawn = []
     for to, given in (("B", "A"), ("A", "B")):
         rows, kept = told[given]
         made = np.stack(
@@ -278,6 +279,7 @@ def sequences(name: str, seed: int) -> dict[str, Any]:
                 for row in model.translate({"row": cells_of(rows)}, to=to, seed=0)["row"]
             ]
         )
+        drawn.append((to, rows[:CURVES, :SHOWN_STEPS, 0], made[:CURVES, :SHOWN_STEPS, 0]))
         found[to] = {
             "style": {"translated": style(made, to), "untranslated": style(rows, to), "true": style(told[to][0], to)},
             "kept": float((strongest(made) * unit == kept).mean()),
@@ -285,7 +287,26 @@ def sequences(name: str, seed: int) -> dict[str, Any]:
             "metrics": {name: metric.value for name, metric in model.evaluations_[to].metrics.items()},
             "floor": {name: metric.baseline for name, metric in model.evaluations_[to].metrics.items()},
         }
+    _curves(drawn, RESULTS / f"unpaired-{name}.png")
     return found
+
+
+CURVES, SHOWN_STEPS = 4, 120
+
+
+def _curves(drawn: list[tuple[str, Waves, Waves]], path: Path) -> None:
+    """A row for either way: what was given, thin, and its translation."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.6 * CURVES, 3.4), layout="constrained")
+    for axes, (to, rows, translations) in zip(figure.subplots(2, CURVES, sharex=True, sharey=True), drawn, strict=True):
+        for cell, row, translation in zip(axes, rows, translations, strict=True):
+            cell.plot(row, color="0.55", linewidth=1, label="given")
+            cell.plot(translation, color="C0", linewidth=1.4, label="translated")
+            cell.spines[["top", "right"]].set_visible(False)
+        axes[0].set_ylabel(f"to {to}")
+    figure.legend(*cell.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    figure.savefig(path, dpi=90)
 
 
 class ByHand:
@@ -483,7 +504,7 @@ def _of_digits(runs: list[dict[str, Any]], tried: list[dict[str, Any]]) -> list[
     return lines
 
 
-def _of_sequences(run: dict[str, Any], title: str, what: str) -> list[str]:
+def _of_sequences(run: dict[str, Any], name: str, title: str, what: str) -> list[str]:
     """A row for either way."""
     lines = [
         f"## {title}",
@@ -491,15 +512,16 @@ def _of_sequences(run: dict[str, Any], title: str, what: str) -> list[str]:
         f"{run['rows']:,} of either pile, {run['epochs']} epochs in {run['seconds']} s; data and judge are made here. By chance "
         f"{100 * run['B']['kept_by_chance']:.0f} % would keep their {what}. One seed.",
         "",
-        f"| to | style right: translated, untranslated, true | {what} kept | comes back | diversity |",
-        "|---|---|---|---|---|",
+        f"| to | style right: translated, untranslated, true | {what} kept | FD-standardised (true) | comes back | diversity |",
+        "|---|---|---|---|---|---|",
     ]
     for to in ("B", "A"):
         found = run[to]
         style = " ".join(f"{100 * found['style'][which]:.0f} %" for which in ("translated", "untranslated", "true"))
-        told = f"{100 * found['metrics']['comes back']:.0f} % | {found['metrics']['diversity']:.2f}"
+        distance, floor = (found[which]["FD-standardised"] for which in ("metrics", "floor"))
+        told = f"{distance:.2f} ({floor:.2f}) | {100 * found['metrics']['comes back']:.0f} % | {found['metrics']['diversity']:.2f}"
         lines.append(f"| {to} | {style} | {100 * found['kept']:.0f} % | {told} |")
-    return [*lines, ""]
+    return [*lines, "", f"![given, and translated](unpaired-{name}.png)", ""]
 
 
 def _row(what: str, run: dict[str, Any]) -> str:
@@ -552,7 +574,7 @@ def report(kept: dict[str, Any]) -> str:
         ("sounds", "Soft ↔ reedy tones, 0.1 s", "pitch"),
     ):
         if name in kept:
-            lines += _of_sequences(kept[name], title, what)
+            lines += _of_sequences(kept[name], name, title, what)
     if "speed" in kept:
         told = kept["speed"]["conditions"]
         lines += [
