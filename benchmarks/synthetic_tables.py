@@ -11,7 +11,8 @@ Detection: the AUC of the same on made rows against test rows, half of either he
 Marginals: Kolmogorov and Smirnov's distance or total variation, mean of columns; associations: mean difference over pairs. Nearer
 to training: share of made rows that lie nearer to a training row than to a test row, the two sides of equal size; 0.5 is none
 copied. Closest record: distance to the closest of 10,000 training rows (ranks of numbers, 0 or 1 for a category, summed), median
-and 5 % quantile; of the test rows beside ``training rows``. Kept in ``results/synthetic_tables.json`` and ``.md``.
+and 5 % quantile, with 95 % intervals; of the test rows beside ``training rows``. Kept in ``results/synthetic_tables.json`` and
+``.md``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 import trine
 from benchmarks.conditions import DATA, RESULTS, conditions, keep, load
@@ -45,15 +47,23 @@ def rows(part: str) -> pd.DataFrame:
     return frame
 
 
-def figures(made: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:
+def figures(made: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Any]:
     """Scores of made rows."""
-    apart = closest_record(made, train)
     return {
         "AUC": usefulness(made, test, TARGET), "detection AUC": detection(made, test),
         "marginals": marginals_apart(made, test), "associations": associations_apart(made, test),
         "nearer to training": nearer_to_training(made, train, test),
-        "closest record, median": float(np.median(apart)), "closest record, 5 %": float(np.quantile(apart, 0.05)),
+        **quantiles(closest_record(made, train)),
     }  # fmt: skip
+
+
+def quantiles(apart: NDArray[np.float64]) -> dict[str, Any]:
+    """The median of distances and their 5 % quantile, each [low, value, high] with its 95 % interval, by order statistics."""
+    found = {}
+    for name, share in (("closest record, median", 0.5), ("closest record, 5 %", 0.05)):
+        half = 1.96 * np.sqrt(share * (1 - share) / len(apart))
+        found[name] = [float(np.quantile(apart, share + part)) for part in (-half, 0.0, half)]
+    return found
 
 
 def ctgan(train: pd.DataFrame, seconds: float) -> tuple[pd.DataFrame, int, float]:
@@ -99,10 +109,8 @@ def main() -> None:
     print(own, found[own], flush=True)
     found["training rows"] = figures(train, train, test) | {"seconds": 0.0, "epochs": 0}
     # The floor of what is about copies: rows held out.
-    held = closest_record(test, train)
     found["training rows"] |= {
-        "nearer to training": nearer_to_training(test[::2], train, test[1::2]),
-        "closest record, median": float(np.median(held)), "closest record, 5 %": float(np.quantile(held, 0.05)),
+        "nearer to training": nearer_to_training(test[::2], train, test[1::2]), **quantiles(closest_record(test, train))
     }  # fmt: skip
     print("true", found["training rows"], flush=True)
     if not given.no_ctgan:
@@ -130,10 +138,17 @@ def write(results: dict[str, Any]) -> None:
         "|---" * (len(names) + 1) + "|",
     ]
     for label, found in results["adult"].items():
-        cells = [f"{found[name]:.4f}" if name not in ("epochs", "seconds") else f"{found[name]:.0f}" for name in names]
+        cells = [_cell(name, found[name]) for name in names]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     lines += ["", f"Conditions: {results['conditions']}"]
     (RESULTS / "synthetic_tables.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        low, middle, high = value
+        return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+    return f"{value:.0f}" if name in ("epochs", "seconds") else f"{value:.4f}"
 
 
 if __name__ == "__main__":
