@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -236,9 +237,37 @@ def test_rows_with_nothing_known_and_a_prior_of_the_weights_go_with_every_use(us
         ({"unlabelled": "generative", "members": 4}, "members is 4"),
         ({"unlabelled": "reconstruct", "image": "winners"}, "choose positional or dense"),
         ({"unlabelled": "reconstruct", "shape": "kl", "sparsity": "topk(2)"}, "sparsity is of codes that are numbers"),
+        (
+            {"unlabelled": "reconstruct", "confidence": 0.9},
+            "confidence is 0.9.* or choose unlabelled=consistency, pseudo or",
+        ),
     ],
     ids=lambda given: told(given) if isinstance(given, dict) else "",
 )
 def test_what_has_no_meaning_beside_labels_is_refused_in_words(choices: dict[str, Any], said: str) -> None:
     with pytest.raises(ChoiceError, match=said):
         prepared(**choices)
+
+
+@pytest.mark.parametrize("use", ["consistency", "pseudo", "propagation"])
+@pytest.mark.parametrize(
+    ("choices", "belongs"),
+    [
+        ({"code": 3}, "unlabelled=reconstruct or generative"),
+        ({"shape": "kl"}, "unlabelled=reconstruct or generative"),
+        ({"sparsity": "topk(2)"}, "unlabelled=reconstruct or generative"),
+        ({"contraction": 0.1}, "unlabelled=reconstruct"),
+        ({"corruption": 0.3}, "method=autoencoder"),
+    ],
+    ids=lambda given: told(given) if isinstance(given, dict) else "",
+)
+def test_what_is_about_codes_is_refused_where_rows_without_y_have_none(
+    use: str, choices: dict[str, Any], belongs: str
+) -> None:
+    (name, value), *_ = choices.items()
+    with pytest.raises(
+        ChoiceError, match=rf"{name} is {re.escape(str(value))}: .*unlabelled={use} has none.* or choose {belongs}"
+    ):
+        prepared(**{"code": None, "unlabelled": use, **choices})
+    # That there is no code may be said.
+    assert prepared(code=None, unlabelled=use, shape="none").derivation.choices.unlabelled == use

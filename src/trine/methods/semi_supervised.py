@@ -27,6 +27,19 @@ OF_CODES = ("reconstruct", "generative")
 """Uses of rows without y that have x again from a code."""
 CODE = 16
 """Numbers in a code, unless more is known."""
+ABOUT_CODES = {
+    "code": "unlabelled=reconstruct or generative",
+    "shape": "unlabelled=reconstruct or generative",
+    "shape_weight": "unlabelled=reconstruct or generative",
+    "free_bits": "unlabelled=reconstruct or generative",
+    "warmup": "unlabelled=reconstruct or generative",
+    "code_prior": "unlabelled=reconstruct or generative",
+    "sparsity": "unlabelled=reconstruct or generative",
+    "reconstruction": "unlabelled=reconstruct or generative",
+    "contraction": "unlabelled=reconstruct",
+    "corruption": "method=autoencoder, of x alone",
+}
+"""Choices that are of a code, and so without effect where there is none: what each belongs to."""
 
 
 def uses_unlabelled(choices: Choices, facts: Facts) -> bool:
@@ -66,6 +79,8 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
         return found
     if use in OF_CODES:
         _require_meaning(use, choices)
+    else:
+        _refuse_codes(use, choices)
     found["unlabelled_weight"] = (WEIGHT[use], "of what rows without y add")
     found["unknown"] = (0.0, "labels are too few to teach what a row with nothing known is")
     own = min(32 if pictures else 8, facts.rows)
@@ -114,6 +129,21 @@ def _comes_back(schema: Schema, choices: Choices) -> bool:
         return False
 
 
+def _refuse_codes(use: str, choices: Choices) -> None:
+    """Refuse what is said of a code where rows without y are used without one.
+
+    Raises:
+        ChoiceError: names the choice, what it belongs to, and what to do.
+    """
+    for name, belongs in ABOUT_CODES.items():
+        value = getattr(choices, name)
+        if value and value != "none":
+            raise ChoiceError(
+                f"{name} is {value}: it is of codes that x comes back from, and unlabelled={use} has none; leave {name} out, "
+                f"or choose {belongs}."
+            )
+
+
 def _require_meaning(use: str, choices: Choices) -> None:
     """Refuse what is said of an autoencoder and has no meaning where labels are learned on the same encoder.
 
@@ -134,6 +164,11 @@ def _require_meaning(use: str, choices: Choices) -> None:
         raise ChoiceError(
             f"image=winners has the encoder's own units for a code, and under unlabelled={use} the code is another; "
             "choose positional or dense."
+        )
+    if choices.confidence is not None:
+        raise ChoiceError(
+            f"confidence is {choices.confidence:g}: it is of answers that are taken for labels, and unlabelled={use} takes none; "
+            f"leave confidence out, or choose unlabelled={', '.join(OF_CLASSES[:-1])} or {OF_CLASSES[-1]}."
         )
     if use == "reconstruct":
         return
