@@ -73,6 +73,29 @@ def test_a_tuned_run(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "the head first, then the layers from the top" in trine.load(run).derivation_.describe()
 
 
+def test_an_encoder_that_knows_the_held_out_answers_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"{a:.3f},{b:.3f},{'uv'[int(a + b > 0)]}" for a, b in rng.normal(size=(80, 2))]
+    for name, part in (("all", lines), ("rest", lines[:60]), ("new", lines[60:])):
+        (tmp_path / f"{name}.csv").write_text("a,b,kind\n" + "\n".join(part) + "\n")
+    trine.fit(tmp_path / "rest.csv", "kind", epochs=1, valid=0.0, out=tmp_path / "encoder", threads=1)
+
+    def told(*words: object, out: str) -> str:
+        capsys.readouterr()
+        asked = ("transfer", tmp_path / "encoder", *words, "--y", "kind", "--out", tmp_path / out, "-q")
+        assert trine_(*asked) == 0
+        return capsys.readouterr().out
+
+    says = "The encoder was trained to predict 'kind' from these same data"
+    same = told(tmp_path / "rest.csv", out="same")
+    assert says in same
+    assert "with --valid FILE" in same
+    assert "trained to predict &#39;kind&#39; from" in (tmp_path / "same" / "report.html").read_text()
+    assert says in json.loads(told(tmp_path / "rest.csv", "--json", out="machine"))["given_away"]
+    assert says not in told(tmp_path / "rest.csv", "--valid", tmp_path / "new.csv", out="new")
+    assert says not in told(tmp_path / "all.csv", out="other")
+
+
 def test_a_comparison_is_printed_and_kept(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "comparison"
     told = ("--compare", "--labels", "10,50", "--draws", 1, "--out", out)

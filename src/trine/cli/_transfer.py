@@ -91,6 +91,8 @@ def run_transfer(
     for evaluation in model.evaluations_.values():
         print(evaluation.summary())
         print()
+    if (doubt := model.provenance_.get("given_away")) is not None:
+        print(doubt, end="\n\n")
     print(f"artefact  {out / 'model.trine'}\nreport    {page}")
 
 

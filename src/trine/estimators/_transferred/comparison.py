@@ -15,8 +15,9 @@ from trine.data import Schema, Table, split
 from trine.domains import Category, Domain
 from trine.errors import ChoiceError, DataError, unknown
 from trine.estimators._answers import answer
-from trine.estimators._encoders import MissingLibrary, Source, source_of
+from trine.estimators._encoders import MissingLibrary, source_of
 from trine.estimators._estimator import versions
+from trine.estimators._transferred.given_away import given_away
 from trine.estimators._transferred.results import Comparison, concluded, shown
 from trine.estimators._transferred.ways import WAYS, NotHere, Setting
 from trine.estimators.transferring import Transfer, _read
@@ -124,28 +125,12 @@ def compare(
     if not scores:
         raise ChoiceError(f"No way is left to compare: {'; '.join(f'{way}: {why}' for way, why in left_out.items())}")
     results, verdicts = concluded(scores, clock, counts, is_class, seed)
+    doubt = given_away(source, table, name, "compare on rows that it has not seen")
     return Comparison(
         "accuracy" if is_class else "rmse", source.name, name, len(held), z.shape[1], taken, tuple(results),
         left_out | setting.without,
-        tuple(verdicts), {"seed": seed, "pool": len(pool), "versions": versions()}, _given_away(source, table, name),
+        tuple(verdicts), {"seed": seed, "pool": len(pool), "versions": versions()}, doubt,
     )  # fmt: skip
-
-
-def _given_away(source: Source, table: Table, name: str) -> str | None:
-    """What is to be known of an encoder that was trained to predict the same target; None where it was not, or on other rows."""
-    if name not in source.targets:
-        return None
-    if source.learned_from is None:
-        return (
-            f"The encoder was trained to predict {name!r} itself: if it learned from any of the held-out rows, its z knows their "
-            "answers, and every figure of z is too good."
-        )
-    if source.learned_from != table.fingerprint():
-        return None
-    return (
-        f"The encoder was trained to predict {name!r} from these same data, so that its z knows answers of held-out rows, and "
-        "every figure of z is too good; compare on rows that it has not seen."
-    )
 
 
 def _asked(labels: Sequence[int] | None, rows: int, classes: int) -> list[int]:

@@ -15,6 +15,7 @@ from trine.data import Table, split
 from trine.estimators._encoders import source_of
 from trine.estimators._estimator import versions
 from trine.estimators._shown.record import RECORD
+from trine.estimators._transferred.given_away import given_away
 from trine.estimators._workflow import ARTEFACT, _source
 from trine.estimators.transferring import Transfer, _read
 from trine.training import Run
@@ -82,6 +83,10 @@ def transfer(
     model.metrics_ = {name: found.to_json()["metrics"] for name, found in model.evaluations_.items()}
     model.provenance_["rows"]["held_out"] = len(held) if aside is None else aside.rows
     model.provenance_["source"] = _source(data)
+    judges = table if aside is None else aside
+    known_before = given_away(source, judges, y, "hold out rows that it has not seen, with --valid FILE")
+    if model.evaluations_ and known_before is not None:
+        model.provenance_["given_away"] = known_before
     if out is not None:
         _keep(model, Path(out), data, table, aside)
     return model
@@ -90,6 +95,7 @@ def transfer(
 def _keep(model: Transfer, out: Path, data: Any, table: Table, aside: Table | None) -> None:
     """The run's directory."""
     source = _source(data)
+    doubt = model.provenance_.get("given_away")
     model.tensors()  # a head that cannot be kept is refused before anything is made
     about = {
         "plan": model.plan_.to_json(),
@@ -121,7 +127,10 @@ def _keep(model: Transfer, out: Path, data: Any, table: Table, aside: Table | No
                 for role, domains in (("x", schema.x), ("y", schema.y))
                 for name, domain in domains.items()
             ],
-            "derivation": model.derivation_.sections(),
+            "derivation": {
+                **model.derivation_.sections(),
+                **({} if doubt is None else {"what figures are worth": [doubt]}),
+            },
             "choices": model.derivation_.chosen(),
             "history": model.history_,
             "evaluations": {name: value.to_json() for name, value in model.evaluations_.items()},
