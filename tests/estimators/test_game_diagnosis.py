@@ -179,3 +179,19 @@ def test_a_remedy_is_not_what_is_done_already() -> None:
         assert found["critic"].wrong
         assert ("critic_steps=1" in found["critic"].remedy) is named
         assert "%" not in found["identity"].sentence  # more than what inputs differ by is simply another look
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10, 101])
+def test_another_row_is_never_the_row_itself_and_each_is_another_once(rows: int) -> None:
+    found = games.others(rows)
+    assert (found != np.arange(rows)).all()
+    assert sorted(found) == list(range(rows))
+    assert (games.others(rows) == found).all()
+    assert games.others(1).tolist() == [0]
+
+
+def test_what_rows_differ_by_does_not_hang_on_their_order() -> None:
+    by_kind = np.repeat(np.arange(10.0), 50)[:, None]  # as a folder of folders has them
+    apart = np.abs(by_kind - by_kind.T).mean()
+    assert games.spread(by_kind) == pytest.approx(apart, rel=0.1)
+    assert games.spread(np.random.default_rng(0).permutation(by_kind)) == pytest.approx(apart, rel=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.datasets import load_digits
 import trine
 from trine.data import read
 from trine.errors import ChoiceError, DataError
+from trine.estimators._scored import pairs
 from trine.estimators._scored.pairs import energy
 
 DIGITS = (load_digits().images * 15).astype(np.uint8)
@@ -48,6 +50,21 @@ def test_pairs_are_judged_as_pairs(model: trine.ConditionalGAN) -> None:
     )
     scores = [record["held_out"] for record in model.history_]
     assert min(scores) < 0.7 * scores[0]
+
+
+def test_another_picture_is_one_of_all_where_they_are_sorted_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = torch.linspace(-1, 1, 10).repeat_interleave(20)
+    true = kinds[:, None, None, None].expand(-1, 1, 4, 4)
+    made = true[:, None] + 0.01 * torch.randn(200, 5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(pairs, "seen_rows", lambda *_: true)
+    monkeypatch.setattr(pairs, "answers_of", lambda *_: made)
+    network: Any = torch.nn.Linear(1, 1)
+    space: Any = type("Pixels", (), {"name": "pixels", "__call__": lambda _, rows: rows.flatten(1).double().numpy()})()
+    found = pairs.pair_metrics(network, None, None, np.arange(200), space)  # type: ignore[arg-type]
+    strange = float((kinds[:, None] - kinds).abs().mean()) / 2
+    assert found["absolute error"].baseline == pytest.approx(strange, rel=0.1)
+    assert found["energy-pixels"].baseline == pytest.approx(8 * strange, rel=0.1)  # of 16 pixels, on a scale of two
+    assert found["apart"].value < 0.03
 
 
 def test_pairs_wait_for_the_small_steps_at_the_end() -> None:

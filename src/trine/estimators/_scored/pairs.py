@@ -16,7 +16,7 @@ from trine.estimators._plan import Prepared
 from trine.estimators._scored.samples import JUDGED, SCORED, SEED, seen_rows
 from trine.estimators._scored.some_rows import some_rows
 from trine.estimators._training import score_of
-from trine.evaluation import Evaluation, Metric
+from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.models import PictureTranslation
 from trine.training import Score, generators
@@ -119,7 +119,7 @@ def pair_metrics(
         made = answers_of(network, store, schema, rows, place, n)
     features = np.stack([space(answer) for answer in made.unbind(1)], axis=1)
     known = space(true)
-    other = np.roll(np.arange(len(rows)), 1)
+    other = games.others(len(rows))
     error = (made - true[:, None]).abs().flatten(1).mean(1).double().numpy() / 2
     mistaken = (made[other] - true[:, None]).abs().flatten(1).mean(1).double().numpy() / 2
     apart = (made - made.roll(1, 1)).abs().flatten(1).mean(1).double().numpy() / 2

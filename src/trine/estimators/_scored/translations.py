@@ -293,7 +293,7 @@ class _Look:
             history,
             ranking if history else None,  # an artefact keeps no critic
             games.moved(made.numpy(), again.numpy(), by),
-            games.moved(made.numpy(), np.roll(made.numpy(), 1, axis=0), by),
+            games.moved(made.numpy(), made.numpy()[games.others(len(made))], by),
             games.moved(made.numpy(), given.numpy(), games.spread(given.numpy())) if alike else None,
             divergence,
         )
