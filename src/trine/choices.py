@@ -114,6 +114,8 @@ class Choices:
             two piles, the weight of what keeps the content: the cycle, or the contrast.
         content: of two piles, what keeps a translation to what it is a translation of: ``cycle`` or ``contrast`` (of places).
         identity_weight: of two piles of pictures, how much a pile's own rows are to stay as they are; 0 leaves it out.
+        transport: of two piles of rows, the price of moving columns of the same name: of all maps from pile to pile the least
+            costly; 0 leaves it out.
         history: of two piles, past translations that the critics still see; 0: none.
         sharding: of many processes, ``none``: each holds all parameters; ``full``: each holds its share.
     """
@@ -184,6 +186,7 @@ class Choices:
     likelihood: NonNegative | None = None
     content: Literal["cycle", "contrast"] | None = None
     identity_weight: NonNegative | None = None
+    transport: NonNegative | None = None
     history: AtLeastNone | None = None
     sharding: Literal["none", "full"] | None = None
     calibration: Literal["none", "temperature", "isotonic", "conformal"] | None = None

@@ -171,7 +171,7 @@ def test_a_penalty_that_makes_a_distance_is_weighed_as_chosen(divergence: str) -
             trine.derive(table, method="gan", divergence=divergence, **wrong)
 
 
-@pytest.mark.parametrize("name", ["diversity", "history", "likelihood", "identity_weight", "content"])
+@pytest.mark.parametrize("name", ["diversity", "history", "likelihood", "identity_weight", "transport", "content"])
 def test_choices_of_other_games_are_refused(name: str) -> None:
     value: Any = "cycle" if name == "content" else 2
     rows = {"digit": DIGITS.target.astype(str), "image": PICTURES}

@@ -177,6 +177,57 @@ def test_mixed_tables_are_translated_in_their_units() -> None:
         model.translate(FRAMES[0][["size"]], to="B")
 
 
+def people(rows: int, seed: int, abroad: bool) -> dict[str, Any]:
+    """Age, income, which follows from it and from work, and sex: abroad all earn three times as much, and are somewhat older."""
+    rng = np.random.default_rng(seed)
+    sex, work = rng.choice(["f", "m"], rows, p=[0.6, 0.4]), rng.choice(["shop", "office"], rows, p=[0.6, 0.4])
+    age = 20 + rng.gamma(2.0, 10.0, rows)
+    income = np.exp(0.02 * age + 0.6 * (work == "office") + 0.2 * rng.normal(size=rows))
+    return {
+        "age": 1.1 * age + 2 if abroad else age,
+        "income": 3 * income if abroad else income,
+        "sex": sex,
+        "work": work,
+    }
+
+
+def test_rows_are_moved_no_further_than_they_have_to_be() -> None:
+    given, kept = people(300, 2, False), {}
+    how = {"epochs": 20, "batch_size": 32, "step_size": 2e-3, "hidden": (64, 64), "random_state": 0, "threads": 1}
+    for transport in (None, 0.0):
+        model = trine.Translator(transport=transport, **how)
+        model.fit(pd.DataFrame(people(600, 0, False)), pd.DataFrame(people(600, 1, True)))
+        made = model.translate(pd.DataFrame(given), to="B", seed=0)
+        kept[transport] = min(float((made[name] == given[name]).mean()) for name in ("sex", "work"))
+        assert 2 < made["income"].astype(float).mean() / given["income"].mean() < 4
+        assert ("KL(shared_a ‖ moved_b)" in str(model.derivation_)) == (transport is None)
+    assert kept[None] > 0.75
+    assert kept[0.0] < 0.6
+
+
+def test_categories_of_two_piles_are_the_same_by_their_names() -> None:
+    a = pd.DataFrame({"kind": ["x", "y", "x", "y"] * 10, "size": np.arange(40.0)})
+    b = pd.DataFrame({"kind": ["z", "y", "z", "x"] * 10, "size": 100 - np.arange(40.0)})
+    model = trine.Translator(epochs=1, random_state=0, threads=1, hidden=(16, 16)).fit(a, b)
+    network = model.derivation_.model
+    piles = prepare_piles(model.plan_, piles_of(model.plan_, a, b), schema=model.schema_)
+    out = network(piles.store.batch(torch.arange(40)[:, None].expand(-1, 2)))
+    labels = {side: own["kind"].labels for side, own in (("a", model.schema_.x), ("b", model.schema_.y))}
+    assert set(labels["a"]) < set(labels["b"])
+    columns = {side: (network.to_a if side == "a" else network.to_b).columns(out[f"real_{side}"]) for side in "ab"}
+    for side, found in columns.items():
+        kinds = np.array(labels[side])[found["kind"].numpy()]
+        for place, label in enumerate(labels["a"]):
+            # Places: the category's, one for each label that both have, behind the number or before it.
+            assert any(
+                np.array_equal(out[f"shared_{side}"][:, at].numpy(), (kinds == label).astype(np.float32))
+                for at in {place, place + 1}
+            )
+    assert "KL(shared_a ‖ moved_b)" in str(model.derivation_)
+    with pytest.raises(ChoiceError, match="transport is of tables"):
+        trine.Translator(transport=1.0).fit(A, B)
+
+
 STOPPED = {"cycle": {"ema": 0.9, "history": 24}, "contrast": {"content": "contrast", "ema": 0.9, "history": 24}}
 
 

@@ -102,7 +102,7 @@ class Made(nn.Module):
         alone: whether rows are made of noise alone, of no condition and of no other pile.
 
     Attributes:
-        fields: name in a batch → columns in it.
+        domains: as they were given. fields: name in a batch → columns in it.
         shape: of what a critic sees, without the batch.
 
     Raises:
@@ -113,6 +113,7 @@ class Made(nn.Module):
         self, domains: Mapping[str, Domain], side: str, features: int, choices: Choices, alone: bool = True
     ) -> None:
         super().__init__()
+        self.domains = domains
         self.fields: dict[str, list[str]] = {}
         for column, domain in domains.items():
             if maker_for.dispatch(type(domain)) is maker_for.dispatch(Domain):
@@ -165,6 +166,19 @@ class Made(nn.Module):
             present, length = batch.get(f"{field}.present"), batch.get(f"{field}.length")
             found.append(maker.seen(batch[field], present, length))
         return self._joined(found)
+
+    @property
+    def places(self) -> dict[str, list[int]]:
+        """Column → where in (batch, numbers) the numbers are that a critic sees of it."""
+        found: dict[str, list[int]] = {}
+        start = 0
+        for columns, maker in zip(self.fields.values(), self.makers, strict=True):
+            assert isinstance(maker, Maker)
+            count = math.prod(maker.shape)
+            column = maker.column.cpu() if len(columns) > 1 else torch.zeros(count)
+            found |= {name: (start + (column == i).nonzero().flatten()).tolist() for i, name in enumerate(columns)}
+            start += count
+        return found
 
     @property
     def column(self) -> Tensor:

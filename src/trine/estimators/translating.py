@@ -43,6 +43,7 @@ class Translator(Estimator):
         divergence: what the critics learn; see :class:`~trine.GAN`.
         content: what keeps the content: ``cycle``, or of pictures ``contrast``.
         likelihood: weight of that. identity_weight: of pictures, how much a pile's own rows are to stay as they are; 0: not at all.
+        transport: of rows, the price of moving columns of the same name; 0: none.
         diversity: weight of the noise being recovered from a row and its translation, so that it is not ignored; 0: none.
         history: past translations that the critics still see; 0: none.
         noise: numbers of noise that a translation reads.
@@ -73,6 +74,7 @@ class Translator(Estimator):
         content: str | None = None,
         likelihood: float | None = None,
         identity_weight: float | None = None,
+        transport: float | None = None,
         diversity: float | None = None,
         history: int | None = None,
         noise: int | None = None,
@@ -100,6 +102,7 @@ class Translator(Estimator):
         self.content = content
         self.likelihood = likelihood
         self.identity_weight = identity_weight
+        self.transport = transport
         self.diversity = diversity
         self.history = history
         self.noise = noise

@@ -20,12 +20,12 @@ from trine.blocks.translation import PatchCritic, ResidualTranslator
 from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap, TimelineCode, TimelineMap
 from trine.choices import Choices
 from trine.data import Schema
-from trine.domains import Audio, Domain, Image, Series
+from trine.domains import Audio, Category, Domain, Image, Numeric, Series
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts
 from trine.methods.gan import BOUND, numbers_of
 from trine.models import Translator
-from trine.models.translator import SIDES, Contrast
+from trine.models.translator import SIDES, Contrast, Shared
 
 SMALL = 48
 """Pixels of the shorter side below which a picture is small."""
@@ -33,6 +33,8 @@ WHOLE = 24
 """Pixels from which on a critic of small pictures sees each as a whole, 46 pixels; below, patches of 18."""
 HALVED = (16, 32)
 """Steps from which on a network over time halves them once, and twice; thrice and a sound's overtones are learned later."""
+TRANSPORT = 1.0
+"""Price of moving a column: of a number by half of its scale, or of a category to another, as much as a cycle that is off so."""
 EXAMPLES = 100_000
 """Of either pile, that training sees where places are kept."""
 
@@ -86,7 +88,10 @@ class Rows(Piles):
 
     def derived(self, choices: Choices, facts: Facts) -> Derived:
         width = max(1, min(8, len(self.schema.y) // 2))
-        return {"noise": (width, "what one row leaves open, and no more than can be told from it")}
+        return {
+            "noise": (width, "what one row leaves open, and no more than can be told from it"),
+            "transport": (TRANSPORT, "of the maps from pile to pile, one that moves a row no further than it has to"),
+        }
 
     def networks(self, choices: Choices) -> Networks:
         _without_places(choices)
@@ -103,6 +108,7 @@ class Rows(Piles):
             FieldsCode(both, noise[0]),
             FieldsCode(both, noise[1]),
             noise,
+            shared=shared(made) if choices.transport else None,
         )
         return model, self.critics(made, choices)
 
@@ -145,6 +151,7 @@ class Pictures(Piles):
         return found
 
     def networks(self, choices: Choices) -> Networks:
+        _not_of_rows(choices)
         noise = _noise(choices)
         width, blocks = _sized(choices)
         side, (a, b) = min(self.a.height, self.a.width), (self.a, self.b)
@@ -200,6 +207,7 @@ class OverTime(Piles):
 
     def networks(self, choices: Choices) -> Networks:
         _without_places(choices)
+        _not_of_rows(choices)
         noise = _noise(choices)
         width, blocks = _sized(choices)
         a, b = self.a, self.b
@@ -218,6 +226,40 @@ class OverTime(Piles):
         )
         judging = dataclasses.replace(choices, channels=2 * width)
         return model, self.critics(self.made(1, judging), judging)
+
+
+def shared(made: Mapping[str, Made]) -> Shared | None:
+    """Where in the rows of either pile the columns are that both have; None where there are none that can be compared."""
+    places: dict[str, list[int]] = {"a": [], "b": []}
+    own = {side: part.places for side, part in made.items()}
+    columns = 0
+    for name, a in own["a"].items():
+        pairs = alike(made["a"].domains[name], made["b"].domains[name]) if name in own["b"] else []
+        columns += bool(pairs)
+        for first, second in pairs:
+            places["a"].append(a[first])
+            places["b"].append(own["b"][name][second])
+    return Shared(places["a"], places["b"], columns) if columns else None
+
+
+@functools.singledispatch
+def alike(a: Domain, b: Domain) -> list[tuple[int, int]]:
+    """Which numbers of a column as critics see it are those of the other pile's column of that name; by A's type."""
+    return []
+
+
+@alike.register
+def _(a: Numeric, b: Domain) -> list[tuple[int, int]]:
+    # The place on each pile's own scale: what is more or less of all that the pile has.
+    return [(0, 0)] if isinstance(b, Numeric) else []
+
+
+@alike.register
+def _(a: Category, b: Domain) -> list[tuple[int, int]]:
+    if not isinstance(b, Category):
+        return []
+    theirs = {label: place for place, label in enumerate(b.labels)}
+    return [(place, theirs[label]) for place, label in enumerate(a.labels) if label in theirs]
 
 
 @functools.singledispatch
@@ -268,6 +310,12 @@ def _sized(choices: Choices) -> tuple[int, int]:
 def _epochs(facts: Facts, what: str) -> tuple[int, str]:
     epochs = min(max(round(EXAMPLES / facts.rows), 5), 200)
     return epochs, f"to see about {EXAMPLES:,} {what} of either pile, within 5 to 200 epochs"
+
+
+def _not_of_rows(choices: Choices) -> None:
+    """Refuse what is of rows alone."""
+    if choices.transport:
+        raise ChoiceError("transport is of tables, whose columns have names, and here are places; leave it out.")
 
 
 def _without_places(choices: Choices) -> None:

@@ -48,6 +48,7 @@ ABOUT = {
     "between two piles brings back",
     "content": "of two piles (--method unpaired)",
     "identity_weight": "of two piles (--method unpaired)",
+    "transport": "of two piles (--method unpaired)",
     "history": "of two piles (--method unpaired)",
 }
 """Choices of some games alone → what they are about."""

@@ -57,6 +57,7 @@ class UnpairedMethod(GanMethod):
                 else (5.0, "of what a cycle brings back, a number: 10 times the absolute difference")
             ),
             "identity_weight": (0.0, "what a pile's own rows become is of no account"),
+            "transport": (0.0, "places tell what was where"),
             "diversity": (0.25, "the noise is recovered from what was made of it, so that it cannot be left out"),
             "history": (64, "past translations, which a critic does not forget"),
         }
@@ -76,7 +77,7 @@ class UnpairedMethod(GanMethod):
 
 
 def _kept(model: Translator, choices: Choices) -> list[Term]:
-    """What keeps the content, the noise, and by choice what is of a pile already; a number each."""
+    """What keeps the content, the noise, and by choice what is of a pile already; a number or a column each."""
     terms: list[Term] = []
     weight = 0.0 if choices.likelihood is None else choices.likelihood
     for side in PLACES:
@@ -95,6 +96,10 @@ def _kept(model: Translator, choices: Choices) -> list[Term]:
             for one, other, share in pairs
             if share
         ]
+        if choices.transport and model.shared is not None:
+            source = SIDES[1 - SIDES.index(side)]
+            share = choices.transport / model.shared.columns
+            terms.append(Term(KL(), f"moved_{side}", f"shared_{source}", weight=share, training_only=True))
         if choices.diversity:
             share = choices.diversity / width
             terms.append(Term(KL(), f"noise_{side}", f"z_{side}", weight=share, training_only=True))

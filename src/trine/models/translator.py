@@ -66,6 +66,8 @@ class Translator(nn.Module):
     - ``noise_b``, ``noise_a``: q(z_b | a, fake_b), q(z_a | fake_a, b): the noise, recovered from the pair that it made;
     - ``code_a`` = E_A(a, fake_b), ``code_b`` = E_B(fake_a, b);
     - ``cycle_a``: q(a | G_BA(fake_b, code_a)), ``cycle_b``: q(b | G_AB(fake_a, code_b));
+    - with ``shared``: ``shared_a``, ``shared_b``: of the columns that both piles have, what both are seen by; ``moved_b``:
+      q(shared_a | the same of fake_b), ``moved_a``: q(shared_b | the same of fake_a): how far a row is moved.
     - with ``same``: ``same_a``: q(a | G_BA(a, 0)), ``same_b``: q(b | G_AB(b, 0)): what is of a pile already stays as it is.
 
     With ``contrast`` there are no codes and no cycles. In their place ``patches_b`` and ``source_b`` are features of the same
@@ -80,6 +82,7 @@ class Translator(nn.Module):
         same: whether values of a generator's own pile pass through it too; both piles' values need one shape.
         likelihood: of cycles and of what stays the same: ``laplace`` or ``normal``.
         contrast: (features of both, …) → what is contrasted, in the place of cycles.
+        shared: where in a row of either pile the columns are that both have.
 
     Raises:
         ChoiceError: another likelihood, or ``same`` for values of other shapes.
@@ -101,6 +104,7 @@ class Translator(nn.Module):
         same: bool = False,
         likelihood: str = "laplace",
         contrast: Contrast | None = None,
+        shared: Shared | None = None,
     ) -> None:
         super().__init__()
         if likelihood not in LIKELIHOODS:
@@ -115,7 +119,7 @@ class Translator(nn.Module):
         self.noise, self.same, self.likelihood = noise, same, likelihood
         # Of a batch that several processes share each draws the whole: together they draw what one does.
         self.drawn_a, self.drawn_b = (Noise(width, stream) for stream, width in enumerate(noise, start=1))
-        self.contrast = contrast
+        self.contrast, self.shared = contrast, shared
 
     @property
     def called(self) -> dict[str, str]:
@@ -127,6 +131,8 @@ class Translator(nn.Module):
         """Names of what :meth:`forward` gives."""
         each = ["real", "fake", "z", "noise"]
         each += ["code", "cycle"] if self.contrast is None else ["patches", "source"]
+        if self.shared is not None:
+            each += ["shared", "moved"]
         if self.same:
             each += ["same"] if self.contrast is None else ["patches_same", "source_same"]
         return tuple(f"{name}_{side}" for name in each for side in ("a", "b"))
@@ -138,6 +144,11 @@ class Translator(nn.Module):
         z_a, z_b = self.drawn_a(batch), self.drawn_b(batch)
         outputs: Outputs = {"real_a": a, "real_b": b, "z_a": z_a, "z_b": z_b}
         made = self._contrasted(a, b, z_a, z_b) if self.contrast is not None else self._cycled(a, b, z_a, z_b)
+        if self.shared is not None:
+            for side, source, fake in (("b", "a", made["fake_b"]), ("a", "b", made["fake_a"])):
+                assert isinstance(fake, Tensor)
+                outputs[f"shared_{source}"] = self.shared(a if source == "a" else b, source)
+                outputs[f"moved_{side}"] = around(self.shared(fake, side), self.likelihood)
         return {**outputs, **made}
 
     def _cycled(self, a: Tensor, b: Tensor, z_a: Tensor, z_b: Tensor) -> Outputs:
@@ -196,6 +207,26 @@ class Translator(nn.Module):
         z = torch.randn(len(value), width, device=value.device, dtype=value.dtype) if z is None else z
         made: Tensor = generator(value, z)
         return made
+
+
+class Shared(nn.Module):
+    """Of a row as critics see it, (batch, numbers), what a row of the other pile is seen by too: (batch, shared numbers).
+
+    Args:
+        a, b: places of these numbers in a row of either pile, in one order. columns: that they are of.
+    """
+
+    a: Tensor
+    b: Tensor
+
+    def __init__(self, a: list[int], b: list[int], columns: int) -> None:
+        super().__init__()
+        self.columns = columns
+        self.register_buffer("a", torch.tensor(a), persistent=False)
+        self.register_buffer("b", torch.tensor(b), persistent=False)
+
+    def forward(self, rows: Tensor, side: str) -> Tensor:
+        return rows.flatten(1)[:, self.a if side == "a" else self.b]
 
 
 class Contrast(Drawn):
