@@ -13,6 +13,7 @@ import trine
 from trine.blocks.makers import Made
 from trine.estimators._scored.samples import another
 from trine.evaluation import Metric, games
+from trine.evaluation.remedies import longer
 
 DIGITS = load_digits()
 PICTURES = (DIGITS.images * 15).astype(np.uint8)
@@ -179,6 +180,32 @@ def test_a_remedy_is_not_what_is_done_already() -> None:
         assert found["critic"].wrong
         assert ("critic_steps=1" in found["critic"].remedy) is named
         assert "%" not in found["identity"].sentence  # more than what inputs differ by is simply another look
+
+
+@pytest.mark.parametrize(
+    ("stopped", "said"),
+    [
+        ("epochs", "more epochs"),
+        ("patience", "a larger patience"),
+        ("budget", "a larger budget"),
+        (None, "more epochs"),
+    ],
+)
+def test_what_makes_a_training_longer_is_named_by_what_ended_it(
+    stopped: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = trine.GAN(epochs=1, **FIXED).fit(ring(200))
+    assert model.provenance_["stopped"] == "epochs"
+    model.provenance_["stopped"] = stopped
+    network = model.derivation_.model
+    with torch.inference_mode():
+        one = network.make(torch.zeros(1, network.noise.width))
+    monkeypatch.setattr(network, "make", lambda u, c=None: one.expand(len(u), -1).clone())
+    remedy = told(model, ring(200))["modes"]["remedy"]
+    assert said in remedy
+    assert ("epochs" in remedy) is (said == "more epochs")
+    findings = [games.style(0.0, 0.0, 1.0, longer(stopped)), games.content(0.1, 0.1, 1.0, longer(stopped))]
+    assert all(said in finding.remedy for finding in findings)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 10, 101])

@@ -94,10 +94,11 @@ def test_what_is_wrong_is_said_of_either_way(rows: trine.Translator) -> None:
             part.forward = lambda value, z: value
     prepared = prepare_piles(still.plan_, piles_of(still.plan_, A, A[::-1].copy()))
     prepared = dataclasses.replace(prepared, derivation=still.derivation_)
-    found = evaluate_translations(prepared, still.derivation_.model, prepared.rows.train, [])
+    found = evaluate_translations(prepared, still.derivation_.model, prepared.rows.train, [], "budget")
     said = {finding["name"]: finding for finding in found["B"].figures["diagnosis"]}
     assert said["identity"]["wrong"]
     assert "nothing is translated" in said["identity"]["sentence"]
+    assert said["identity"]["remedy"].endswith("a larger budget")
     assert said["noise"]["wrong"]
 
 

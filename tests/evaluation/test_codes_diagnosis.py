@@ -37,7 +37,12 @@ def test_a_price_that_is_too_high_makes_codes_collapse() -> None:
 def test_a_price_that_is_too_low_leaves_codes_off_their_prior() -> None:
     found = findings(shape="mmd", shape_weight=1e-6)
     assert found["prior"].wrong  # type: ignore[attr-defined]
-    assert "raise shape_weight" in found["prior"].remedy  # type: ignore[attr-defined]
+    assert found["prior"].remedy == "raise shape_weight or train longer (more epochs)"  # type: ignore[attr-defined]
+
+
+def test_a_training_that_its_budget_ended_is_to_have_a_larger_one() -> None:
+    found = findings(shape="mmd", shape_weight=1e-6, epochs=100_000, budget=1.0)
+    assert found["prior"].remedy == "raise shape_weight or train longer (a larger budget)"  # type: ignore[attr-defined]
 
 
 def test_a_plain_code_has_no_prior_to_follow_and_no_scale() -> None:

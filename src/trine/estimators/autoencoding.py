@@ -29,6 +29,7 @@ from trine.evaluation import Evaluation
 from trine.evaluation.codes import Finding, diagnose
 from trine.evaluation.likelihood import LogLikelihood, bound, bounds_up_to, log_weights, summed
 from trine.evaluation.reconstruction import evaluate_reconstruction
+from trine.evaluation.remedies import longer
 from trine.latents.unchanged import Unchanged
 from trine.models import Autoencoder as Network
 
@@ -515,6 +516,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             shaped=choices.shape not in (None, "none"),
             sparse=network.sparsity is not None or isinstance(network.latent, Unchanged),
             seed=self.plan_.seed,
+            longer=longer(self.provenance_.get("stopped")),
         )
 
     def evaluate(self, data: Any) -> Evaluation:

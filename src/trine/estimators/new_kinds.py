@@ -41,6 +41,7 @@ from trine.evaluation.kinds import (
     plane,
     reduced,
 )
+from trine.evaluation.remedies import longer
 from trine.methods.autoencoder import numbers_in
 from trine.training import Run
 
@@ -338,8 +339,8 @@ class Novelty(Estimator):
         rows = self._look.distinct(store, np.flatnonzero(fixed))
         if not len(rows):
             raise DataError(
-                f"Of {n} objects none came to rest in {self.steps} steps; give more steps "
-                "(steps=...), more epochs (epochs=...), or a sparser code."
+                f"Of {n} objects none came to rest in {self.steps} steps; give more steps (steps=...), or train the autoencoder "
+                f"with {longer(model.provenance_.get('stopped'))} or a sparser code."
             )
         table = table_of({name: self._column(store, name, rows) for name in self.schema_.x})
         self.objects_: Store = model._encode(table)[0]

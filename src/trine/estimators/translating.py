@@ -168,7 +168,9 @@ class Translator(Estimator):
         if alone and prepared.plan.held_out:
             warnings.warn("A pile has too few rows to hold two out: translations are not scored.", stacklevel=2)
         if not alone:
-            self.evaluations_ = evaluate_translations(prepared, self._network, held, self.history_)
+            self.evaluations_ = evaluate_translations(
+                prepared, self._network, held, self.history_, self.provenance_.get("stopped")
+            )
             self.metrics_ = {name: value.to_json()["metrics"] for name, value in self.evaluations_.items()}
         return self
 
@@ -292,7 +294,15 @@ class Translator(Estimator):
         a, b = (np.flatnonzero(whole(own, needs, pile)) for pile, own in (("A", piles.a), ("B", piles.b)))
         judged, others = halves(a, b, self.plan_.seed)
         return evaluate_translations_of(
-            self.derivation_, piles, judged, others, self.plan_.seed, self.history_, (one, other), network
+            self.derivation_,
+            piles,
+            judged,
+            others,
+            self.plan_.seed,
+            self.history_,
+            (one, other),
+            network,
+            self.provenance_.get("stopped"),
         )
 
     def evaluate_all(self, data: Any, network: Any = None) -> dict[str, Evaluation]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trine.divergences.two_sample import energy_distance
+from trine.evaluation.remedies import PLANNED
 
 ACTIVE = 0.01
 """Variance over rows of a code's mean below which a number of it is not used (Burda et al., 2016, section 5.3)."""
@@ -84,6 +85,7 @@ def diagnose(
     shaped: bool,
     sparse: bool = False,
     seed: int = 0,
+    longer: str = PLANNED,
 ) -> list[Finding]:
     """What codes of held-out rows tell.
 
@@ -95,7 +97,7 @@ def diagnose(
         own, other: (rows,) log q(x given z), in nats, at each row's own code and at another row's.
         stochastic: whether codes are distributions. shaped: whether anything asked them to follow the prior.
         sparse: whether most numbers of a code are exactly 0.
-        seed: of the test.
+        seed: of the test. longer: what makes the training longer; see :func:`~trine.evaluation.remedies.longer`.
     """
     found = []
     if stochastic and shaped:
@@ -115,7 +117,11 @@ def diagnose(
                 f"codes {'lie off' if off else 'follow'} their prior: energy distance {distance:.3f}, p = {p:.2g}"
                 + ("" if off else f" (off is beyond {FAR * spread:.3f} with p of at most {SURE:g})")
                 + ("; samples come from codes that the decoder has never seen" if off else ""),
-                f"raise shape_weight{', train longer, or take code_prior=mixture(10)' if stochastic else ' or train longer'}"
+                (
+                    f"raise shape_weight, train longer ({longer}), or take code_prior=mixture(10)"
+                    if stochastic
+                    else f"raise shape_weight or train longer ({longer})"
+                )
                 if off
                 else "",
             )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trine.evaluation.codes import Finding
+from trine.evaluation.remedies import PLANNED
 
 Matrix = NDArray[np.floating[Any]]
 
@@ -89,6 +90,7 @@ def diagnose(
     same: float | None = None,
     divergence: str | None = None,
     critic_steps: int | None = None,
+    longer: str = PLANNED,
 ) -> list[Finding]:
     """Findings on a game, each with a remedy where something is amiss.
 
@@ -100,6 +102,7 @@ def diagnose(
         condition: how far another condition does; None where there is none, or the same everywhere.
         same: how far a translation is from its input, in units of the inputs' spread; None where nothing is translated.
         divergence: that was learned, which is no remedy again. critic_steps: of a step, to which it is the same.
+        longer: what makes the training longer; see :func:`~trine.evaluation.remedies.longer`.
 
     Returns:
         Of modes, critic, noise, condition, identity, course and losses, those that there is a figure for.
@@ -107,11 +110,11 @@ def diagnose(
     return [
         finding
         for finding in (
-            _modes(metrics, divergence),
+            _modes(metrics, divergence, longer),
             _critic(metrics, ranking, divergence, critic_steps),
             _noise(noise, condition is not None),
-            _condition(condition),
-            _identity(same),
+            _condition(condition, longer),
+            _identity(same, longer),
             _course(history),
             _losses(history),
         )
@@ -119,11 +122,12 @@ def diagnose(
     ]
 
 
-def style(made: float, given: float, true: float) -> Finding:
+def style(made: float, given: float, true: float, longer: str = PLANNED) -> Finding:
     """Whether translations are of the style of their pile, by the shares that a classifier of both piles takes for it.
 
     Args:
         made: of translations. given: of the rows that were translated. true: of the pile's own.
+        longer: as of :func:`diagnose`.
     """
     told = (
         f"a classifier of the two piles takes {100 * made:.0f} % of translations for rows of their pile, where it takes "
@@ -131,14 +135,15 @@ def style(made: float, given: float, true: float) -> Finding:
     )
     if made - given >= HALFWAY * (true - given):
         return Finding("style", made, False, told)
-    return Finding("style", made, True, told, "more epochs, or a smaller weight of what keeps the input (likelihood)")
+    return Finding("style", made, True, told, f"{longer}, or a smaller weight of what keeps the input (likelihood)")
 
 
-def content(made: float, chance: float, true: float) -> Finding:
+def content(made: float, chance: float, true: float, longer: str = PLANNED) -> Finding:
     """Whether translations show what was shown before, by the shares that a classifier of the pile's labels takes for theirs.
 
     Args:
         made: of translations. chance: of the most frequent label. true: of the pile's own rows.
+        longer: as of :func:`diagnose`.
     """
     told = (
         f"a classifier of the pile's labels takes {100 * made:.0f} % of translations for what they were, where it takes "
@@ -148,11 +153,11 @@ def content(made: float, chance: float, true: float) -> Finding:
         return Finding("content", made, False, told)
     return Finding(
         "content", made, True, told + ": what was shown is lost",
-        "a larger likelihood, smaller batches, more epochs, or of pictures content=contrast",
+        f"a larger likelihood, smaller batches, {longer}, or of pictures content=contrast",
     )  # fmt: skip
 
 
-def _modes(metrics: Mapping[str, Any], divergence: str | None) -> Finding | None:
+def _modes(metrics: Mapping[str, Any], divergence: str | None, longer: str) -> Finding | None:
     if "coverage" not in metrics:
         return None
     covered, floor = metrics["coverage"].value, metrics["coverage"].baseline
@@ -175,9 +180,7 @@ def _modes(metrics: Mapping[str, Any], divergence: str | None) -> Finding | None
     )
     other = "" if divergence == "relativistic" else "divergence=relativistic, "
     remedy = (
-        f"{other}a larger penalty, a larger batch_size, or more epochs"
-        if sharp
-        else "more epochs, or a smaller step_size"
+        f"{other}a larger penalty, a larger batch_size, or {longer}" if sharp else f"{longer}, or a smaller step_size"
     )
     return Finding("modes", part, True, told + why, remedy)
 
@@ -216,7 +219,7 @@ def _noise(noise: float, given: bool) -> Finding:
     )
 
 
-def _condition(condition: float | None) -> Finding | None:
+def _condition(condition: float | None, longer: str) -> Finding | None:
     if condition is None:
         return None
     wrong = condition < UNHEARD
@@ -225,11 +228,11 @@ def _condition(condition: float | None) -> Finding | None:
         return Finding("condition", condition, False, told)
     return Finding(
         "condition", condition, True, told + ": the condition is not heard, or tells nothing of y",
-        "more epochs, a smaller diversity, or a condition that y hangs on",
+        f"{longer}, a smaller diversity, or a condition that y hangs on",
     )  # fmt: skip
 
 
-def _identity(same: float | None) -> Finding | None:
+def _identity(same: float | None, longer: str) -> Finding | None:
     if same is None:
         return None
     wrong = same < SAME
@@ -240,7 +243,7 @@ def _identity(same: float | None) -> Finding | None:
         return Finding("identity", same, False, told)
     return Finding(
         "identity", same, True, told + ": nothing is translated, or the two sides are the same",
-        "look whether the sides differ; else a smaller weight of what keeps the input, or more epochs",
+        f"look whether the sides differ; else a smaller weight of what keeps the input, or {longer}",
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from trine.estimators._training import score_of
 from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.evaluation.judges import FEW, ROWS, judgeable
+from trine.evaluation.remedies import longer
 from trine.evaluation.samples import (
     closest,
     conditional_frechet,
@@ -290,6 +291,7 @@ def diagnosis(estimator: Any, store: Store, rows: NDArray[np.int64], evaluation:
         same,
         estimator.derivation_.choices.divergence,
         estimator.derivation_.choices.critic_steps,
+        longer(estimator.provenance_.get("stopped")),
     )
     told = {**evaluation.figures, "diagnosis": [finding.to_json() for finding in findings]}
     return dataclasses.replace(evaluation, figures=told)

@@ -13,6 +13,7 @@ from trine.estimators._scored.judged import MOST_KINDS, OF_EACH
 from trine.evaluation import Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.judges import FEW, ROWS, Judge, classifier, judgeable
+from trine.evaluation.remedies import PLANNED
 from trine.evaluation.shares import right, share
 from trine.models.translator import PLACES
 
@@ -36,21 +37,21 @@ class Judges:
     codes: tuple[Rows, Rows]
 
     def told(
-        self, side: str, made: Tensor, given: Tensor, true: Tensor, read: Rows, own: Rows
+        self, side: str, made: Tensor, given: Tensor, true: Tensor, read: Rows, own: Rows, longer: str = PLANNED
     ) -> tuple[dict[str, Metric], list[Finding]]:
         """What they say of translations to one pile; the baselines are what its true rows reach.
 
         Args:
             side: which pile. made: translations of ``given``. true: rows of the pile that were not learned from.
-            read, own: which rows of their piles ``given`` and ``true`` are.
+            read, own: which rows of their piles ``given`` and ``true`` are. longer: as of :func:`~trine.evaluation.games.diagnose`.
         """
         metrics: dict[str, Metric] = {}
         findings: list[Finding] = []
         if self.style is not None:
             taken = [self.style.kind(rows) == PLACES[side] for rows in (made, given, true)]
-            shares = [float(part.mean()) for part in taken]
-            metrics["right style"] = share(taken[0], shares[2])
-            findings.append(games.style(*shares))
+            found, before, there_already = (float(part.mean()) for part in taken)
+            metrics["right style"] = share(taken[0], there_already)
+            findings.append(games.style(found, before, there_already, longer))
         judge = self.content.get(side)
         if judge is not None:
             shown, there = self.codes[1 - PLACES[side]][read], self.codes[PLACES[side]][own]
@@ -58,7 +59,7 @@ class Judges:
             if len(kept) and len(base):
                 chance = float(np.bincount(shown[shown >= 0]).max() / len(kept))
                 metrics["content kept"] = share(kept, float(base.mean()))
-                findings.append(games.content(float(kept.mean()), chance, float(base.mean())))
+                findings.append(games.content(float(kept.mean()), chance, float(base.mean()), longer))
         return metrics, findings
 
 

@@ -28,6 +28,7 @@ from trine.evaluation import Evaluation, Metric, games
 from trine.evaluation.codes import Finding
 from trine.evaluation.features import FeatureSpace, feature_space
 from trine.evaluation.judges import judgeable
+from trine.evaluation.remedies import PLANNED, longer
 from trine.evaluation.samples import frechet, frechet_error
 from trine.methods import Derivation
 from trine.models import Translator
@@ -89,12 +90,16 @@ def score_told(model: Translator, prepared: Prepared) -> dict[str, Any]:
 
 
 def evaluate_translations(
-    prepared: Prepared, model: Translator, rows: NDArray[np.int64], history: Sequence[Mapping[str, Any]]
+    prepared: Prepared,
+    model: Translator,
+    rows: NDArray[np.int64],
+    history: Sequence[Mapping[str, Any]],
+    stopped: str | None = None,
 ) -> dict[str, Evaluation]:
     """``A`` and ``B`` → scores of what is translated to it, of ``rows`` (pairs), beside those of as many training rows; and what
     is wrong with its game, in words.
     """
-    look = _Look(model, prepared.store, prepared.schema, next(model.parameters()).device)
+    look = _Look(model, prepared.store, prepared.schema, next(model.parameters()).device, longer(stopped))
     seed = prepared.plan.seed
     rng = np.random.default_rng(seed)
     known = rng.permutation(prepared.rows.train)
@@ -121,6 +126,7 @@ def evaluate_translations_of(
     history: Sequence[Mapping[str, Any]],
     labels: Labels = (None, None),
     network: Any = None,
+    stopped: str | None = None,
 ) -> dict[str, Evaluation]:
     """The same against rows of other piles.
 
@@ -130,7 +136,7 @@ def evaluate_translations_of(
         network: in whose features distances are taken as well; see :func:`~trine.estimators._scored.named_features.with_network`.
     """
     model: Any = derivation.model
-    look = _Look(model, store, derivation.schema, next(model.parameters()).device)
+    look = _Look(model, store, derivation.schema, next(model.parameters()).device, longer(stopped))
     known = np.concatenate([rows, others])[:JUDGED]
     rows = rows[:JUDGED]
     with generators.seeded(SEED):
@@ -142,8 +148,10 @@ def evaluate_translations_of(
 class _Look:
     """A translator and the rows of both piles, as critics see them."""
 
-    def __init__(self, model: Translator, store: Store, schema: Schema, place: torch.device) -> None:
-        self.model, self.store, self.schema, self.place = model, store, schema, place
+    def __init__(
+        self, model: Translator, store: Store, schema: Schema, place: torch.device, longer: str = PLANNED
+    ) -> None:
+        self.model, self.store, self.schema, self.place, self.longer = model, store, schema, place, longer
 
     def _parts(self, rows: NDArray[np.int64]) -> Any:
         parts = torch.split(torch.from_numpy(rows), min(chunk_of(self.store, self.schema), 256))
@@ -211,7 +219,9 @@ class _Look:
         figures = dict(found.figures)
         if judges is not None:
             which = (given[:, 1 - column], own[:, column])
-            first, findings = judges.told(side, made, self.seen("a" if side == "b" else "b", given), true, *which)
+            first, findings = judges.told(
+                side, made, self.seen("a" if side == "b" else "b", given), true, *which, self.longer
+            )
             metrics = {**first, **metrics}
             figures["diagnosis"] = [finding.to_json() for finding in findings]
         return Evaluation("samples", len(given), metrics, figures, [])
@@ -296,6 +306,7 @@ class _Look:
             games.moved(made.numpy(), made.numpy()[games.others(len(made))], by),
             games.moved(made.numpy(), given.numpy(), games.spread(given.numpy())) if alike else None,
             divergence,
+            longer=self.longer,
         )
 
     def _diversity(self, side: str, rows: NDArray[np.int64]) -> float:
