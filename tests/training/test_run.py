@@ -84,6 +84,17 @@ def test_how_it_ended_is_noted(run: Run, error: BaseException, status: str) -> N
     assert Run.read(run.directory)["status"] == status
 
 
+def test_an_interruption_that_says_nothing_is_told_how_to_go_on(run: Run) -> None:
+    def interrupted(*said: str) -> None:
+        with run:
+            raise KeyboardInterrupt(*said)
+
+    with pytest.raises(KeyboardInterrupt, match=f"the run is kept. Go on with: trine resume {run.directory}"):
+        interrupted()
+    with pytest.raises(KeyboardInterrupt, match=r"^as the loop says$"):
+        interrupted("as the loop says")
+
+
 def test_a_kill_leaves_nothing_that_the_next_does_not_clear(run: Run) -> None:
     for name in (RECORD, METRICS, FRESH):
         (run.directory / f".{name}.4711").write_bytes(b"half")

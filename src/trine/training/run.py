@@ -113,6 +113,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Note how it ended, and let other processes have the run."""
+        if isinstance(error, KeyboardInterrupt) and not error.args:  # outside the loop, or a second one within it
+            error.args = (f"stopped; the run is kept. Go on with: trine resume {self.directory}",)
         if self._board:
             # What the events hold stands in the log too, so that a disk that is full by now takes nothing away.
             with contextlib.suppress(OSError):
