@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 import trine
@@ -167,8 +173,66 @@ def test_an_interrupted_transfer_says_that_nothing_was_kept(
     assert f"nothing was kept: {tmp_path / 'run'} is made once" in capsys.readouterr().err
 
 
-def test_a_transfer_is_not_gone_on_with(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_head_that_is_fitted_at_once_is_not_gone_on_with(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     assert trine_("transfer", work / "encoder", work / "digits.npz", "--y", "digit", "--out", run, "-q") == 0
     assert trine_("resume", run) == 2
     assert "to fit it anew: trine transfer" in capsys.readouterr().err
+
+
+def started(work: Path, run: Path, *told: object) -> subprocess.Popen[str]:
+    """A transfer in a process of its own, once the loop trains."""
+    words = ("transfer", "encoder", "digits.npz", "--y", "digit", "--out", run, *told, "-q")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trine", *map(str, words)], stderr=subprocess.PIPE, text=True, cwd=work
+    )
+    record = run / "run.json"
+    while process.poll() is None and not (record.exists() and '"training"' in record.read_text()):
+        time.sleep(0.01)
+    return process
+
+
+def test_a_transfer_that_is_stopped_or_killed_is_gone_on_with(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ("--tune", "all", "--epochs", 3, "--threads", 1)
+    whole, stopped, killed = tmp_path / "whole", tmp_path / "stopped", tmp_path / "killed"
+    words = ("transfer", work / "encoder", work / "digits.npz", "--y", "digit", "--out", whole, *told, "-q")
+    assert trine_(*words) == 0
+    assert trine_("info", whole) == 0
+    process = started(work, stopped, *told)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert f"kept. Go on with: trine resume {stopped}" in error
+    assert len(error.strip().splitlines()) == 1
+    capsys.readouterr()
+    assert trine_("info", stopped) == 0
+    assert f"next: trine resume {stopped}" in capsys.readouterr().out
+    process = started(work, killed, *told)
+    process.kill()
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    for run in (stopped, killed):
+        assert not (run / "model.trine").exists()
+        assert trine_("resume", run, "-q", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["metrics"]["digit"]["accuracy"]["value"] > 0.5
+        assert (run / "report.html").is_file()
+        expected, found = load_file(whole / "model.trine"), load_file(run / "model.trine")
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_an_interruption_after_the_training_says_how_to_go_on(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trine.Transfer, "evaluate_rows", stopped)
+    run = tmp_path / "run"
+    words = ("transfer", work / "encoder", work / "digits.npz", "--y", "digit", "--head", "mlp", "--out", run, "-q")
+    assert trine_(*words) == 130
+    assert f"stopped; the run is kept. Go on with: trine resume {run}" in capsys.readouterr().err

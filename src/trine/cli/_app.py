@@ -191,6 +191,9 @@ def resume(
     other: Annotated[
         str | None, typer.Option(metavar="B", help="Of two piles: where B is now, if it has moved.")
     ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(metavar="ENCODER", help="Of a transfer: where its encoder is now, if it has moved.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to go on. Default: as the run was started.")
     ] = None,
@@ -203,7 +206,7 @@ def resume(
     from trine.training import distributed
 
     with interruptible(), distributed.joined(device or distributed.device_of(run)):
-        estimator = resume_(run, data=data, other=other, device=device, verbose=not quiet)
+        estimator = resume_(run, data=data, other=other, encoder=encoder, device=device, verbose=not quiet)
         if distributed.launched_first():
             report_outcome(estimator, run, report=not no_report, as_json=as_json)
 

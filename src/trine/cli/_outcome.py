@@ -32,6 +32,8 @@ def report_outcome(estimator: Any, directory: Path, *, report: bool, as_json: bo
     for summary in summaries(estimator, estimator.evaluations_):
         print(summary)
         print()
+    if (doubt := estimator.provenance_.get("given_away")) is not None:
+        print(doubt, end="\n\n")
     if cut := _cut_short(estimator):
         print(cut)
         print()

@@ -4,10 +4,10 @@ from ._estimator import Estimator as Estimator
 from ._estimator import estimators as estimators
 from ._estimator import load as load
 from ._plan import Plan as Plan
+from ._resuming import resume as resume
 from ._workflow import derive as derive
 from ._workflow import describe_run as describe_run
 from ._workflow import fit as fit
-from ._workflow import resume as resume
 from .autoencoding import Autoencoder as Autoencoder
 from .classification import Classifier as Classifier
 from .conditional import ConditionalGAN as ConditionalGAN

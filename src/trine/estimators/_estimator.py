@@ -34,6 +34,7 @@ from trine.evaluation.novelty import NoveltyDetector
 from trine.methods import Derivation, Facts, derive
 from trine.models import Autoencoder, Posterior
 from trine.registry import Registry
+from trine.training import Run
 
 estimators: Registry[type[Estimator]] = Registry("estimator", "trine.estimators")
 
@@ -58,6 +59,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     kind: ClassVar[str]
     method: ClassVar[str]
+    _run: Run | None = None
+    """Where ``fit`` logs and keeps checkpoints, of an estimator that is a part of what a run trains."""
 
     def get_choices(self) -> Choices:
         """The parameters that are choices, as given."""
@@ -96,7 +99,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _fit(self, plan: Plan, table: Table, weight: np.ndarray | None = None) -> Self:
         prepared = prepare(plan, table, weight=weight)
         self._adopt(prepared.derivation, plan)
-        fitted = fit(prepared, progress=bool(self.get_params(deep=False)["verbose"]))
+        fitted = fit(prepared, run=self._run, progress=bool(self.get_params(deep=False)["verbose"]))
         return self._finish(prepared, fitted)
 
     def _adopt(self, derivation: Derivation, plan: Plan) -> None:

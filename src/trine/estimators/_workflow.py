@@ -203,73 +203,73 @@ def _complete(
     return estimator
 
 
-def resume(
-    run: str | os.PathLike[str],
-    *,
-    data: Any = None,
-    other: Any = None,
-    device: str | None = None,
-    verbose: bool = False,
-) -> Any:
-    """Go on with a run that was stopped or killed; its result is that of a run never stopped, bit for bit.
-
-    Args:
-        run: the run's directory. data, other: where the data are now, if they have moved; of two piles, A and B.
-        device: where to go on; None: as the run was started.
-        verbose: whether to show progress.
+def go_on(run: Run, *, data: Any = None, other: Any = None, device: str | None = None, verbose: bool = False) -> Any:
+    """Go on with a run of :func:`fit` that is open; see :func:`trine.resume`.
 
     Raises:
-        RunError: no run there, or the data are not those the run was started with.
+        RunError: the data are not those the run was started with.
     """
-    opened = distributed.open_run(run)
-    with opened:
-        with taken_at_its_word(opened.directory):
-            record = opened.data
-            if "transfer" in record:
-                raise RunError(
-                    f"The run {run} is a transfer, which is kept once it is fitted and has nothing to go on with; to fit it anew: "
-                    "trine transfer ENCODER DATA --y COL --out NEW."
-                )
-            plan = Plan.from_json(record["plan"])
-            plan = plan if device is None else dataclasses.replace(plan, device=device)
-            origin, fingerprint, reasons = dict(record["source"]), record["fingerprint"], dict(record["reasons"])
-            schema, choices = Schema.from_json(record["schema"]), Choices.from_json(record["choices"])
-            facts = dict(record["facts"])
-            if facts["invariances"] is not None:
-                facts["invariances"] = tuple(facts["invariances"])
-            known = Facts(**facts)
-        data, other = _folders_as_one(plan.method, data, other)
-        source = data if data is not None else origin["data"]
-        source = tuple(source) if isinstance(source, list) else source
-        if source is None:
+    path = run.directory
+    with taken_at_its_word(path):
+        record = run.data
+        plan = Plan.from_json(record["plan"])
+        plan = plan if device is None else dataclasses.replace(plan, device=device)
+        origin, fingerprint, reasons = dict(record["source"]), record["fingerprint"], dict(record["reasons"])
+        schema, choices = Schema.from_json(record["schema"]), Choices.from_json(record["choices"])
+        facts = dict(record["facts"])
+        if facts["invariances"] is not None:
+            facts["invariances"] = tuple(facts["invariances"])
+        known = Facts(**facts)
+    data, other = _folders_as_one(plan.method, data, other)
+    source = started_from(path, data, origin["data"])
+    reading = partial(read, on_bad=plan.on_bad, memory=plan.memory, pairs=plan.pairs)
+    table: Table | TwoPiles
+    if "other" in origin:
+        beside = other if other is not None else origin["other"]
+        if beside is None:
             raise RunError(
-                f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
+                f"The run {path} was started from a pile B in memory; give it again: trine.resume({str(path)!r}, other=...)."
             )
-        reading = partial(read, on_bad=plan.on_bad, memory=plan.memory, pairs=plan.pairs)
-        table: Table | TwoPiles
-        if "other" in origin:
-            beside = other if other is not None else origin["other"]
-            if beside is None:
-                raise RunError(
-                    f"The run {run} was started from a pile B in memory; give it again: trine.resume({str(run)!r}, other=...)."
-                )
-            table = piles_of(plan, source, beside)
-        else:
-            table = plan.shaped(reading(source))
-        aside = None
-        if origin["valid"] is not None:
-            aside = plan.shaped(reading(origin["valid"]))
-        if table.fingerprint() != fingerprint:
-            raise RunError(
-                f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
-                "say where the old ones are with --data, or start a new run."
-            )
-        prepared = _prepare(
-            plan, table, schema=schema, choices=choices, facts=known, verbose=verbose and collective.first()
+        table = piles_of(plan, source, beside)
+    else:
+        table = plan.shaped(reading(source))
+    aside = None
+    if origin["valid"] is not None:
+        aside = plan.shaped(reading(origin["valid"]))
+    require_unchanged(path, table, source, fingerprint)
+    prepared = _prepare(
+        plan, table, schema=schema, choices=choices, facts=known, verbose=verbose and collective.first()
+    )
+    derivation = dataclasses.replace(prepared.derivation, reasons=reasons)
+    prepared = dataclasses.replace(prepared, derivation=derivation)
+    return _complete(plan, prepared, run, table, aside, verbose=verbose)
+
+
+def started_from(run: Path, data: Any, origin: Any) -> Any:
+    """Where the data of a run are: ``data``, where they have moved, or ``origin``, as the run has it.
+
+    Raises:
+        RunError: they were in memory.
+    """
+    source = data if data is not None else origin
+    if source is None:
+        raise RunError(
+            f"The run {run} was started from data in memory; give them again: trine.resume({str(run)!r}, data=...)."
         )
-        derivation = dataclasses.replace(prepared.derivation, reasons=reasons)
-        prepared = dataclasses.replace(prepared, derivation=derivation)
-        return _complete(plan, prepared, opened, table, aside, verbose=verbose)
+    return tuple(source) if isinstance(source, list) else source
+
+
+def require_unchanged(run: Path, table: Table | TwoPiles, source: Any, fingerprint: str) -> None:
+    """Check that the data are those that a run was started with.
+
+    Raises:
+        RunError: they are not.
+    """
+    if table.fingerprint() != fingerprint:
+        raise RunError(
+            f"The data at {source} are not those that the run {run} was started with: they changed since. Restore them, "
+            "say where the old ones are with --data, or start a new run."
+        )
 
 
 def derive(

@@ -28,8 +28,9 @@ from trine.estimators._kinds.known_classes import classes, held_out, labelled
 from trine.estimators._kinds.look import Look
 from trine.estimators._kinds.noise import noise as noise
 from trine.estimators._plan import Plan
+from trine.estimators._resuming import resume
 from trine.estimators._workflow import fit as train
-from trine.estimators._workflow import resume, taken_at_its_word
+from trine.estimators._workflow import taken_at_its_word
 from trine.estimators.autoencoding import Autoencoder
 from trine.evaluation.kinds import (
     Kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +37,7 @@ from trine.methods.transfer import TUNES, TransferMethod
 from trine.models.foreign import Foreign
 from trine.models.transfer import Tuned
 from trine.rules import in_units
+from trine.training import Run
 
 TARGET = "y"
 """Name of the target when it comes as an array of its own."""
@@ -176,11 +177,19 @@ class Transfer(Estimator):
         self.source_ = source_of(self.encoder)
         return self._fit_table(table, y, np.arange(table.rows) if rows is None else rows)
 
-    def _fit_table(self, table: Table, y: str, rows: NDArray[np.int64]) -> Self:
+    def _fit_table(self, table: Table, y: str, rows: NDArray[np.int64], begin: Callable[[], Run] | None = None) -> Self:
         column = table.column(y)  # raises, with the nearest name
-        return self._fit_inputs(self.source_.inputs(table, y), Table.of([column]), y, rows)
+        return self._fit_inputs(self.source_.inputs(table, y), Table.of([column]), y, rows, begin)
 
-    def _fit_inputs(self, inputs: Inputs, target: Table, name: str, rows: NDArray[np.int64]) -> Self:
+    def _fit_inputs(
+        self,
+        inputs: Inputs,
+        target: Table,
+        name: str,
+        rows: NDArray[np.int64],
+        begin: Callable[[], Run] | None = None,
+    ) -> Self:
+        """Fit on ``rows``; ``begin`` gives the run that the loop trains in, and is called when nothing is left to be refused."""
         started = time.perf_counter()
         rows = rows[~target.column(name).missing[rows]]
         if len(rows) < 2:
@@ -210,16 +219,15 @@ class Transfer(Estimator):
         self.head_: Head | None = None
         self.model_: Tuned | None = None
         if self.tune == "frozen":
-            self._fit_head(inputs, codes, rows)
+            self._fit_head(inputs, codes, rows, begin)
         else:
-            self._fit_network(inputs, target, rows)
-        self.history_ = getattr(self, "history_", []) if self.tune != "frozen" else []
+            self._fit_network(inputs, target, rows, begin)
         self.provenance_ = {
             "rows": {"train": len(rows), "stop": 0, "held_out": 0},
             "seconds": time.perf_counter() - started,
             "epochs": len(self.history_),
             "encoder": self.source_.name,
-            **getattr(self, "_trained", {}),
+            **self._trained,
         }
         self.metrics_: dict[str, Any] = {}
         self.evaluations_: dict[str, Evaluation] = {}
@@ -280,7 +288,14 @@ class Transfer(Estimator):
         domain = self._target()
         return np.asarray(domain.decode(np.asarray(domain.encode(column)).reshape(len(column), -1)[:, 0]))
 
-    def _fit_head(self, inputs: Inputs, codes: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    @property
+    def _looped(self) -> bool:
+        """Whether the one loop trains it, so that it can be gone on with; other heads are fitted at once."""
+        return self.tune != "frozen" or self.head == NetHead.kind
+
+    def _fit_head(
+        self, inputs: Inputs, codes: NDArray[Any], rows: NDArray[np.int64], begin: Callable[[], Run] | None
+    ) -> None:
         domain = self._target()
         z = self.source_.represent(inputs)
         task = Task(
@@ -288,16 +303,22 @@ class Transfer(Estimator):
             self.plan_.seed,
             self.threads or 1,
             self.validation_fraction,
+            run=begin() if begin is not None and self._looped else None,
+            verbose=self.verbose,
         )
         head = head_of(self.head)
         self.head_ = head.fit(z[rows], codes[rows], task)
+        self.history_, self._trained = [], {}
         if isinstance(head, NetHead):
             self.history_ = head.model.history_
+            self._trained = {name: head.model.provenance_[name] for name in ("seconds", "best_epoch", "stopped")}
         self.derivation_: Any = Answering(
             self.source_.name, z.shape[1], self.head_.describe(), self.schema_, len(rows), self.get_choices()
         )
 
-    def _fit_network(self, inputs: Inputs, target: Table, rows: NDArray[np.int64]) -> None:
+    def _fit_network(
+        self, inputs: Inputs, target: Table, rows: NDArray[np.int64], begin: Callable[[], Run] | None
+    ) -> None:
         store = inputs.store()
         only_y = dataclasses.replace(self.schema_, x={})
         fields = encode(target, only_y).fields
@@ -312,7 +333,7 @@ class Transfer(Estimator):
         self._start_at_probe(derivation, inputs, target, rows[keep])
         plan = dataclasses.replace(self.plan_, choices=derivation.choices)
         prepared = Prepared(plan, store, Rows(rows[keep], rows[stop], np.zeros(0, dtype=np.int64)), derivation)
-        fitted = train(prepared, progress=self.verbose)
+        fitted = train(prepared, run=None if begin is None else begin(), progress=self.verbose)
         model = derivation.model
         assert isinstance(model, Tuned)
         self.model_ = model.eval()
@@ -321,6 +342,7 @@ class Transfer(Estimator):
         self.n_iter_ = max(1, fitted.result.epochs)
         self._trained = {
             "rows": {"train": len(keep), "stop": len(stop), "held_out": 0},
+            "seconds": fitted.result.seconds,
             "best_epoch": fitted.result.best_epoch,
             "stopped": fitted.result.stopped,
             "threads": fitted.threads,

@@ -2,6 +2,7 @@
 
 from ._kept import forget as forget
 from ._library import MissingLibrary as MissingLibrary
+from ._opened import lasting as lasting
 from ._opened import restored as restored
 from ._opened import source_of as source_of
 from ._source import Inputs as Inputs

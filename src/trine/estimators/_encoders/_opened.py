@@ -49,6 +49,17 @@ def source_of(encoder: Any) -> Source:
     )
 
 
+def lasting(encoder: Any) -> str | None:
+    """What names an encoder on disk from whatever directory one looks; None of one in memory."""
+    if not isinstance(encoder, str | os.PathLike):
+        return None
+    text = os.fspath(encoder)
+    if not text.startswith(PREFIXES):
+        return os.path.abspath(text)
+    name, sign, path = text.partition("@" if text.startswith("timm:") else ":")
+    return f"{name}{sign}{os.path.abspath(os.path.expanduser(path))}" if path else text
+
+
 def _said(encoder: Any) -> str:
     """What was given; of arrays and tables their shape alone."""
     shape = getattr(encoder, "shape", None)

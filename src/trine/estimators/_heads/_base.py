@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Normal
 
 from trine.registry import Registry
+from trine.training import Run
 
 Floats = NDArray[np.float64]
 FOLDS = 5
@@ -28,6 +29,7 @@ class Task:
         classes: how many, or None where y is a number. seed: of all that is drawn. threads: that it may use.
         stop: share of the rows held back where a head needs some, to decide when to stop or to see how far it errs.
         types: of each number in z, ``"q"`` (a quantity) or ``"c"`` (a code), where some are codes; None: all are quantities.
+        run: where a head that the loop trains logs and keeps checkpoints. verbose: whether it shows progress.
     """
 
     classes: int | None
@@ -35,6 +37,8 @@ class Task:
     threads: int = 1
     stop: float = 0.1
     types: tuple[str, ...] | None = None
+    run: Run | None = None
+    verbose: bool = False
 
 
 class Head(abc.ABC):

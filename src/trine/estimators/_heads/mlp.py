@@ -41,10 +41,15 @@ class NetHead(Head):
             random_state=task.seed,
             threads=task.threads,
             calibration="none",
+            verbose=task.verbose,
         )
         if task.classes is not None and len(np.unique(y)) < 2:
             raise ChoiceError("The rows hold one class only; a network needs two.")
-        self.model.fit(z, y)
+        self.model._run = task.run
+        try:
+            self.model.fit(z, y)
+        finally:
+            self.model._run = None
         return self
 
     def distribution(self, z: NDArray[np.float32]) -> Distribution:

@@ -1,24 +1,31 @@
-"""What ``trine transfer`` calls for one transfer: fitted, measured and kept."""
+"""What ``trine transfer`` calls for one transfer, and ``trine resume`` for one that was stopped: fitted, measured and kept."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from trine import artefact, collective
 from trine.data import Table, split
-from trine.estimators._encoders import source_of
+from trine.errors import ArtefactError, ChoiceError, RunError
+from trine.estimators._encoders import Source, lasting, source_of
 from trine.estimators._estimator import versions
+from trine.estimators._plan import Plan
 from trine.estimators._shown.record import RECORD
 from trine.estimators._transferred.given_away import given_away
-from trine.estimators._workflow import ARTEFACT, _source
+from trine.estimators._workflow import ARTEFACT, _source, require_unchanged, started_from, taken_at_its_word
 from trine.estimators.transferring import Transfer, _read
 from trine.training import Run
+
+ASKED = ("head", "tune", "task", "epochs", "step_size", "batch_size")
+"""Parameters that ``run.json`` keeps of a transfer, beside those of its plan."""
 
 
 def transfer(
@@ -41,6 +48,10 @@ def transfer(
 ) -> Transfer:
     """Fit one head on a table, measure it on rows held out, and keep it as a run.
 
+    What the one loop trains (a tuned encoder, the head ``mlp``) keeps checkpoints in ``out`` from its first step on, so that
+    :func:`trine.resume` goes on with it. A head that is fitted at once has no state between nothing and the end: its run is made
+    once it is fitted, and to begin again costs the head alone, since z is kept.
+
     Args:
         encoder, head, tune, task, epochs, step_size, batch_size: as of :class:`~trine.Transfer`.
         data: a table or file with the column ``y``. valid: a share of its rows for the metrics alone, or more data.
@@ -49,7 +60,7 @@ def transfer(
 
     Raises:
         TrineError: what was wrong, where, and what to do.
-        KeyboardInterrupt: Ctrl-C; says that nothing is in ``out``.
+        KeyboardInterrupt: Ctrl-C; says how to go on, or that nothing is in ``out``.
     """
     if out is not None:
         Run.require_free(out)
@@ -60,84 +71,196 @@ def transfer(
     model._require_choices()
     model.source_ = source = source_of(encoder)
     table = data if isinstance(data, Table) else _read(source, data)
+    aside = None if isinstance(valid, float | int) else _read(source, valid)
+    share = float(valid) if isinstance(valid, float | int) else 0.0
+    if out is None:
+        _fitted(model, table, y, share, aside, seed)
+        model.provenance_["source"] = _source(data)
+        return model
+    directory = out
+    with contextlib.ExitStack() as held:
+        begun: list[Run] = []
+
+        def begin() -> Run:
+            about = _about(model, encoder, share, table, _source(data), None if aside is None else _source(valid))
+            begun.append(held.enter_context(Run.create(directory, about)))
+            return begun[0]
+
+        try:
+            _fitted(model, table, y, share, aside, seed, begin)
+            model.tensors()  # a head that cannot be kept is refused before anything is made
+            _keep(model, begun[0] if begun else begin())
+        except KeyboardInterrupt as interrupt:
+            raise _told(model, out, bool(begun), interrupt) from None
+    return model
+
+
+def go_on(
+    run: Run, *, data: Any = None, encoder: Any = None, device: str | None = None, verbose: bool = False
+) -> Transfer:
+    """Go on with a transfer that is open; see :func:`trine.resume`.
+
+    Raises:
+        RunError: its head is fitted at once; or the data or the encoder are not those that it was started with. ChoiceError: it is
+            to go on elsewhere, or in several processes.
+    """
+    path = run.directory
+    with taken_at_its_word(path):
+        plan, told = Plan.from_json(run.data["plan"]), dict(run.data["transfer"])
+        origin, fingerprint = dict(run.data["source"]), run.data["fingerprint"]
+        if "asked" not in told:
+            raise RunError(
+                f"The run {path} is a transfer whose head is fitted at once and kept then, so that there is nothing to go on with; "
+                "to fit it anew: trine transfer ENCODER DATA --y COL --out NEW."
+            )
+        asked = {name: told["asked"][name] for name in ASKED}
+        share, mark, place, name = told["valid"], told["mark"], told["place"], str(told["encoder"])
+        y = plan.y[0]
+    if collective.processes() > 1 or device not in (None, plan.device):
+        raise ChoiceError(
+            f"The run {path} is a transfer, which one process trains, on a GPU where there is one; resume it without torchrun and "
+            "without --device."
+        )
+    source = _found(run, encoder if encoder is not None else place, mark)
+    source.name = name if encoder is None else source.name
+    where = started_from(path, data, origin["data"])
+    table = where if isinstance(where, Table) else _read(source, where)
+    require_unchanged(path, table, where, fingerprint)
+    aside = None if origin["valid"] is None else _read(source, origin["valid"])
+    model = Transfer(source, **asked, random_state=plan.seed, threads=plan.threads, budget=plan.budget, verbose=verbose)
+    model._require_choices()
+    model.source_ = source
+    _fitted(model, table, y, share, aside, plan.seed, lambda: run)
+    _keep(model, run)
+    return model
+
+
+def _fitted(
+    model: Transfer,
+    table: Table,
+    y: str,
+    share: float,
+    aside: Table | None,
+    seed: int,
+    begin: Callable[[], Run] | None = None,
+) -> None:
+    """Fit and measure: on a share of the table's rows that are held out, or on the rows of ``aside``."""
     column = table.column(y)
     known = np.flatnonzero(~column.missing)
-    aside = None if isinstance(valid, float | int) else _read(source, valid)
     classes = column.levels is not None or column.values.dtype.kind in "biu"
     one_each = column.offsets is None and column.values.ndim == 1
     strata = column.values[known] if classes and one_each else None
-    rows, held = split(known, float(valid) if isinstance(valid, float | int) else 0.0, seed, strata)
-    try:
-        model._fit_table(table, y, rows)
-    except KeyboardInterrupt:
-        if out is None:
-            raise
-        raise KeyboardInterrupt(
-            f"interrupted before the head was fitted; nothing was kept: {out} is made once it is. "
-            "Begin again with the same command."
-        ) from None
+    rows, held = split(known, share, seed, strata)
+    model._fit_table(table, y, rows, begin)
     if aside is not None:
         model.evaluations_ = model.evaluate_all(aside)
     elif len(held):
         model.evaluations_ = {y: model.evaluate_rows(table, held)}
     model.metrics_ = {name: found.to_json()["metrics"] for name, found in model.evaluations_.items()}
     model.provenance_["rows"]["held_out"] = len(held) if aside is None else aside.rows
-    model.provenance_["source"] = _source(data)
     judges = table if aside is None else aside
-    known_before = given_away(source, judges, y, "hold out rows that it has not seen, with --valid FILE")
+    known_before = given_away(model.source_, judges, y, "hold out rows that it has not seen, with --valid FILE")
     if model.evaluations_ and known_before is not None:
         model.provenance_["given_away"] = known_before
-    if out is not None:
-        _keep(model, Path(out), data, table, aside)
-    return model
 
 
-def _keep(model: Transfer, out: Path, data: Any, table: Table, aside: Table | None) -> None:
-    """The run's directory."""
-    source = _source(data)
-    doubt = model.provenance_.get("given_away")
-    model.tensors()  # a head that cannot be kept is refused before anything is made
-    about = {
+def _about(model: Transfer, encoder: Any, share: float, table: Table, data: Any, valid: Any) -> dict[str, Any]:
+    """What ``run.json`` holds: what was asked for, and by what its encoder and data are known again."""
+    again: dict[str, Any] = {}
+    if model._looped:
+        asked = {name: getattr(model, name) for name in ASKED}
+        again = {"asked": asked, "valid": share, "place": lasting(encoder), "mark": _mark(model.source_)}
+    return {
         "plan": model.plan_.to_json(),
-        "source": {"data": source, "valid": None if aside is None else aside.source},
-        "transfer": {"encoder": model.source_.name, "head": str(model.head), "tune": model.tune},
+        "source": {"data": data, "valid": valid},
+        "transfer": {
+            "encoder": model.source_.name, "head": str(model.head), "tune": model.tune, **again,
+        },
         "fingerprint": table.fingerprint(),
         "schema": model.schema_.to_json(),
-        "choices": model.derivation_.choices.to_json(),
-        "reasons": {},
-        "facts": {"rows": model.provenance_["rows"]["train"], "invariances": None, "evidence": ""},
+        "versions": versions(),
+    }  # fmt: skip
+
+
+def _mark(source: Source) -> str:
+    """By what an encoder is known again in another process: what it learned, wherever it lies."""
+    about, tensors = source.parts()
+    return artefact.digest(json.dumps(about.get("manifest"), sort_keys=True, default=str), tensors)
+
+
+def _found(run: Run, encoder: Any, mark: str) -> Source:
+    """The encoder that a run was started with.
+
+    Raises:
+        RunError: it is not there, or is another.
+    """
+    path = run.directory
+    if encoder is None:
+        raise RunError(
+            f"The run {path} was started with an encoder in memory; give it again: trine.resume({str(path)!r}, encoder=...)."
+        )
+    try:
+        source = source_of(encoder)
+    except (ArtefactError, ChoiceError, RunError) as error:
+        raise RunError(
+            f"The run {path} cannot open its encoder: {error} If it has moved, say where it is: --encoder ENCODER."
+        ) from None
+    if _mark(source) != mark:
+        raise RunError(
+            f"The encoder {source.name} is not the one that the run {path} was started with: it changed since. Restore it, say "
+            "where the old one is with --encoder, or start a new run."
+        )
+    return source
+
+
+def _told(model: Transfer, out: str | os.PathLike[str], begun: bool, interrupt: KeyboardInterrupt) -> KeyboardInterrupt:
+    """An interruption that says what is kept, and how to go on."""
+    if begun and not model._looped:
+        return KeyboardInterrupt(
+            f"interrupted while {out} was written; remove it, and begin again with the same command."
+        )
+    if begun:
+        return interrupt  # by the loop, or by the run as it closes
+    when, then = ("the training began", "does") if model._looped else ("the head was fitted", "is")
+    again = " z is not computed again, where it was complete." if model.source_.kept else ""
+    return KeyboardInterrupt(
+        f"interrupted before {when}; nothing was kept: {out} is made once it {then}. Begin again with the same command.{again}"
+    )
+
+
+def _keep(model: Transfer, run: Run) -> None:
+    """What a finished transfer leaves in its run."""
+    source, doubt = run.data["source"]["data"], model.provenance_.get("given_away")
+    model.provenance_["source"] = source
+    model.save(run.directory / ARTEFACT)
+    schema = model.schema_
+    record = {
+        "title": f"{', '.join(schema.y)} by transfer from {model.source_.name}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "source": source or "data in memory",
+        "rows": model.provenance_["rows"],
+        "schema": [
+            {
+                "column": name,
+                "role": role,
+                "domain": type(domain).__name__,
+                "detail": domain.describe(),
+                "reason": "",
+            }
+            for role, domains in (("x", schema.x), ("y", schema.y))
+            for name, domain in domains.items()
+        ],
+        "derivation": {
+            **model.derivation_.sections(),
+            **({} if doubt is None else {"what figures are worth": [doubt]}),
+        },
+        "choices": model.derivation_.chosen(),
+        "history": model.history_,
+        "evaluations": {name: value.to_json() for name, value in model.evaluations_.items()},
+        "mistakes": [],
+        "timing": {"seconds": model.provenance_["seconds"], "threads": model.threads or torch.get_num_threads()},
+        "seed": model.plan_.seed,
         "versions": versions(),
     }
-    with Run.create(out, about) as run:
-        model.save(run.directory / ARTEFACT)
-        schema = model.schema_
-        record = {
-            "title": f"{', '.join(schema.y)} by transfer from {model.source_.name}",
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "source": source or "data in memory",
-            "rows": model.provenance_["rows"],
-            "schema": [
-                {
-                    "column": name,
-                    "role": role,
-                    "domain": type(domain).__name__,
-                    "detail": domain.describe(),
-                    "reason": "",
-                }
-                for role, domains in (("x", schema.x), ("y", schema.y))
-                for name, domain in domains.items()
-            ],
-            "derivation": {
-                **model.derivation_.sections(),
-                **({} if doubt is None else {"what figures are worth": [doubt]}),
-            },
-            "choices": model.derivation_.chosen(),
-            "history": model.history_,
-            "evaluations": {name: value.to_json() for name, value in model.evaluations_.items()},
-            "mistakes": [],
-            "timing": {"seconds": model.provenance_["seconds"], "threads": model.threads or torch.get_num_threads()},
-            "seed": model.plan_.seed,
-            "versions": versions(),
-        }
-        run.write(RECORD, json.dumps(record, ensure_ascii=False, default=str))
-        run.update(status="finished", metrics=model.metrics_)
+    run.write(RECORD, json.dumps(record, ensure_ascii=False, default=str))
+    run.update(status="finished", choices=model.derivation_.choices.to_json(), metrics=model.metrics_)
