@@ -163,6 +163,16 @@ def test_a_broken_image_among_good_ones(
     assert "1 left out as unreadable" in capsys.readouterr().err
 
 
+def test_what_new_rows_are_refused_with_names_the_command_that_has_the_option(said: Callable[..., str]) -> None:
+    main_ok(["fit", "ok.csv", "--y", "y", "--domain", "b=real", *QUICK])
+    table("ragged.csv", [*ROWS, "0.5,1,p,more"])
+    table("words.csv", [*ROWS, "0.5,one,p"])
+    for command in (["predict"], ["evaluate"], ["encode"]):
+        into = [] if command == ["evaluate"] else ["--out", "found.csv"]
+        assert "`trine fit --on-bad skip`" in said(*command, "out", "ragged.csv", *into)
+        assert "`trine fit --domain b=category`" in said(*command, "out", "words.csv", *into)
+
+
 def main_ok(arguments: list[str]) -> None:
     """Run a command that succeeds; one that ends itself ends with status 0."""
     try:

@@ -133,7 +133,7 @@ class Timeline:
         if self.steps > LONGEST:
             raise SchemaError(
                 f"A generator makes at most {LONGEST:,} steps of a {self.name} at once, and the longest row has {self.steps:,}; "
-                "cut rows, or lower their rate, e.g. `--domain COL=audio(rate=8000)`."
+                "cut rows, or lower their rate, e.g. `trine fit --domain COL=audio(rate=8000)`."
             )
 
     @property

@@ -58,7 +58,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
 OnBad = Annotated[
     str | None,
-    typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable image or sound does. Default: stop."),
+    typer.Option("--on-bad", metavar="stop|skip", help="What an unreadable row, image or sound does. Default: stop."),
 ]
 Long = Annotated[
     str | None,

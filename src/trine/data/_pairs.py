@@ -63,7 +63,8 @@ def read_two(a: Path, b: Path, on_bad: str, source: str | None = None) -> Table:
         named = "; ".join(f"{file} (there is no {partner}.*)" for file, partner in alone[:SHOWN])
         raise DataError(
             f"{len(alone)} of {len(own) + len(other)} pictures have no partner: {named}{'; …' if len(alone) > SHOWN else ''}. "
-            f"Give a pair the same name in {a} and {b}, or leave out those without with on_bad='skip' (`--on-bad skip`)."
+            f"Give a pair the same name in {a} and {b}, or let a training leave out those without one with on_bad='skip' "
+            "(`trine fit --on-bad skip`)."
         )
     names = [_title(a, b), _title(b, a)]
     root = Path(os.path.commonpath([a.resolve(), b.resolve()]))
@@ -85,9 +86,9 @@ def _side_by_side(root: Path, names: list[str], on_bad: str, source: str) -> Tab
         if width is not None and width % 2:
             if on_bad == "stop":
                 raise DataError(
-                    f"{root / name} is {width} pixels wide, which is odd, so that it is no two pictures side by side. Leave it out "
-                    "(on_bad='skip', `--on-bad skip`), or give a folder with two sub-folders of pictures with equal names, or a "
-                    "table with two columns of paths."
+                    f"{root / name} is {width} pixels wide, which is odd, so that it is no two pictures side by side. Leave it "
+                    "out, in training with on_bad='skip' (`trine fit --on-bad skip`), or give a folder with two sub-folders of "
+                    "pictures with equal names, or a table with two columns of paths."
                 )
             skipped.append(f"{name}: {width} pixels wide, which is odd")
         else:

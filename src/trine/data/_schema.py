@@ -111,7 +111,7 @@ class Schema:
             why = "; ".join(f"{name}: {reason}" for name, reason in list(ignored.items())[:6])
             raise SchemaError(
                 f"No column is left for x ({why or 'the table has only y'}). State what a column is to use it anyway, "
-                f"e.g. `--domain {next(iter(ignored), 'COL')}=category`."
+                f"e.g. `trine fit --domain {next(iter(ignored), 'COL')}=category`."
             )
         row_key = getattr(table, "key", None) or next((n for n, g in guesses.items() if g.key and n in ignored), None)
         if row_key in ignored and guesses[row_key].key:
@@ -243,7 +243,7 @@ def _input(column: Column, spec: str | Domain | None, *, asked: bool, on_bad: st
         if found.asked is None:
             raise SchemaError(
                 f"Column {column.name!r} cannot be an input: {found.reason}. Leave it out of x, or state what it is, "
-                f"e.g. `--domain {column.name}=category`."
+                f"e.g. `trine fit --domain {column.name}=category`."
             )
         found = Guess(found.asked, f"as asked, although {found.reason}")
     return dataclasses.replace(found, domain=None if found.domain is None else _with(found.domain, on_bad=on_bad))
@@ -263,13 +263,13 @@ def _target(column: Column, spec: str | Domain | None, on_bad: str, fewest: int)
         if found.domain is None:
             raise SchemaError(
                 f"Column {name!r} cannot be y as it is: {found.reason}. Group the texts into fewer classes, or state "
-                f"`--domain {name}=category`."
+                f"that they are classes: `trine fit --domain {name}=category`, or of a transfer `--task classification`."
             )
         domain, reason = found.domain, found.reason
     if isinstance(domain, Date):
         raise SchemaError(
             f"Column {name!r} holds dates, which cannot be y; predict a number made from them, e.g. days until then, or have them "
-            f"written as a text: `--domain {name}=text`."
+            f"written as a text: `trine fit --domain {name}=text`."
         )
     if isinstance(domain, Category):
         domain = _classes(column, dataclasses.replace(domain, strict=True), fewest)

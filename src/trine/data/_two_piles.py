@@ -116,7 +116,7 @@ class TwoPiles:
             why = "; ".join(f"{name}: {reason}" for name, reason in list(ignored.items())[:6])
             raise SchemaError(
                 f"No column of A and B is left to translate ({why}). State what a column is to use it anyway, e.g. "
-                f"`--domain {next(iter(ignored), 'COL')}=real`."
+                f"`trine fit --domain {next(iter(ignored), 'COL')}=real`."
             )
         return cls(a, b, Schema(x, y, ignored, reasons, ours.key), (labels[0], labels[1]))
 
@@ -366,7 +366,7 @@ def _alike(name: str, ours: Domain, theirs: Domain) -> tuple[Domain, Domain, str
         return Real(), Real(), f"{ours.kind} in A and {theirs.kind} in B: numbers"
     raise SchemaError(
         f"Column {name!r} is {ours.kind} in pile A and {theirs.kind} in pile B; mend the values, or state what it is in both: "
-        f"`--domain {name}={ours.kind}`."
+        f"`trine fit --domain {name}={ours.kind}`."
     )
 
 

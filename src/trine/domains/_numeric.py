@@ -134,7 +134,7 @@ class Numeric(Domain):
             raise DataError(
                 f"Column {column.name!r}, row {column.row(index)}: {shown(values[index])} is no {self.kind} value; "
                 f"{self.outside}. Mend the value, or read the column as real numbers with "
-                f"`--domain {column.name}=real`."
+                f"`trine fit --domain {column.name}=real`."
             )
 
 
@@ -210,7 +210,7 @@ def numbers(column: Column) -> np.ndarray:
     if values.ndim > 1:
         raise DataError(
             f"Column {column.name!r} holds arrays of shape {values.shape[1:]}, one number a row was expected; read it "
-            f"with `--domain {column.name}=vector` or `=image`."
+            f"with `trine fit --domain {column.name}=vector` or `=image`."
         )
     if column.levels is not None:
         parsed, wrong = numbers_of(column.levels)
@@ -223,7 +223,7 @@ def numbers(column: Column) -> np.ndarray:
         values = np.where(np.isnat(values), np.nan, values / np.timedelta64(1, "s"))
     elif values.dtype.kind == "M":
         raise DataError(
-            f"Column {column.name!r} holds dates, numbers were expected; read it with `--domain {column.name}=date`."
+            f"Column {column.name!r} holds dates, numbers were expected; read it with `trine fit --domain {column.name}=date`."
         )
     else:
         values = values.astype(np.float64, copy=False)
@@ -242,7 +242,7 @@ def _no_number(column: Column, index: int) -> NoReturn:
     text = str(column.levels[column.values[index]])
     raise DataError(
         f"Column {column.name!r}, row {column.row(index)}: {text[:60]!r} is no number. Mend the value, leave it "
-        f"empty if it is not known, or read the column as categories with `--domain {column.name}=category`."
+        f"empty if it is not known, or read the column as categories with `trine fit --domain {column.name}=category`."
     )
 
 

@@ -171,7 +171,7 @@ class Audio(Domain):
     def _rate_of_arrays(self, column: Column) -> int:
         raise DataError(
             f"Column {column.name!r} holds samples and not files, so how many a second are they? State it, e.g. "
-            f"--domain '{column.name}=audio(rate=16000)'."
+            f"`trine fit --domain '{column.name}=audio(rate=16000)'`."
         )
 
     def _encode(self, column: Column, warn: bool) -> tuple[Sequences, np.ndarray]:
@@ -234,7 +234,7 @@ class Audio(Domain):
             seconds = -(-len(clip) // self.rate)
             raise DataError(
                 f"{where}: {len(clip) / self.rate:,.0f} seconds, more than {self.longest:,.0f}. Cut it, or allow it: "
-                f"--domain '{column.name}=audio(rate={self.rate}, longest={seconds})'."
+                f"`trine fit --domain '{column.name}=audio(rate={self.rate}, longest={seconds})'`."
             )
         peak = max(float(clip.max()) - middle, middle - float(clip.min()))
         if not np.isfinite(peak):
@@ -249,7 +249,8 @@ class Audio(Domain):
         if self.on_bad != "skip":
             raise DataError(
                 f"Column {column.name!r}, row {column.row(index)}: {column.path(index)} cannot be read as sound: {why}. "
-                "Replace the file or leave the row out, or count such sounds as missing with on_bad='skip' (`--on-bad skip`)."
+                "Replace the file or leave the row out, or count such sounds as missing with on_bad='skip' "
+                "(`trine fit --on-bad skip`)."
             )
 
     def _tell(

@@ -192,5 +192,5 @@ def _single(column: Column) -> None:
     if column.values.ndim > 1:
         raise DataError(
             f"Column {column.name!r} holds arrays of shape {column.values.shape[1:]}; a category is one value a row. "
-            f"Read it with `--domain {column.name}=image` or `=vector`."
+            f"Read it with `trine fit --domain {column.name}=image` or `=vector`."
         )

@@ -147,7 +147,7 @@ class Date(Domain):
                 raise DataError(
                     f"Column {column.name!r}, row {column.row(index)}: {text[:60]!r} is no date; {expected} is "
                     "expected. Mend the value, leave it empty if it is not known, or read the column as "
-                    f"categories with `--domain {column.name}=category`."
+                    f"categories with `trine fit --domain {column.name}=category`."
                 )
             return np.asarray(parsed[column.values])
         if column.values.dtype.kind == "f" and column.values.ndim == 1 and np.isnan(column.values).all():
@@ -155,7 +155,7 @@ class Date(Domain):
         if column.values.dtype.kind != "M" or column.values.ndim > 1:
             raise DataError(
                 f"Column {column.name!r} holds numbers, dates were expected; write them as 2024-05-31, or read the "
-                f"column with `--domain {column.name}=real`."
+                f"column with `trine fit --domain {column.name}=real`."
             )
         seconds = column.values.astype("datetime64[us]").astype("int64") / 1e6
         return np.where(np.isnat(column.values), np.nan, seconds)

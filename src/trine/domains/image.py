@@ -250,7 +250,7 @@ class Image(Domain):
             raise DataError(
                 f"Column {column.name!r}, row {column.row(index)}: {column.path(index)} cannot be read as an image: "
                 f"{why}. Replace the file or leave the row out, or count such images as missing with on_bad='skip' "
-                "(`--on-bad skip`)."
+                "(`trine fit --on-bad skip`)."
             )
 
 

@@ -214,7 +214,8 @@ class Series(Domain):
         if len(far):
             raise DataError(
                 f"Column {column.name!r}, row {column.row(int(far[0]))}: the series has {lengths[far[0]]:,} steps, more than "
-                f"{self.longest:,}. Cut or thin it out, or allow it: --domain '{column.name}=series(longest={lengths[far[0]]})'."
+                f"{self.longest:,}. Cut or thin it out, or allow it: "
+                f"`trine fit --domain '{column.name}=series(longest={lengths[far[0]]})'`."
             )
         bad = ~np.isfinite(rows.values)
         if not bad.any():

@@ -224,7 +224,8 @@ class Text(Domain):
             elif len(text) > MOST_CHARACTERS and not cut:
                 wrong = (
                     f"a text of {len(text):,} characters, and at most {MOST_CHARACTERS:,} are expected. Split it into rows, or "
-                    f"say after how many tokens texts are cut, e.g. `--domain '{column.name}=text(longest={MOST_TOKENS})'`"
+                    "say after how many tokens texts are cut, e.g. "
+                    f"`trine fit --domain '{column.name}=text(longest={MOST_TOKENS})'`"
                 )
             elif not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
                 wrong = (
@@ -252,7 +253,7 @@ def _no_text(column: Column) -> None:
         found = f"{kinds.get(column.values.dtype.kind, 'the number')} {column.values[row]}"
     raise DataError(
         f"Column {column.name!r}, row {column.row(row)}: {found}, where a text is expected. Write the values as text "
-        f"(in quotes, or of type str), or say what they are, e.g. `--domain {column.name}=real`."
+        f"(in quotes, or of type str), or say what they are, e.g. `trine fit --domain {column.name}=real`."
     )
 
 

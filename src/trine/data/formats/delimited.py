@@ -332,7 +332,8 @@ def _ragged(path: Path, cause: str) -> NoReturn:
                     raise DataError(
                         f"{path}, line {reader.line_num}: {len(row)} values where the header has {len(names)}. Mend "
                         "the line "
-                        "(a value with the separator in it needs quotes), or skip such rows with on_bad='skip' (`--on-bad skip`)."
+                        "(a value with the separator in it needs quotes), or let a training skip such rows with on_bad='skip' "
+                        "(`trine fit --on-bad skip`)."
                     )
         except csv.Error as error:
             cause = f"line {reader.line_num}: {error}"
