@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
 from tests.stopping import stopped_and_resumed
 from torch import nn
 
 import trine
-from trine.errors import ChoiceError, RunError, TrineError
+from trine.errors import ArtefactError, ChoiceError, RunError, TrineError
 from trine.estimators import _encoders
 from trine.estimators._transferred.runs import transfer
 
@@ -127,6 +128,49 @@ def test_an_encoder_in_memory_is_given_again(tune: str, tmp_path: Path) -> None:
 
     stopped_and_resumed(lambda: fit("stopped"), resume, at=8)
     assert same(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize(("head", "tune"), [("linear", "gradual"), ("mlp", "frozen")])
+def test_the_same_call_of_fit_goes_on(head: str, tune: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, out = Network(), tmp_path / "run"
+
+    def fit(out: Path | None = None, X: Any = X[:ROWS] / 16, **other: Any) -> Any:
+        given = {"tune": tune, "epochs": 2, "random_state": 0, **other}
+        return trine.Transfer(network, head, threads=1, **given).fit(X, Y[:ROWS], out=out)
+
+    def again() -> Any:
+        with pytest.raises(RunError, match=r"the run of another call, which differs in: random_state\. Make the call"):
+            fit(out=out, random_state=1)
+        with pytest.raises(RunError, match=r"which differs in: data\."):
+            fit(out=out, X=X[:ROWS] / 8)
+        with pytest.raises(RunError, match=r"which differs in: tune, epochs\."):
+            fit(out=out, tune="all", epochs=9)
+        with pytest.raises(RunError, match="the same call, made again, goes on with it"):
+            trine.resume(out)
+        return fit(out=out)
+
+    whole = fit()
+    resumed = stopped_and_resumed(lambda: fit(out=out), again, at=6)
+    expected, found = whole.tensors(), resumed.tensors()
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    loaded = trine.Transfer.load(out, encoder=Network())
+    assert (loaded.predict_proba(X[:20] / 16) == whole.predict_proba(X[:20] / 16)).all()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("mine")
+    with pytest.raises(RunError, match="exists and is no run"):
+        fit(out=tmp_path / "other")
+
+
+def test_a_head_that_is_fitted_at_once_is_kept_by_fit_as_well(tmp_path: Path) -> None:
+    network, out = Network(), tmp_path / "run"
+    first, second = (trine.Transfer(network, random_state=0).fit(X[:ROWS] / 16, Y[:ROWS], out=out) for _ in range(2))
+    assert (first.predict(X[:50] / 16) == second.predict(X[:50] / 16)).all()
+    assert json.loads((out / "run.json").read_text())["status"] == "finished"
+    with pytest.raises(ArtefactError, match="cannot be kept without pickle"):
+        trine.Transfer(network, RandomForestClassifier(3)).fit(X[:ROWS] / 16, Y[:ROWS], out=tmp_path / "forest")
+    assert not (tmp_path / "forest").exists()
 
 
 def test_an_encoder_that_moved_is_found_where_it_is_said_to_be(work: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -31,6 +32,7 @@ from trine.estimators._plan import Prepared, Rows
 from trine.estimators._training import fit as train
 from trine.estimators._transferred.answering import Answering
 from trine.estimators._transferred.artefact import parts_of, restore
+from trine.estimators._transferred.kept import about, begun, keep, require_free_or_transfer
 from trine.evaluation import Evaluation, evaluate, remembered
 from trine.methods import Derivation, Facts
 from trine.methods.transfer import TUNES, TransferMethod
@@ -147,25 +149,53 @@ class Transfer(Estimator):
 
     # Fitting -----------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: ArrayLike | str) -> Self:
+    def fit(self, X: Any, y: ArrayLike | str, *, out: str | os.PathLike[str] | None = None) -> Self:
         """Take the representation of X and fit the head to y.
 
         Args:
             X: rows that the encoder reads: of an artefact what it was trained on (arrays, frames, files); of a module an array or
                 tensor; of a pretrained network pictures or texts.
             y: (rows,) targets, or the name of a column of X.
+            out: directory for the run, so that what the loop trains (``tune`` or the head ``mlp``) can be gone on with: the same
+                call goes on with it, and one that asks for something else is refused. None keeps nothing on disk.
 
         Raises:
             TrineError (a ValueError): what was wrong, where, and what to do.
+            KeyboardInterrupt: Ctrl-C; the run in ``out`` is kept.
         """
         self._require_choices()
+        if out is not None:
+            require_free_or_transfer(out)
         self.source_: Source = source_of(self.encoder)
         if isinstance(y, str):
             table = X if isinstance(X, Table) else _read(self.source_, X)
-            return self._fit_table(table, y, np.arange(table.rows))
-        inputs = self.source_.inputs(X)
-        target = _one_each(y, inputs.rows)
-        return self._fit_inputs(inputs, Table.of([_column(target)]), TARGET, np.arange(inputs.rows))
+            inputs, target, name = self.source_.inputs(table, y), Table.of([table.column(y)]), y
+        else:
+            inputs = self.source_.inputs(X)
+            target, name = Table.of([_column(_one_each(y, inputs.rows))]), TARGET
+        rows = np.arange(inputs.rows)
+        return (
+            self._fit_inputs(inputs, target, name, rows)
+            if out is None
+            else self._fit_in(out, inputs, target, name, rows)
+        )
+
+    def _fit_in(
+        self, out: str | os.PathLike[str], inputs: Inputs, target: Table, name: str, rows: NDArray[np.int64]
+    ) -> Self:
+        """Fit in the run at ``out``, a new one or the one that the same call began."""
+        with contextlib.ExitStack() as held:
+            opened: list[Run] = []
+
+            def begin() -> Run:
+                asked = about(self, f"{inputs.fingerprint} {target.fingerprint()}", by_fit=True)
+                opened.append(held.enter_context(begun(out, asked)))
+                return opened[0]
+
+            self._fit_inputs(inputs, target, name, rows, begin)
+            self.tensors()  # a head that cannot be kept is refused before anything is made
+            keep(self, opened[0] if opened else begin())
+        return self
 
     def fit_rows(self, table: Table, y: str, rows: NDArray[np.int64] | None = None) -> Self:
         """Fit on ``rows`` of a table, whose column ``y`` is the target; z is that of all rows, computed once.

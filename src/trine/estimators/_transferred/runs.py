@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import json
 import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
-from trine import artefact, collective
+from trine import collective
 from trine.data import Table, split
 from trine.errors import ArtefactError, ChoiceError, RunError
 from trine.estimators._encoders import Source, lasting, source_of
-from trine.estimators._estimator import versions
 from trine.estimators._plan import Plan
-from trine.estimators._shown.record import RECORD
 from trine.estimators._transferred.given_away import given_away
-from trine.estimators._workflow import ARTEFACT, _source, require_unchanged, started_from, taken_at_its_word
+from trine.estimators._transferred.kept import ASKED, about, keep, mark_of
+from trine.estimators._workflow import _source, require_unchanged, started_from, taken_at_its_word
 from trine.estimators.transferring import Transfer, _read
 from trine.training import Run
-
-ASKED = ("head", "tune", "task", "epochs", "step_size", "batch_size")
-"""Parameters that ``run.json`` keeps of a transfer, beside those of its plan."""
 
 
 def transfer(
@@ -82,14 +75,17 @@ def transfer(
         begun: list[Run] = []
 
         def begin() -> Run:
-            about = _about(model, encoder, share, table, _source(data), None if aside is None else _source(valid))
-            begun.append(held.enter_context(Run.create(directory, about)))
+            asked = about(
+                model, table.fingerprint(), data=_source(data), valid=None if aside is None else _source(valid),
+                place=lasting(encoder), share=share,
+            )  # fmt: skip
+            begun.append(held.enter_context(Run.create(directory, asked)))
             return begun[0]
 
         try:
             _fitted(model, table, y, share, aside, seed, begin)
             model.tensors()  # a head that cannot be kept is refused before anything is made
-            _keep(model, begun[0] if begun else begin())
+            keep(model, begun[0] if begun else begin())
         except KeyboardInterrupt as interrupt:
             raise _told(model, out, bool(begun), interrupt) from None
     return model
@@ -115,6 +111,10 @@ def go_on(
             )
         asked = {name: told["asked"][name] for name in ASKED}
         share, mark, place, name = told["valid"], told["mark"], told["place"], str(told["encoder"])
+        if told["by_fit"]:
+            raise RunError(
+                f"The run {path} was begun by trine.Transfer(...).fit(X, y, out=...); the same call, made again, goes on with it."
+            )
         y = plan.y[0]
     if collective.processes() > 1 or device not in (None, plan.device):
         raise ChoiceError(
@@ -131,7 +131,7 @@ def go_on(
     model._require_choices()
     model.source_ = source
     _fitted(model, table, y, share, aside, plan.seed, lambda: run)
-    _keep(model, run)
+    keep(model, run)
     return model
 
 
@@ -164,30 +164,6 @@ def _fitted(
         model.provenance_["given_away"] = known_before
 
 
-def _about(model: Transfer, encoder: Any, share: float, table: Table, data: Any, valid: Any) -> dict[str, Any]:
-    """What ``run.json`` holds: what was asked for, and by what its encoder and data are known again."""
-    again: dict[str, Any] = {}
-    if model._looped:
-        asked = {name: getattr(model, name) for name in ASKED}
-        again = {"asked": asked, "valid": share, "place": lasting(encoder), "mark": _mark(model.source_)}
-    return {
-        "plan": model.plan_.to_json(),
-        "source": {"data": data, "valid": valid},
-        "transfer": {
-            "encoder": model.source_.name, "head": str(model.head), "tune": model.tune, **again,
-        },
-        "fingerprint": table.fingerprint(),
-        "schema": model.schema_.to_json(),
-        "versions": versions(),
-    }  # fmt: skip
-
-
-def _mark(source: Source) -> str:
-    """By what an encoder is known again in another process: what it learned, wherever it lies."""
-    about, tensors = source.parts()
-    return artefact.digest(json.dumps(about.get("manifest"), sort_keys=True, default=str), tensors)
-
-
 def _found(run: Run, encoder: Any, mark: str) -> Source:
     """The encoder that a run was started with.
 
@@ -205,7 +181,7 @@ def _found(run: Run, encoder: Any, mark: str) -> Source:
         raise RunError(
             f"The run {path} cannot open its encoder: {error} If it has moved, say where it is: --encoder ENCODER."
         ) from None
-    if _mark(source) != mark:
+    if mark_of(source) != mark:
         raise RunError(
             f"The encoder {source.name} is not the one that the run {path} was started with: it changed since. Restore it, say "
             "where the old one is with --encoder, or start a new run."
@@ -226,41 +202,3 @@ def _told(model: Transfer, out: str | os.PathLike[str], begun: bool, interrupt: 
     return KeyboardInterrupt(
         f"interrupted before {when}; nothing was kept: {out} is made once it {then}. Begin again with the same command.{again}"
     )
-
-
-def _keep(model: Transfer, run: Run) -> None:
-    """What a finished transfer leaves in its run."""
-    source, doubt = run.data["source"]["data"], model.provenance_.get("given_away")
-    model.provenance_["source"] = source
-    model.save(run.directory / ARTEFACT)
-    schema = model.schema_
-    record = {
-        "title": f"{', '.join(schema.y)} by transfer from {model.source_.name}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "source": source or "data in memory",
-        "rows": model.provenance_["rows"],
-        "schema": [
-            {
-                "column": name,
-                "role": role,
-                "domain": type(domain).__name__,
-                "detail": domain.describe(),
-                "reason": "",
-            }
-            for role, domains in (("x", schema.x), ("y", schema.y))
-            for name, domain in domains.items()
-        ],
-        "derivation": {
-            **model.derivation_.sections(),
-            **({} if doubt is None else {"what figures are worth": [doubt]}),
-        },
-        "choices": model.derivation_.chosen(),
-        "history": model.history_,
-        "evaluations": {name: value.to_json() for name, value in model.evaluations_.items()},
-        "mistakes": [],
-        "timing": {"seconds": model.provenance_["seconds"], "threads": model.threads or torch.get_num_threads()},
-        "seed": model.plan_.seed,
-        "versions": versions(),
-    }
-    run.write(RECORD, json.dumps(record, ensure_ascii=False, default=str))
-    run.update(status="finished", choices=model.derivation_.choices.to_json(), metrics=model.metrics_)
