@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trine.domains import Column, Sequences, Series
+from trine.domains import Column, Sequences, Series, Vector
 from trine.estimators._shown.record import LINES, SHOWN_SIDE, picture
 
 
@@ -50,3 +50,15 @@ def test_a_series_beside_another_has_axes_that_both_fit() -> None:
     assert reach(picture(domain, column(high), column(flat))) == reach(picture(domain, column(high)))
     missing = column(np.zeros(0), absent=[True])
     assert np.array_equal(picture(domain, column(flat), missing), alone)
+
+
+def test_a_long_vector_is_a_line_and_a_short_one_is_read() -> None:
+    values = np.stack([np.linspace(0.0, 1.0, 40), np.linspace(1.0, 0.0, 40)])
+    domain = Vector().fit(Column("v", values))
+    shown = picture(domain, Column("v", values[:1]))
+    assert shown is not None
+    assert shown.shape == (3, SHOWN_SIDE, SHOWN_SIDE)
+    ink = (shown.min(axis=0) < 128).argmax(axis=0)
+    inked = np.flatnonzero(ink)
+    assert ink[inked[0]] > ink[inked[-1]]
+    assert picture(Vector().fit(Column("v", values[:, :5])), Column("v", values[:1, :5])) is None

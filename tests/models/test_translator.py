@@ -76,7 +76,7 @@ CASES = {
     "pictures": pictures,
     "rows": rows,
     "over time": over_time,
-    "shared": lambda: rows(shared=Shared([0, 3], [4, 1], 2)),
+    "shared": lambda: rows(shared=Shared([0, 3], [4, 1], 2, [1.0, 0.5])),
     "same": lambda: pictures(grey=True, same=True),
     "contrast": contrasted,
     "contrast-same": lambda: contrasted(same=True),
@@ -235,10 +235,10 @@ def test_what_has_no_meaning_is_refused():
 
 def test_how_far_a_row_is_moved_is_told_of_the_columns_that_both_piles_have():
     model, batch = CASES["shared"]()
-    out = model(batch)
-    assert torch.equal(out["shared_a"], batch["x"][:, [0, 3]])
-    assert torch.equal(out["shared_b"], batch["y"][:, [4, 1]])
-    assert torch.equal(out["moved_b"].mean, out["fake_b"][:, [4, 1]])
-    assert torch.equal(out["moved_a"].mean, out["fake_a"][:, [0, 3]])
-    off = (out["fake_b"][:, [4, 1]] - batch["x"][:, [0, 3]]).abs().sum(1)
+    out, scale = model(batch), torch.tensor([1.0, 0.5])
+    assert torch.equal(out["shared_a"], batch["x"][:, [0, 3]] * scale)
+    assert torch.equal(out["shared_b"], batch["y"][:, [4, 1]] * scale)
+    assert torch.equal(out["moved_b"].mean, out["fake_b"][:, [4, 1]] * scale)
+    assert torch.equal(out["moved_a"].mean, out["fake_a"][:, [0, 3]] * scale)
+    off = (scale * (out["fake_b"][:, [4, 1]] - batch["x"][:, [0, 3]]).abs()).sum(1)
     torch.testing.assert_close(-out["moved_b"].log_prob(out["shared_a"]), 2 * off)

@@ -20,7 +20,7 @@ from trine.blocks.translation import PatchCritic, ResidualTranslator
 from trine.blocks.unpaired import FieldsCode, FieldsMap, PictureCode, PictureMap, TimelineCode, TimelineMap
 from trine.choices import Choices
 from trine.data import Schema
-from trine.domains import Audio, Category, Domain, Image, Numeric, Series
+from trine.domains import Audio, Category, Domain, Image, Numeric, Series, Vector
 from trine.errors import ChoiceError, SchemaError
 from trine.methods._base import Facts
 from trine.methods.gan import BOUND, numbers_of
@@ -230,36 +230,42 @@ class OverTime(Piles):
 
 def shared(made: Mapping[str, Made]) -> Shared | None:
     """Where in the rows of either pile the columns are that both have; None where there are none that can be compared."""
-    places: dict[str, list[int]] = {"a": [], "b": []}
     own = {side: part.places for side, part in made.items()}
-    columns = 0
-    for name, a in own["a"].items():
-        pairs = alike(made["a"].domains[name], made["b"].domains[name]) if name in own["b"] else []
+    a, b, scale, columns = [], [], [], 0
+    for name, theirs in own["b"].items():
+        pairs = alike(made["a"].domains[name], made["b"].domains[name]) if name in own["a"] else []
         columns += bool(pairs)
-        for first, second in pairs:
-            places["a"].append(a[first])
-            places["b"].append(own["b"][name][second])
-    return Shared(places["a"], places["b"], columns) if columns else None
+        a += [own["a"][name][first] for first, _, _ in pairs]
+        b += [theirs[second] for _, second, _ in pairs]
+        scale += [weight for _, _, weight in pairs]
+    return Shared(a, b, columns, scale) if columns else None
 
 
 @functools.singledispatch
-def alike(a: Domain, b: Domain) -> list[tuple[int, int]]:
-    """Which numbers of a column as critics see it are those of the other pile's column of that name; by A's type."""
+def alike(a: Domain, b: Domain) -> list[tuple[int, int, float]]:
+    """Which numbers of a column as critics see it are those of the other pile's column of that name, and what each weighs; by A's
+    type.
+    """
     return []
 
 
 @alike.register
-def _(a: Numeric, b: Domain) -> list[tuple[int, int]]:
+def _(a: Numeric, b: Domain) -> list[tuple[int, int, float]]:
     # The place on each pile's own scale: what is more or less of all that the pile has.
-    return [(0, 0)] if isinstance(b, Numeric) else []
+    return [(0, 0, 1.0)] if isinstance(b, Numeric) else []
 
 
 @alike.register
-def _(a: Category, b: Domain) -> list[tuple[int, int]]:
+def _(a: Vector, b: Domain) -> list[tuple[int, int, float]]:
+    return [(i, i, 1 / a.size) for i in range(a.size)] if isinstance(b, Vector) and a.size == b.size else []
+
+
+@alike.register
+def _(a: Category, b: Domain) -> list[tuple[int, int, float]]:
     if not isinstance(b, Category):
         return []
     theirs = {label: place for place, label in enumerate(b.labels)}
-    return [(place, theirs[label]) for place, label in enumerate(a.labels) if label in theirs]
+    return [(place, theirs[label], 1.0) for place, label in enumerate(a.labels) if label in theirs]
 
 
 @functools.singledispatch

@@ -214,19 +214,22 @@ class Shared(nn.Module):
 
     Args:
         a, b: places of these numbers in a row of either pile, in one order. columns: that they are of.
+        scale: by which each is multiplied, so that a column of many numbers weighs as one; None: 1.
     """
 
     a: Tensor
     b: Tensor
+    scale: Tensor
 
-    def __init__(self, a: list[int], b: list[int], columns: int) -> None:
+    def __init__(self, a: list[int], b: list[int], columns: int, scale: list[float] | None = None) -> None:
         super().__init__()
         self.columns = columns
+        self.register_buffer("scale", torch.tensor([1.0] * len(a) if scale is None else scale), persistent=False)
         self.register_buffer("a", torch.tensor(a), persistent=False)
         self.register_buffer("b", torch.tensor(b), persistent=False)
 
     def forward(self, rows: Tensor, side: str) -> Tensor:
-        return rows.flatten(1)[:, self.a if side == "a" else self.b]
+        return rows.flatten(1)[:, self.a if side == "a" else self.b] * self.scale
 
 
 class Contrast(Drawn):

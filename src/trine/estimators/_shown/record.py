@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from trine.blocks.sound import MelSpectrogram
 from trine.choices import Choices
 from trine.data import Batch, Schema, Table
-from trine.domains import Audio, Column, Domain, Image, Series
+from trine.domains import Audio, Column, Domain, Image, Series, Vector
 from trine.estimators._estimator import versions
 from trine.estimators._plan import Prepared
 from trine.estimators._shown.codes import codes_record
@@ -216,7 +216,8 @@ def _value(column: Column) -> str:
         return _shown(" ".join(map(str, column.levels[np.atleast_1d(found)])))
     if not np.ndim(found):
         return _shown(found)
-    return f"{len(found):,} steps" if np.size(found) > SHOWN_VALUES else " ".join(map(_shown, np.ravel(found)))
+    counted = "steps" if column.offsets is not None else "numbers"
+    return f"{len(found):,} {counted}" if np.size(found) > SHOWN_VALUES else " ".join(map(_shown, np.ravel(found)))
 
 
 @functools.singledispatch
@@ -235,17 +236,32 @@ def _(domain: Image, column: Column, beside: Column | None = None) -> np.ndarray
 
 
 @picture.register
+def _(domain: Vector, column: Column, beside: Column | None = None) -> np.ndarray | None:
+    """Of a long one, a line through its numbers, one after the other; a short one is read."""
+    encoded, known = domain.encode_known(column)
+    if not known[0] or domain.size <= SHOWN_VALUES:
+        return None
+    others, known = domain.encode_known(beside) if beside is not None else (encoded, known)
+    return _lines(encoded[0][:, None], np.concatenate([encoded[0], *others[known]])[:, None])
+
+
+@picture.register
 def _(domain: Series, column: Column, beside: Column | None = None) -> np.ndarray | None:
     """A line for each of the first channels, time to the right, each between its least and greatest value."""
-    from PIL import Image as Pillow
-    from PIL import ImageDraw
-
     encoded, known = domain.encode_known(column)
     steps = encoded[0][:, : domain.channels]
     if not known[0] or not len(steps):
         return None
     others, known = domain.encode_known(beside) if beside is not None else (encoded, known)
     seen = np.concatenate([steps, *(others[i][:, : domain.channels] for i in np.flatnonzero(known).tolist())])
+    return _lines(steps, seen)
+
+
+def _lines(steps: NDArray[Any], seen: NDArray[Any]) -> np.ndarray:
+    """(steps, channels) as lines, each between the least and the greatest value of its channel in ``seen``."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
     finer = 3  # drawn larger and then reduced, so that lines are smooth
     width = height = SHOWN_SIDE * finer
     canvas = Pillow.new("RGB", (width, height), "white")
