@@ -207,7 +207,8 @@ def test_label_codes_have_their_prior_whatever_shapes_the_style(shape: str) -> N
 @pytest.mark.parametrize("use", [*USES, "consistency", "pseudo", "propagation"])
 @pytest.mark.parametrize("asked", [{"unknown": 0.1}, {"prior": "normal(1)"}], ids=told)
 def test_rows_with_nothing_known_and_a_prior_of_the_weights_go_with_every_use(use: str, asked: dict[str, Any]) -> None:
-    found = prepared(unlabelled=use, **asked)
+    code = 3 if use in USES else None
+    found = prepared(unlabelled=use, code=code, **asked)
     network, criterion, batch = parts(found)
     store = found.store.batch(torch.arange(32))
     batch = Batch({**store.tensors, "row": torch.arange(32)}, store.views)

@@ -183,7 +183,7 @@ def _look(
             pixels = picture(domain, column, None if other is None or name not in other else other.column(name))
             pictures += [] if pixels is None else [pixels]
         if not isinstance(domain, Image) and len(shown["values"]) < SHOWN_VALUES:
-            shown["values"][name] = _value(column)
+            shown["values"][name] = _value(column, "numbers" if isinstance(domain, Vector) else "steps")
     if pictures:
         shown["image"] = _png(pictures[0] if len(pictures) == 1 else _side_by_side(pictures), len(pictures))
     return shown
@@ -207,8 +207,8 @@ def _side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts[1:], axis=2)
 
 
-def _value(column: Column) -> str:
-    """The only row of a column as text; of a long row of numbers, how many steps it has."""
+def _value(column: Column, counted: str) -> str:
+    """The only row of a column as text; of a long row of numbers, how many of what is ``counted`` it has."""
     if bool(column.missing[0]):
         return "missing"
     found = column.values if column.offsets is not None else column.values[0]
@@ -216,7 +216,6 @@ def _value(column: Column) -> str:
         return _shown(" ".join(map(str, column.levels[np.atleast_1d(found)])))
     if not np.ndim(found):
         return _shown(found)
-    counted = "steps" if column.offsets is not None else "numbers"
     return f"{len(found):,} {counted}" if np.size(found) > SHOWN_VALUES else " ".join(map(_shown, np.ravel(found)))
 
 
