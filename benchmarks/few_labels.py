@@ -10,7 +10,7 @@
 The labelled rows of a draw are class-balanced for MNIST and at random for Adult, the same for every way; no other label is seen in
 training, nor to stop. Error on the 10,000 (Adult: 16,281) test rows. ``svm``: 30 principal components of all pictures and a
 support-vector machine with radial kernels, C = 10. How many labels of a table come in a batch was chosen on Adult's draws 0 and 1
-of these. Kept in ``results/few_labels.json`` and ``results/few_labels.md``.
+of these, how long a table trains on draws 0 to 16. Kept in ``results/few_labels.json`` and ``results/few_labels.md``.
 """
 
 from __future__ import annotations

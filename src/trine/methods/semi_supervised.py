@@ -113,8 +113,10 @@ def derived(schema: Schema, choices: Choices, facts: Facts) -> dict[str, tuple[A
             "as the use of rows without y wants it",
         )
     elif use != "propagation":
-        epochs = min(max(round(160_000 / facts.unlabelled), 2), 150)
-        found["epochs"] = (epochs, "to see about 160,000 rows without y, in at most 150 epochs")
+        # With more, three of seventeen draws of Adult's labels were learned by heart: log losses of 0.6 in the place of 0.4.
+        seen = 64_000 if use == "reconstruct" else 160_000
+        epochs = min(max(round(seen / facts.unlabelled), 2), 150)
+        found["epochs"] = (epochs, f"to see about {seen:,} rows without y, in at most 150 epochs")
         found["patience"] = (max(2, epochs // 5), "epochs without a better score of the labelled rows held out")
     return found
 
