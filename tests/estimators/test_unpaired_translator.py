@@ -227,6 +227,19 @@ def test_categories_of_two_piles_are_the_same_by_their_names() -> None:
     assert "KL(shared_a ‖ moved_b)" in str(model.derivation_)
     with pytest.raises(ChoiceError, match="transport is of tables"):
         trine.Translator(transport=1.0).fit(A, B)
+    waves = [
+        {name: np.array([*rng.normal(size=(20, 14)), None], dtype=object)[:-1] for name in ("wave", "beat")}
+        for rng in map(np.random.default_rng, (0, 1))
+    ]
+    with pytest.raises(ChoiceError, match="and here are none"):
+        trine.fit(
+            waves[0],
+            other=waves[1],
+            method="unpaired",
+            domains={"wave": "series", "beat": "series"},
+            transport=1.0,
+            epochs=1,
+        )
 
 
 STOPPED = {"cycle": {"ema": 0.9, "history": 24}, "contrast": {"content": "contrast", "ema": 0.9, "history": 24}}

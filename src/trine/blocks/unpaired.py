@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -142,14 +142,7 @@ class PictureCode(nn.Module):
         super().__init__()
         stages = max(round(math.log2(max(side, 8) / 4)), 1)
         counts = [channels, *(min(base * 2**i, 8 * base) for i in range(stages))]
-        self.stages = nn.ModuleList(
-            nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in itertools.pairwise(counts)
-        )
-        for stage in self.stages:
-            assert isinstance(stage, nn.Conv2d)
-            nn.init.kaiming_normal_(stage.weight, a=SLOPE)
-            assert stage.bias is not None
-            nn.init.zeros_(stage.bias)
+        self.stages = _strided(nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(counts))
         self.value = nn.Linear(counts[-1], width)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -174,14 +167,7 @@ class TimelineCode(nn.Module):
         self.pace = a.rate / b.rate
         stages = min(max(round(math.log2(max(a.steps, 8) / 4)), 1), 6)
         counts = [a.shape[0] + b.shape[0], *(min(base * 2**i, 4 * base) for i in range(stages))]
-        self.stages = nn.ModuleList(
-            nn.Conv1d(before, after, 4, stride=2, padding=2) for before, after in itertools.pairwise(counts)
-        )
-        for stage in self.stages:
-            assert isinstance(stage, nn.Conv1d)
-            nn.init.kaiming_normal_(stage.weight, a=SLOPE)
-            assert stage.bias is not None
-            nn.init.zeros_(stage.bias)
+        self.stages = _strided(nn.Conv1d(before, after, 4, stride=2, padding=2) for before, after in pairwise(counts))
         self.value = nn.Linear(counts[-1], width)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -209,3 +195,13 @@ class FieldsCode(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         code: Tensor = self.value(self.trunk(torch.cat([a.flatten(1), b.flatten(1)], 1)))
         return code
+
+
+def _strided(layers: Iterable[nn.Conv1d | nn.Conv2d]) -> nn.ModuleList:
+    """Convolutions before leaky rectifiers, with weights that keep the scale."""
+    found = list(layers)
+    for layer in found:
+        nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)
+    return nn.ModuleList(found)
